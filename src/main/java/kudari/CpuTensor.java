@@ -1,0 +1,34 @@
+package kudari;
+
+import java.util.Arrays;
+
+/** A tensor that is a Java array. */
+final class CpuTensor extends Tensor {
+
+    final float[] values;
+
+    CpuTensor(CpuEngine engine, float[] values, long[] shape) {
+        super(engine, shape);
+        this.values = values;
+    }
+
+    @Override
+    void read(float[] into) {
+        System.arraycopy(values, 0, into, 0, values.length);
+    }
+
+    @Override
+    void write(float[] from) {
+        System.arraycopy(from, 0, values, 0, values.length);
+    }
+
+    @Override
+    void fill(float value) {
+        Arrays.fill(values, value);
+    }
+
+    @Override
+    Object memory() {
+        return values;
+    }
+}

@@ -1,0 +1,139 @@
+package kudari;
+
+import kudari.rule.Rule;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Where optimizers run: owns memory, makes tensors and optimizers, and applies rules. Closing it frees everything it made.
+ *
+ * <p>An engine belongs to the thread that opened it. Every call from another thread, and every call after {@link #close}, throws {@link
+ * IllegalStateException}.
+ *
+ * <pre>{@code
+ * try (Engine engine = Engine.open()) {
+ *     Tensor param = engine.tensor(new float[] {-7, 2}), grad = engine.zeros(2);
+ *     Optimizer adam = engine.optimizer(Adam.of(0.3));
+ *     for (int step = 0; step < 30; step++) {
+ *         float[] p = param.get();
+ *         grad.set(p[0] / 10, 2 * p[1]);
+ *         adam.update(param, grad);
+ *     }
+ * }
+ * }</pre>
+ */
+public abstract sealed class Engine implements AutoCloseable permits CpuEngine {
+
+    private final Thread owner = Thread.currentThread();
+    private boolean closed;
+
+    Engine() {}
+
+    /** The best engine of this machine: the first CUDA device if there is one, else the CPU. It logs which it took, and why. */
+    public static Engine open() {
+        Engine engine = cpu();
+        LoggerFactory.getLogger(Engine.class).info("{}: this version of Kudari has no CUDA engine", engine);
+        return engine;
+    }
+
+    /** The CPU engine, on as many threads as the machine has processors. */
+    public static CpuEngine cpu() {
+        return cpu(Runtime.getRuntime().availableProcessors());
+    }
+
+    /**
+     * The CPU engine on so many threads, the caller's among them. Results do not depend on the number.
+     *
+     * @throws IllegalArgumentException if there is not at least one
+     */
+    public static CpuEngine cpu(int threads) {
+        return new CpuEngine(threads);
+    }
+
+    /**
+     * The CUDA engine on one device; never the CPU instead.
+     *
+     * @param ordinal the device, counted from 0
+     * @throws UnsupportedOperationException always, since this version has no CUDA engine
+     */
+    public static Engine cuda(int ordinal) {
+        throw new UnsupportedOperationException("cuda:" + ordinal
+                + ": this version of Kudari has no CUDA engine yet; take the CPU engine (Engine.cpu(), --device cpu)");
+    }
+
+    /**
+     * A tensor that holds a copy of these values.
+     *
+     * @param values in row-major order
+     * @param shape the extents, outermost first, whose product is the number of values; left out, the values are a vector
+     */
+    public final Tensor tensor(float[] values, long... shape) {
+        Tensor tensor = zeros(shape.length == 0 ? new long[] {values.length} : shape);
+        tensor.set(values);
+        return tensor;
+    }
+
+    /**
+     * A tensor of zeros.
+     *
+     * @param shape the extents, outermost first; none for a single number
+     */
+    public final Tensor zeros(long... shape) {
+        check();
+        return allocate(shape);
+    }
+
+    /** A tensor in which every element is the same. */
+    final Tensor full(float value, long... shape) {
+        Tensor tensor = zeros(shape);
+        if (value != 0) tensor.fill(value);
+        return tensor;
+    }
+
+    /** An optimizer that follows one rule. Its state is made as parameters are first seen, and lives on this engine. */
+    public final Optimizer optimizer(Rule rule) {
+        return optimizer(t -> rule);
+    }
+
+    /** An optimizer that follows a schedule of rules, all of one kind. */
+    public final Optimizer optimizer(Schedule schedule) {
+        check();
+        return new Optimizer(this, schedule);
+    }
+
+    /** Throws unless the engine is open and this is its thread. */
+    final void check() {
+        if (closed) throw new IllegalStateException(this + " is closed");
+        if (Thread.currentThread() != owner) {
+            throw new IllegalStateException(
+                    this + " belongs to thread '" + owner.getName() + "', which opened it; this is thread '"
+                            + Thread.currentThread().getName() + "'");
+        }
+    }
+
+    abstract Tensor allocate(long[] shape);
+
+    /** Lays out the work of a step over these tensors: once for every set of tensors, not once a step. */
+    abstract Table table(Tensor[] params, Tensor[] grads, Tensor[][] state);
+
+    /** Applies one step. All checks have been made; nothing is allocated. */
+    abstract void apply(Rule rule, float[] scalars, Table table);
+
+    /** Frees what is the engine's own. */
+    abstract void free();
+
+    /**
+     * Frees everything the engine made. Closing twice does nothing.
+     *
+     * @throws IllegalStateException if this is not the thread that opened the engine
+     */
+    @Override
+    public final void close() {
+        if (closed) return;
+        check();
+        closed = true;
+        free();
+    }
+
+    /** One engine's layout of a step: which pieces of which tensors, where they are in its memory. */
+    interface Table {}
+}

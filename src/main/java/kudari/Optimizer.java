@@ -1,0 +1,220 @@
+package kudari;
+
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import kudari.rule.Rule;
+
+/**
+ * Who remembers: the state of a rule for every parameter, and the number of steps done. Made by {@link Engine#optimizer(Rule)}.
+ *
+ * <p>State is made when a name is first seen, at the rule's initial value, so a parameter may be added at any time. A parameter that an
+ * update leaves out keeps its value and its state. All parameters share one step count.
+ */
+public final class Optimizer {
+
+    /** The name of the parameter in {@link #update(Tensor, Tensor)}, under which {@link #state} finds it. */
+    public static final String SINGLE = "param";
+
+    private final Engine engine;
+    private final Schedule schedule;
+    private final Class<? extends Rule> kind;
+    private final Map<String, Tensor[]> state = new HashMap<>();
+    private final float[] scalars = new float[Rule.SCALARS];
+    private long steps;
+
+    // The tensors of the last update, and the engine's layout of them: made again only when the tensors change.
+    private String[] names = {};
+    private Tensor[] params = {};
+    private Tensor[] grads = {};
+    private Engine.Table table;
+
+    Optimizer(Engine engine, Schedule schedule) {
+        this.engine = engine;
+        this.schedule = schedule;
+        this.kind = schedule.rule(1).getClass();
+        this.table = engine.table(params, grads, new Tensor[0][]);
+    }
+
+    /**
+     * One step: changes every parameter in place, against its gradient. Returns at once where the engine works on its own; reading a tensor
+     * waits.
+     *
+     * @param params the parameters by name
+     * @param grads the gradients, under the same names and of the same shapes
+     * @throws IllegalArgumentException if the names or shapes do not match, a tensor is another engine's, or one memory stands under two
+     *     names; nothing has changed then
+     * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule changes the kind of rule;
+     *     nothing has changed then
+     */
+    public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
+        engine.check();
+        if (!isBound(params, grads)) bind(params, grads);
+        step();
+    }
+
+    /**
+     * One step over a single parameter, whose name is {@link #SINGLE}.
+     *
+     * @see #update(Map, Map)
+     */
+    public void update(Tensor param, Tensor grad) {
+        engine.check();
+        boolean bound = names.length == 1 && names[0].equals(SINGLE) && params[0] == param && grads[0] == grad;
+        if (!bound) bind(Map.of(SINGLE, param), Map.of(SINGLE, grad));
+        step();
+    }
+
+    /** The number of steps done. */
+    public long steps() {
+        return steps;
+    }
+
+    /**
+     * The state of one parameter: the tensors themselves, by the names that {@link Rule#state} gives them.
+     *
+     * @throws IllegalArgumentException if no update has seen the name
+     */
+    public Map<String, Tensor> state(String name) {
+        Tensor[] tensors = state.get(name);
+        if (tensors == null)
+            throw new IllegalArgumentException("'" + name + "': no state; an update has seen " + sorted(state));
+        Map<String, Tensor> byName = new LinkedHashMap<>();
+        List<String> arrays = schedule.rule(Math.max(steps, 1)).state();
+        for (int n = 0; n < tensors.length; n++) byName.put(arrays.get(n), tensors[n]);
+        return byName;
+    }
+
+    /**
+     * Goes on where another run stopped: copies the state of these parameters and sets the step count. An update that follows computes the
+     * same bits as if the other run had never stopped.
+     *
+     * @param steps the number of steps done, as from {@link #steps}
+     * @param saved for each parameter its state arrays, as from {@link #state}, on this engine
+     * @throws IllegalArgumentException if the count is negative, an array is missing or unknown, or shapes differ; nothing has changed then
+     */
+    public void resume(long steps, Map<String, Map<String, Tensor>> saved) {
+        engine.check();
+        if (steps < 0) throw new IllegalArgumentException("steps: expected at least 0, got " + steps);
+        List<String> arrays = rule(steps + 1).state();
+        Map<String, Tensor[]> copies = new HashMap<>();
+        saved.forEach((name, tensors) -> {
+            if (!tensors.keySet().equals(Set.copyOf(arrays))) {
+                throw new IllegalArgumentException(
+                        "state of '" + name + "': expected " + arrays + ", got " + sorted(tensors));
+            }
+            Tensor first = tensors.get(arrays.get(0));
+            Tensor[] copy = new Tensor[arrays.size()];
+            for (int n = 0; n < copy.length; n++) {
+                Tensor tensor = tensors.get(arrays.get(n));
+                checkPlace("state of '" + name + "'", tensor);
+                checkShape("state of '" + name + "'", first, tensor);
+                copy[n] = engine.tensor(tensor.get(), tensor.shape());
+            }
+            copies.put(name, copy);
+        });
+        state.putAll(copies);
+        this.steps = steps;
+        unbind();
+    }
+
+    private void step() {
+        long t = steps + 1;
+        Rule rule = rule(t);
+        rule.at(t, scalars);
+        engine.apply(rule, scalars, table);
+        steps = t;
+    }
+
+    private Rule rule(long t) {
+        Rule rule = schedule.rule(t);
+        if (rule.getClass() != kind) {
+            throw new IllegalStateException("the schedule gives " + rule + " for step " + t
+                    + ", but the state is that of " + kind.getSimpleName());
+        }
+        return rule;
+    }
+
+    private boolean isBound(Map<String, Tensor> params, Map<String, Tensor> grads) {
+        if (params.size() != names.length || grads.size() != names.length) return false;
+        for (int n = 0; n < names.length; n++) {
+            if (params.get(names[n]) != this.params[n] || grads.get(names[n]) != this.grads[n]) return false;
+        }
+        return true;
+    }
+
+    /** Checks the tensors of an update, makes the state of those not seen before, and has the engine lay them out. */
+    private void bind(Map<String, Tensor> params, Map<String, Tensor> grads) {
+        if (!params.keySet().equals(grads.keySet())) {
+            throw new IllegalArgumentException(
+                    "grads: expected the names of params, " + sorted(params) + ", got " + sorted(grads));
+        }
+        Map<Object, String> memories = new IdentityHashMap<>();
+        params.forEach((name, param) -> {
+            checkPlace("params '" + name + "'", param);
+            String other = memories.put(param.memory(), name);
+            if (other != null)
+                throw new IllegalArgumentException("params '" + name + "': the same memory as params '" + other + "'");
+            Tensor[] known = state.get(name);
+            if (known != null && known.length > 0) checkShape("params '" + name + "', by its state,", known[0], param);
+        });
+        grads.forEach((name, grad) -> {
+            checkPlace("grads '" + name + "'", grad);
+            checkShape("grads '" + name + "'", params.get(name), grad);
+            String other = memories.get(grad.memory());
+            if (other != null)
+                throw new IllegalArgumentException("grads '" + name + "': the same memory as params '" + other + "'");
+        });
+
+        Rule rule = rule(steps + 1);
+        String[] names = params.keySet().toArray(new String[0]);
+        Tensor[] p = new Tensor[names.length], g = new Tensor[names.length];
+        Tensor[][] s = new Tensor[names.length][];
+        for (int n = 0; n < names.length; n++) {
+            p[n] = params.get(names[n]);
+            g[n] = grads.get(names[n]);
+            Tensor[] known = state.get(names[n]);
+            s[n] = known != null ? known : newState(rule, p[n]);
+        }
+        this.table = engine.table(p, g, s);
+        for (int n = 0; n < names.length; n++) state.put(names[n], s[n]);
+        this.names = names;
+        this.params = p;
+        this.grads = g;
+    }
+
+    private void unbind() {
+        names = new String[0];
+        params = grads = new Tensor[0];
+        table = engine.table(params, grads, new Tensor[0][]);
+    }
+
+    private Tensor[] newState(Rule rule, Tensor param) {
+        Tensor[] tensors = new Tensor[rule.state().size()];
+        for (int n = 0; n < tensors.length; n++) tensors[n] = engine.full(rule.initial(), param.shape());
+        return tensors;
+    }
+
+    private void checkPlace(String what, Tensor tensor) {
+        if (tensor.engine != engine) {
+            throw new IllegalArgumentException(
+                    what + ": expected a tensor of this optimizer's engine, " + engine + ", got " + tensor);
+        }
+    }
+
+    private static void checkShape(String what, Tensor expected, Tensor actual) {
+        if (!actual.hasShapeOf(expected)) {
+            throw new IllegalArgumentException(what + ": expected shape " + Arrays.toString(expected.shape()) + ", got "
+                    + Arrays.toString(actual.shape()));
+        }
+    }
+
+    private static Set<String> sorted(Map<String, ?> byName) {
+        return new TreeSet<>(byName.keySet());
+    }
+}

@@ -1,0 +1,95 @@
+package kudari;
+
+import java.util.Arrays;
+
+/**
+ * Contiguous float32 numbers, row-major, in the memory of one engine. Made by {@link Engine#tensor} and {@link Engine#zeros}; lives
+ * until its engine is closed.
+ */
+public abstract sealed class Tensor permits CpuTensor {
+
+    final Engine engine;
+    private final long[] shape;
+    private final long size;
+
+    Tensor(Engine engine, long[] shape) {
+        this.engine = engine;
+        this.shape = shape.clone();
+        this.size = size(shape);
+    }
+
+    /** The number of elements of a shape: the product of its extents, 1 for the empty shape. */
+    static long size(long[] shape) {
+        long size = 1;
+        try {
+            for (long extent : shape) {
+                if (extent < 0)
+                    throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": an extent is negative");
+                size = Math.multiplyExact(size, extent);
+            }
+        } catch (ArithmeticException e) {
+            throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": more than 2^63 - 1 elements", e);
+        }
+        return size;
+    }
+
+    /** The extents, outermost first; empty for a single number. */
+    public final long[] shape() {
+        return shape.clone();
+    }
+
+    /** The number of elements: the product of the extents. */
+    public final long size() {
+        return size;
+    }
+
+    final boolean hasShapeOf(Tensor other) {
+        return Arrays.equals(shape, other.shape);
+    }
+
+    /**
+     * Copies the elements out, after everything asked of the engine before has been done.
+     *
+     * @return a new array of {@link #size} elements
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final float[] get() {
+        engine.check();
+        if (size > CpuEngine.MAX_ELEMENTS) {
+            throw new IllegalStateException(
+                    this + ": too large for one Java array of at most " + CpuEngine.MAX_ELEMENTS + " elements");
+        }
+        float[] values = new float[(int) size];
+        read(values);
+        return values;
+    }
+
+    /**
+     * Copies elements in.
+     *
+     * @param values as many as the tensor has, in row-major order
+     * @throws IllegalArgumentException if there are more or fewer
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final void set(float... values) {
+        engine.check();
+        if (values.length != size)
+            throw new IllegalArgumentException(this + ": expected " + size + " values, got " + values.length);
+        write(values);
+    }
+
+    abstract void read(float[] into);
+
+    abstract void write(float[] values);
+
+    abstract void fill(float value);
+
+    /** What the elements live in; two tensors with the same memory are one parameter under two names. */
+    abstract Object memory();
+
+    /** The shape and the engine, as in {@code float32[784, 100] on CPU (2 threads)}. */
+    @Override
+    public final String toString() {
+        return "float32" + Arrays.toString(shape) + " on " + engine;
+    }
+}

@@ -1,0 +1,6 @@
+/**
+ * Optimizers over tensors of an engine: {@link kudari.Engine} owns memory, {@link kudari.Tensor} is memory, {@link
+ * kudari.Optimizer} remembers, {@link kudari.Schedule} says which rule a step follows.
+ */
+@org.jspecify.annotations.NullMarked
+package kudari;
