@@ -108,13 +108,12 @@ public final class Optimizer {
                 throw new IllegalArgumentException(
                         "state of '" + name + "': expected " + arrays + ", got " + sorted(tensors));
             }
-            Tensor first = tensors.get(arrays.get(0));
             Tensor[] copy = new Tensor[arrays.size()];
             for (int n = 0; n < copy.length; n++) {
                 Tensor tensor = tensors.get(arrays.get(n));
                 checkPlace("state of '" + name + "'", tensor);
-                checkShape("state of '" + name + "'", first, tensor);
                 copy[n] = engine.tensor(tensor.get(), tensor.shape());
+                checkShape("state of '" + name + "'", copy[0], copy[n]);
             }
             copies.put(name, copy);
         });
@@ -201,7 +200,7 @@ public final class Optimizer {
     }
 
     private void checkPlace(String what, Tensor tensor) {
-        if (tensor.engine != engine) {
+        if (tensor == null || tensor.engine != engine) { // a map may hold null
             throw new IllegalArgumentException(
                     what + ": expected a tensor of this optimizer's engine, " + engine + ", got " + tensor);
         }

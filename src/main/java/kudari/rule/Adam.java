@@ -1,5 +1,6 @@
 package kudari.rule;
 
+import static kudari.rule.Check.power;
 import static kudari.rule.Check.sqrt;
 
 import java.util.List;
@@ -70,8 +71,7 @@ public record Adam(double lr, double beta1, double beta2, double epsHat, double 
 
     @Override
     public void at(long t, float[] k) {
-        // StrictMath, because its pow gives the same bits on every JVM; Math.pow need not.
-        double c1 = 1 - StrictMath.pow(beta1, t), c2 = 1 - StrictMath.pow(beta2, t);
+        double c1 = 1 - power(beta1, t), c2 = 1 - power(beta2, t);
         k[0] = (float) beta1;
         k[1] = (float) (1 - beta1);
         k[2] = (float) beta2;

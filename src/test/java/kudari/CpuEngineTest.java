@@ -1,0 +1,186 @@
+package kudari;
+
+import static kudari.OptimizerTest.refused;
+import static kudari.RulesTest.assertSameBits;
+import static kudari.RulesTest.assertSameState;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.management.ManagementFactory;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Random;
+import kudari.rule.Adam;
+import kudari.rule.Rule;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What is the CPU engine's own: arrays, threads and the Java heap. */
+class CpuEngineTest {
+
+    private static final long SEED = 7;
+
+    @Test
+    void tensorsHoldACopyAndKnowTheirShape() {
+        float[] values = floats(1, 2, 3, 4, 5, 6);
+        try (Engine engine = Engine.cpu()) {
+            Tensor tensor = engine.tensor(values, 2, 3);
+            values[0] = 9;
+            assertSameBits(floats(1, 2, 3, 4, 5, 6), tensor.get());
+            tensor.set(6, 5, 4, 3, 2, 1);
+            assertSameBits(floats(6, 5, 4, 3, 2, 1), tensor.get());
+            assertArrayEquals(new long[] {2, 3}, tensor.shape());
+            assertEquals(6, tensor.size());
+            assertArrayEquals(new long[] {6}, engine.tensor(values).shape(), "without a shape, a vector");
+            assertEquals(1, engine.zeros().size(), "the empty shape is one number");
+            assertSameBits(floats(0, 0), engine.zeros(2).get());
+        }
+    }
+
+    @Test
+    void badShapesAndCountsAreRefused() {
+        try (CpuEngine engine = Engine.cpu()) {
+            refused(IllegalArgumentException.class, () -> engine.tensor(floats(1, 2, 3), 2, 2), "[2, 2]", "4", "3");
+            refused(IllegalArgumentException.class, () -> engine.wrap(floats(1, 2, 3), 2, 2), "[2, 2]", "4", "3");
+            refused(IllegalArgumentException.class, () -> engine.zeros(2, -1), "[2, -1]");
+            refused(IllegalArgumentException.class, () -> engine.zeros(1L << 40, 1L << 40), "2^63");
+            refused(IllegalArgumentException.class, () -> engine.zeros(3_000_000_000L), "3000000000", "2147483639");
+            refused(IllegalArgumentException.class, () -> engine.zeros(2).set(1), "2 values", "1");
+            refused(IllegalArgumentException.class, () -> Engine.cpu(0), "threads", "0");
+        }
+    }
+
+    @Test
+    void aHeapThatIsTooSmallIsNamedWithWhatToDo() {
+        try (Engine engine = Engine.cpu()) {
+            long most = CpuEngine.MAX_ELEMENTS;
+            if (Runtime.getRuntime().maxMemory() > 4 * most) return; // a heap for which this is no burden
+            String message = assertThrows(OutOfMemoryError.class, () -> engine.zeros(most))
+                    .getMessage();
+            assertTrue(message.contains("-Xmx") && message.contains("[2147483639]"), message);
+        }
+    }
+
+    @Test
+    void cudaIsRefusedInOneSentenceAndNeverReplaced() {
+        refused(UnsupportedOperationException.class, () -> Engine.cuda(0), "cuda:0", "no CUDA engine");
+    }
+
+    @Test
+    void openTakesTheCpuWhereThereIsNoOtherEngine() {
+        try (Engine engine = Engine.open()) {
+            assertTrue(engine instanceof CpuEngine);
+        }
+    }
+
+    @Test
+    void aWrappedArrayIsChangedInPlace() {
+        try (CpuEngine engine = Engine.cpu()) {
+            float[] p = floats(8, 8), g = floats(1, 2);
+            Tensor param = engine.wrap(p);
+            assertSame(p, engine.array(param));
+            engine.optimizer(kudari.rule.Sgd.of(0.5)).update(param, engine.wrap(g));
+            assertSameBits(floats(7.5, 7), p);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void theNumberOfThreadsChangesNoBit(RulesTest.Row row) {
+        int size = 3 * CpuEngine.PARALLEL_FROM + 7;
+        Map<String, Tensor> expected = new HashMap<>();
+        try (Engine one = Engine.cpu(1)) {
+            float[] parameter = fiveSteps(one, row.of().apply(0.01), size, expected);
+            for (int threads : new int[] {2, 3, 8}) {
+                Map<String, Tensor> state = new HashMap<>();
+                try (Engine many = Engine.cpu(threads)) {
+                    assertSameBits(parameter, fiveSteps(many, row.of().apply(0.01), size, state));
+                    assertSameState(expected, state);
+                }
+            }
+        }
+    }
+
+    private static float[] fiveSteps(Engine engine, Rule rule, int size, Map<String, Tensor> state) {
+        Random random = new Random(SEED);
+        float[] values = new float[size];
+        for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
+        Tensor p = engine.tensor(values), g = engine.tensor(values);
+        Optimizer optimizer = engine.optimizer(rule);
+        for (int t = 0; t < 5; t++) optimizer.update(p, g);
+        state.putAll(optimizer.state(Optimizer.SINGLE));
+        return p.get();
+    }
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aStepAllocatesNothing(RulesTest.Row row) {
+        try (Engine engine = Engine.cpu(2)) {
+            Map<String, Tensor> params = new HashMap<>(), grads = new HashMap<>();
+            for (int n = 0; n < 20; n++) {
+                params.put("W" + n, engine.zeros(CpuEngine.PARALLEL_FROM / 10));
+                grads.put("W" + n, engine.zeros(CpuEngine.PARALLEL_FROM / 10));
+            }
+            Map<String, Tensor> fixedParams = Map.copyOf(params), fixedGrads = Map.copyOf(grads);
+            Optimizer optimizer = engine.optimizer(row.of().apply(0.01));
+            Tensor p = engine.zeros(100), g = engine.zeros(100);
+            Optimizer single = engine.optimizer(row.of().apply(0.01));
+            Runnable steps = () -> {
+                for (int t = 0; t < 100; t++) optimizer.update(params, grads);
+                for (int t = 0; t < 100; t++) optimizer.update(fixedParams, fixedGrads);
+                for (int t = 0; t < 100; t++) single.update(p, g);
+            };
+            steps.run();
+            var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+            long before = threads.getThreadAllocatedBytes(Thread.currentThread().getId());
+            steps.run();
+            long allocated =
+                    threads.getThreadAllocatedBytes(Thread.currentThread().getId()) - before;
+            assertEquals(0, allocated, "bytes allocated by 300 steps");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 5})
+    void aWorkerThatFailsIsReported(int threads) {
+        try (Workers workers = new Workers(threads)) {
+            Runnable failing = () -> {
+                throw new IllegalArgumentException("planted");
+            };
+            assertThrows(RuntimeException.class, () -> workers.run(failing));
+            int[] runs = {0};
+            workers.run(() -> {
+                synchronized (runs) {
+                    runs[0]++;
+                }
+            });
+            assertTrue(runs[0] >= 1 && runs[0] <= threads, "the next job runs: " + runs[0]);
+        }
+    }
+
+    @Test
+    void aThousandSmallJobsAreEachDoneWhole() {
+        try (Engine engine = Engine.cpu(4)) {
+            int size = CpuEngine.PARALLEL_FROM;
+            Tensor p = engine.zeros(size), g = engine.full(-1, size);
+            Optimizer count = engine.optimizer(kudari.rule.Sgd.of(1));
+            for (int t = 0; t < 1000; t++) count.update(p, g);
+            for (float value : p.get()) assertEquals(1000, value);
+        }
+    }
+
+    @Test
+    void adamsScalarsAreRoundedOnceFromDouble() {
+        float[] k = new float[Rule.SCALARS];
+        Adam.of(0.001).at(1, k);
+        assertEquals((float) 0.001, k[3], "1 − 0.999 in double; in float it would be off by 1.3e-5 of itself");
+        Adam.of(0.001).at(Long.MAX_VALUE, k);
+        assertEquals((float) 0.001, k[4], "both corrections have died away");
+    }
+}

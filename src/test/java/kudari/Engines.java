@@ -1,0 +1,29 @@
+package kudari;
+
+/** The engine that the tests run on: {@code -Dkudari.device=cpu|cuda[:N]}, the CPU where nothing is said. */
+final class Engines {
+
+    private static final String DEVICE = System.getProperty("kudari.device", "cpu");
+
+    static {
+        System.out.println("kudari.device=" + DEVICE + ": tests run on " + describe());
+    }
+
+    private Engines() {}
+
+    /** Opens it, or fails: a device that was asked for and is missing is never replaced by another. */
+    static Engine open() {
+        if (DEVICE.equals("cpu")) return Engine.cpu();
+        if (DEVICE.equals("cuda")) return Engine.cuda(0);
+        if (DEVICE.matches("cuda:\\d+")) return Engine.cuda(Integer.parseInt(DEVICE.substring(5)));
+        throw new IllegalArgumentException("kudari.device: expected cpu, cuda or cuda:N, got " + DEVICE);
+    }
+
+    private static String describe() {
+        try (Engine engine = open()) {
+            return engine.toString();
+        } catch (RuntimeException e) {
+            return "nothing: " + e.getMessage();
+        }
+    }
+}

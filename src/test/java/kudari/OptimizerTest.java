@@ -1,0 +1,248 @@
+package kudari;
+
+import static kudari.RulesTest.assertSameBits;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+
+/** What an optimizer remembers, and what it refuses: before anything changes, and saying what came and what was expected. */
+class OptimizerTest {
+
+    private Engine engine;
+    private Tensor w, dw, b, db;
+    private Optimizer momentum;
+
+    @BeforeEach
+    void oneStep() {
+        engine = Engines.open();
+        w = engine.tensor(floats(1, 2, 3, 4, 5, 6), 2, 3);
+        dw = engine.tensor(floats(1, 1, 1, 1, 1, 1), 2, 3);
+        b = engine.tensor(floats(1, 2));
+        db = engine.tensor(floats(1, 1));
+        momentum = engine.optimizer(Momentum.of(0.5, 0.5));
+        momentum.update(Map.of("W", w, "b", b), Map.of("W", dw, "b", db));
+    }
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    @Test
+    void aStepChangesParametersInPlaceAndCounts() {
+        assertSameBits(floats(0.5, 1.5, 2.5, 3.5, 4.5, 5.5), w.get());
+        assertSameBits(floats(0.5, 1.5), b.get());
+        assertEquals(1, momentum.steps());
+        assertSameBits(floats(-0.5, -0.5), momentum.state("b").get("v").get());
+    }
+
+    @Test
+    void aNameAddedLaterStartsItsStateAtZeroAndTheOthersKeepTheirs() {
+        Tensor c = engine.tensor(floats(8)), dc = engine.tensor(floats(1));
+        momentum.update(Map.of("W", w, "b", b, "c", c), Map.of("W", dw, "b", db, "c", dc));
+        assertSameBits(floats(7.5), c.get());
+        assertSameBits(floats(-0.25, 0.75), b.get());
+        assertSameBits(floats(-0.75, -0.75), momentum.state("b").get("v").get());
+    }
+
+    @Test
+    void aNameLeftOutKeepsItsValueAndItsState() {
+        momentum.update(Map.of("b", b), Map.of("b", db));
+        assertSameBits(floats(0.5, 1.5, 2.5, 3.5, 4.5, 5.5), w.get());
+        momentum.update(Map.of("W", w, "b", b), Map.of("W", dw, "b", db));
+        assertEquals(-0.25f, w.get()[0], "p = 0.5, v = 0.5 · −0.5 − 0.5 = −0.75");
+        assertEquals(3, momentum.steps());
+    }
+
+    @Test
+    void aParameterMayMoveToAnotherTensorAndKeepsItsState() {
+        Tensor moved = engine.tensor(b.get());
+        momentum.update(Map.of("b", moved), Map.of("b", db));
+        assertSameBits(floats(-0.25, 0.75), moved.get());
+        assertSameBits(floats(0.5, 1.5), b.get());
+    }
+
+    @Test
+    void theSameMapsMayChangeTheirTensorsBetweenSteps() {
+        Map<String, Tensor> params = new HashMap<>(Map.of("b", b)), grads = new HashMap<>(Map.of("b", db));
+        momentum.update(params, grads);
+        grads.put("b", engine.tensor(floats(3, 3)));
+        momentum.update(params, grads);
+        assertSameBits(floats(-0.25 - 0.375 - 1.5, 0.75 - 0.375 - 1.5), b.get());
+    }
+
+    @Test
+    void anEmptySetAndATensorOfNoElementsAreLegal() {
+        momentum.update(Map.of(), Map.of());
+        Tensor none = engine.zeros(0, 5);
+        momentum.update(Map.of("none", none), Map.of("none", engine.zeros(0, 5)));
+        assertEquals(0, none.get().length);
+        assertEquals(3, momentum.steps());
+    }
+
+    @Test
+    void aSinglePairIsTheMapOfOne() {
+        Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+        Optimizer single = engine.optimizer(Momentum.of(0.5, 0.5));
+        single.update(p, g);
+        single.update(p, g);
+        assertSameBits(floats(8 - 0.5 - 0.75), p.get());
+        assertSameBits(floats(-0.75), single.state(Optimizer.SINGLE).get("v").get());
+    }
+
+    @Test
+    void aScheduleGivesTheRuleOfEachStep() {
+        Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+        Optimizer halving = engine.optimizer(t -> Sgd.of(Math.pow(0.5, t)));
+        for (int t = 0; t < 3; t++) halving.update(p, g);
+        assertSameBits(floats(8 - 0.5 - 0.25 - 0.125), p.get());
+    }
+
+    @Test
+    void aScheduleThatChangesTheKindOfRuleIsRefusedAndTheStepIsNotCounted() {
+        Optimizer fickle = engine.optimizer(t -> t < 2 ? Sgd.of(0.5) : Adam.of(0.5));
+        fickle.update(b, db);
+        refused(IllegalStateException.class, () -> fickle.update(b, db), "Adam[", "step 2", "Sgd");
+        assertEquals(1, fickle.steps());
+        assertSameBits(floats(0, 1), b.get());
+    }
+
+    @Test
+    void stateStartsWhereTheRuleSays() {
+        Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(0));
+        Optimizer keras = engine.optimizer(new AdaGrad(0.5, 0.125, 0, 1e-7));
+        keras.update(p, g);
+        assertSameBits(floats(0.125), keras.state(Optimizer.SINGLE).get("h").get());
+    }
+
+    @Test
+    void stateOfANameNeverSeenIsRefused() {
+        refused(IllegalArgumentException.class, () -> momentum.state("x"), "'x'", "[W, b]");
+    }
+
+    @Test
+    void missingAndExtraGradientsAreRefused() {
+        unchanged(Map.of("W", w, "b", b), Map.of("W", dw), "grads", "[W, b]", "[W]");
+        unchanged(Map.of("W", w), Map.of("W", dw, "x", db), "grads", "[W]", "[W, x]");
+        unchanged(Map.of("W", w, "b", b), Map.of("W", dw, "x", db), "grads", "[W, b]", "[W, x]");
+    }
+
+    @Test
+    void anotherShapeIsRefused() {
+        unchanged(Map.of("W", w), Map.of("W", engine.zeros(3, 2)), "grads 'W'", "[2, 3]", "[3, 2]");
+        unchanged(Map.of("W", w), Map.of("W", engine.zeros(6)), "grads 'W'", "[2, 3]", "[6]");
+        unchanged(Map.of("b", engine.zeros(3)), Map.of("b", engine.zeros(3)), "params 'b'", "state", "[2]", "[3]");
+    }
+
+    @Test
+    void aTensorOfAnotherEngineIsRefused() {
+        try (Engine other = Engine.cpu(1)) {
+            unchanged(Map.of("b", other.zeros(2)), Map.of("b", db), "params 'b'", "CPU (1 thread)");
+            unchanged(Map.of("b", b), Map.of("b", other.zeros(2)), "grads 'b'", "CPU (1 thread)");
+        }
+    }
+
+    @Test
+    void aTensorThatIsNullIsRefused() {
+        Map<String, Tensor> nothing = new HashMap<>();
+        nothing.put("b", null);
+        unchanged(Map.of("b", b), nothing, "grads 'b'", "null");
+        unchanged(nothing, Map.of("b", db), "params 'b'", "null");
+    }
+
+    @Test
+    void oneMemoryUnderTwoNamesIsRefused() {
+        Map<String, Tensor> twice = new LinkedHashMap<>();
+        twice.put("b", b);
+        twice.put("c", b);
+        unchanged(twice, Map.of("b", db, "c", db), "params 'c'", "params 'b'");
+        unchanged(Map.of("b", b), Map.of("b", b), "grads 'b'", "params 'b'");
+    }
+
+    @Test
+    void oneGradientMayServeTwoParameters() {
+        Tensor c = engine.tensor(floats(1, 2));
+        engine.optimizer(Sgd.of(0.5)).update(Map.of("b", b, "c", c), Map.of("b", db, "c", db));
+        assertSameBits(floats(0, 1), b.get());
+        assertSameBits(floats(0.5, 1.5), c.get());
+    }
+
+    @Test
+    void anotherThreadIsRefused() {
+        Executable[] calls = {
+            () -> momentum.update(b, db), () -> b.get(), () -> b.set(1, 2), () -> engine.zeros(1), () -> engine.close()
+        };
+        String owner = Thread.currentThread().getName();
+        for (Executable call : calls) {
+            CompletableFuture<Void> refusal = new CompletableFuture<>();
+            Thread thread = new Thread(
+                    () -> {
+                        try {
+                            refused(IllegalStateException.class, call, "'" + owner + "'", "'intruder'");
+                            refusal.complete(null);
+                        } catch (Throwable t) {
+                            refusal.completeExceptionally(t);
+                        }
+                    },
+                    "intruder");
+            thread.start();
+            refusal.join();
+        }
+        assertSameBits(floats(0.5, 1.5), b.get());
+    }
+
+    @Test
+    void aClosedEngineIsRefusedAndMayBeClosedAgain() {
+        engine.close();
+        engine.close();
+        refused(IllegalStateException.class, () -> momentum.update(b, db), "closed");
+        refused(IllegalStateException.class, () -> b.get(), "closed");
+        refused(IllegalStateException.class, () -> b.set(1, 2), "closed");
+        refused(IllegalStateException.class, () -> engine.zeros(1), "closed");
+        refused(IllegalStateException.class, () -> engine.optimizer(Sgd.of(1)), "closed");
+    }
+
+    @Test
+    void resumingFromStateThatDoesNotFitIsRefused() {
+        Map<String, Tensor> adams = Map.of("m", engine.zeros(2), "v", engine.zeros(2));
+        Executable[] calls = {
+            () -> momentum.resume(1, Map.of("b", adams)),
+            () -> momentum.resume(-1, Map.of()),
+            () -> engine.optimizer(Adam.of(1))
+                    .resume(1, Map.of("b", Map.of("m", engine.zeros(2), "v", engine.zeros(3))))
+        };
+        refused(IllegalArgumentException.class, calls[0], "'b'", "[v]", "[m, v]");
+        refused(IllegalArgumentException.class, calls[1], "steps", "-1");
+        refused(IllegalArgumentException.class, calls[2], "'b'", "[2]", "[3]");
+        assertEquals(1, momentum.steps());
+    }
+
+    /** An update that must be refused and leave parameters, state and the count as they are. */
+    private void unchanged(Map<String, Tensor> params, Map<String, Tensor> grads, String... words) {
+        refused(IllegalArgumentException.class, () -> momentum.update(params, grads), words);
+        assertSameBits(floats(0.5, 1.5, 2.5, 3.5, 4.5, 5.5), w.get());
+        assertSameBits(floats(0.5, 1.5), b.get());
+        assertSameBits(floats(-0.5, -0.5), momentum.state("b").get("v").get());
+        assertEquals(1, momentum.steps());
+    }
+
+    static void refused(Class<? extends Exception> kind, Executable call, String... words) {
+        String message = assertThrows(kind, call).getMessage();
+        for (String word : words) {
+            if (!message.contains(word)) throw new AssertionError("expected '" + word + "' in: " + message);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+package kudari;
+
+/**
+ * A number as float arithmetic computes it, with a bound on how far it can be from the exact one: Higham's running error analysis
+ * ("Accuracy and Stability of Numerical Algorithms", section 3.3). Every operation passes on the errors of its operands and adds its own
+ * rounding, at most u = 2⁻²⁴ of the result and, where the result is subnormal, 2⁻¹⁵⁰.
+ *
+ * @param value the exact value, up to the rounding of double, which is nine digits below
+ * @param error the bound of the absolute error
+ */
+record Rounded(double value, double error) {
+
+    private static final double U = 0x1p-24;
+    private static final double TINY = 0x1p-150;
+
+    /** A float, exact as it is. */
+    static Rounded exact(double value) {
+        return new Rounded(value, 0);
+    }
+
+    /** A double rounded once to float, as the scalars of a step are. */
+    static Rounded once(double value) {
+        return rounded(value, 0);
+    }
+
+    private static Rounded rounded(double value, double inherited) {
+        return new Rounded(value, inherited + U * (Math.abs(value) + inherited) + TINY);
+    }
+
+    Rounded plus(Rounded o) {
+        return rounded(value + o.value, error + o.error);
+    }
+
+    Rounded minus(Rounded o) {
+        return rounded(value - o.value, error + o.error);
+    }
+
+    Rounded times(Rounded o) {
+        return rounded(value * o.value, Math.abs(value) * o.error + Math.abs(o.value) * error + error * o.error);
+    }
+
+    Rounded over(Rounded o) {
+        double quotient = value / o.value;
+        return rounded(quotient, (error + Math.abs(quotient) * o.error) / (Math.abs(o.value) - o.error));
+    }
+
+    /** |√a − √b| = |a − b| / (√a + √b). */
+    Rounded sqrt() {
+        double root = Math.sqrt(value);
+        double spread = error == 0 ? 0 : error / (root + Math.sqrt(Math.max(0, value - error)));
+        return rounded(root, spread);
+    }
+}

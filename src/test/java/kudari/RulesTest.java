@@ -1,0 +1,475 @@
+package kudari;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.function.DoubleFunction;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The table of rules, and the laws that hold for every row of it. */
+class RulesTest {
+
+    /**
+     * One rule.
+     *
+     * @param of the rule with its defaults and this learning rate
+     * @param toyRate the learning rate of the book's picture
+     * @param first x and y of the book's picture after one step, from the book's own code in float64
+     * @param thirtieth and after thirty
+     * @param reference the definition in float64, from this start and with this learning rate
+     * @param rounded one step in float arithmetic with its error bound: p, then the state, before and after
+     * @param hand a rule, its gradients, and the p and state that follow, worked out by hand in numbers that float holds exactly
+     */
+    record Row(
+            DoubleFunction<Rule> of,
+            double toyRate,
+            double[] first,
+            double[] thirtieth,
+            Definition reference,
+            FloatStep rounded,
+            Hand hand) {
+
+        @Override
+        public String toString() {
+            return of.apply(toyRate).getClass().getSimpleName();
+        }
+    }
+
+    interface Definition {
+        Reference at(double p, double lr);
+    }
+
+    interface FloatStep {
+        void step(Rounded[] ps, Rounded g, double lr, int t);
+    }
+
+    record Hand(Rule rule, float[] gradients, float[] p, float[][] state) {}
+
+    static final List<Row> TABLE = List.of(
+            new Row(
+                    Sgd::of,
+                    0.95,
+                    xy(-6.335, -1.8),
+                    xy(-0.35039299575231969, 0.084782316550432196),
+                    Reference::sgd,
+                    (s, g, lr, t) -> s[0] = s[0].minus(Rounded.once(lr).times(g)),
+                    new Hand(Sgd.of(0.5), floats(1, 3, -3), floats(7.5, 6, 7.5), new float[][] {})),
+            new Row(
+                    Momentum::of,
+                    0.1,
+                    xy(-6.93, 1.6),
+                    xy(0.89641385849373301, 0.088085601715069711),
+                    (p, lr) -> Reference.momentum(p, lr, 0.9),
+                    (s, g, lr, t) -> {
+                        s[1] = Rounded.once(0.9)
+                                .times(s[1])
+                                .plus(Rounded.once(-lr).times(g));
+                        s[0] = s[0].plus(Rounded.exact(1).times(s[1]));
+                    },
+                    new Hand(Momentum.of(0.5, 0.5), floats(1, 3, -3), floats(7.5, 5.75, 6.375), new float[][] {
+                        floats(-0.5, -1.75, 0.625)
+                    })),
+            new Row(
+                    Nesterov::of,
+                    0.1,
+                    xy(-6.867, 1.24),
+                    xy(0.68961490169662087, -0.00067990583611719693),
+                    (p, lr) -> Reference.nesterov(p, lr, 0.9),
+                    (s, g, lr, t) -> {
+                        Rounded carried = Rounded.once(0.81).times(s[1]);
+                        s[0] = s[0].plus(carried.plus(Rounded.once(-1.9 * lr).times(g)));
+                        s[1] = Rounded.once(0.9)
+                                .times(s[1])
+                                .plus(Rounded.once(-lr).times(g));
+                    },
+                    new Hand(Nesterov.of(0.5, 0.5), floats(1, 3, -3), floats(7.25, 4.875, 6.6875), new float[][] {
+                        floats(-0.5, -1.75, 0.625)
+                    })),
+            new Row(
+                    AdaGrad::of,
+                    1.5,
+                    xy(-5.5000002142856834, 0.50000003749999911),
+                    xy(-0.12016232231416045, 2.486389893984459e-17),
+                    (p, lr) -> Reference.adaGrad(p, lr, 0, 1e-7, 0),
+                    (s, g, lr, t) -> {
+                        s[1] = s[1].plus(g.times(g));
+                        Rounded root = s[1].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-7));
+                        s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
+                    },
+                    new Hand(new AdaGrad(0.5, 0, 3, 0), floats(3, 4, -12), floats(7.75, 7.5, 7.875), new float[][] {
+                        floats(9, 25, 169)
+                    })),
+            new Row(
+                    RmsProp::of,
+                    0.3,
+                    xy(-4.0000042857081644, -0.99999925000018575),
+                    xy(-5.3513270404281918e-06, 1.5085100037516103e-11),
+                    (p, lr) -> Reference.rmsProp(p, lr, 0.99, 1e-7, 0),
+                    (s, g, lr, t) -> {
+                        s[1] = Rounded.once(0.99)
+                                .times(s[1])
+                                .plus(Rounded.once(1 - 0.99).times(g.times(g)));
+                        Rounded root = s[1].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-7));
+                        s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
+                    },
+                    new Hand(
+                            new RmsProp(0.6875, 0.75, 0.375, 0),
+                            floats(2, 1, -2.75),
+                            floats(7, 6.5, 7.4453125),
+                            new float[][] {floats(1, 1, 2.640625)})),
+            new Row(
+                    Adam::of,
+                    0.3,
+                    xy(-6.7000013552557318, 1.7000002371706371),
+                    xy(0.13600685239498186, 0.31824537553721943),
+                    (p, lr) -> Reference.adamOfTheBook(p, lr, 0.9, 0.999, 1e-7),
+                    (s, g, lr, t) -> {
+                        double rate = lr * Math.sqrt(1 - Math.pow(0.999, t)) / (1 - Math.pow(0.9, t));
+                        s[1] = Rounded.once(0.9)
+                                .times(s[1])
+                                .plus(Rounded.once(1 - 0.9).times(g));
+                        s[2] = Rounded.once(0.999)
+                                .times(s[2])
+                                .plus(Rounded.once(1 - 0.999).times(g.times(g)));
+                        Rounded root = s[2].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-7));
+                        s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(root));
+                    },
+                    new Hand(
+                            new Adam(21 / 64.0, 0.5, 0, 1, 0, 0),
+                            floats(1, 3, -3),
+                            floats(7.8359375, 7.64453125, 7.703125),
+                            new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})));
+
+    static List<Row> table() {
+        return TABLE;
+    }
+
+    /** The size of a set of gradients that a law is tried on, and its seed. */
+    private static final int SIZE = 1000;
+
+    private static final long SEED = 20261123;
+
+    @Test
+    void theTableIsComplete() {
+        Set<Class<?>> rows =
+                TABLE.stream().map(row -> row.of.apply(1).getClass()).collect(Collectors.toSet());
+        assertEquals(Set.of(Rule.class.getPermittedSubclasses()), rows);
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void threeStepsWorkedOutByHand(Row row) {
+        Hand hand = row.hand;
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.zeros(1);
+            Optimizer optimizer = engine.optimizer(hand.rule);
+            for (int t = 0; t < hand.gradients.length; t++) {
+                g.set(hand.gradients[t]);
+                optimizer.update(p, g);
+                assertEquals(hand.p[t], p.get()[0], "p after step " + (t + 1));
+                List<Tensor> state =
+                        List.copyOf(optimizer.state(Optimizer.SINGLE).values());
+                assertEquals(hand.state.length, state.size());
+                for (int a = 0; a < state.size(); a++) {
+                    assertEquals(
+                            hand.state[a][t],
+                            state.get(a).get()[0],
+                            hand.rule.state().get(a) + " after step " + (t + 1));
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void theReferenceWalksTheBooksPath(Row row) {
+        Reference x = row.reference.at(-7, row.toyRate), y = row.reference.at(2, row.toyRate);
+        for (int t = 1; t <= 30; t++) {
+            x.step(x.p / 10);
+            y.step(2 * y.p);
+            if (t == 1) assertArrayEquals(row.first, xy(x.p, y.p), 1e-12);
+        }
+        assertArrayEquals(row.thirtieth, xy(x.p, y.p), 1e-12);
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void theEngineWalksTheBooksPath(Row row) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
+            Optimizer optimizer = engine.optimizer(row.of.apply(row.toyRate));
+            for (int t = 1; t <= 30; t++) {
+                float[] xy = p.get();
+                g.set(xy[0] / 10, 2 * xy[1]);
+                optimizer.update(p, g);
+                if (t == 1) assertArrayEquals(row.first, doubles(p.get()), 2e-6);
+            }
+            assertArrayEquals(row.thirtieth, doubles(p.get()), 2e-6);
+        }
+    }
+
+    /**
+     * The float32 engine against the float64 definition, over 50 steps of gradients from 1e-6 to 1e6. The bound is not chosen: it follows the
+     * step's own operations by running error analysis, see {@link Rounded}. Its one margin, 1 + 1e-6, is for the roundings of double.
+     */
+    @ParameterizedTest
+    @MethodSource("table")
+    void floatStaysWithinItsErrorBoundOfTheDefinition(Row row) {
+        Random random = new Random(SEED);
+        float[] start = new float[SIZE];
+        for (int i = 0; i < SIZE; i++) start[i] = (float) random.nextGaussian();
+        double lr = 0.01;
+        Rule rule = row.of.apply(lr);
+        Reference[] exact = new Reference[SIZE];
+        Rounded[][] bound = new Rounded[SIZE][1 + rule.state().size()];
+        for (int i = 0; i < SIZE; i++) {
+            exact[i] = row.reference.at(start[i], lr);
+            Arrays.fill(bound[i], Rounded.exact(0));
+            bound[i][0] = Rounded.exact(start[i]);
+        }
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(start), g = engine.zeros(SIZE);
+            Optimizer optimizer = engine.optimizer(rule);
+            float[] gradient = new float[SIZE];
+            double worst = 0;
+            for (int t = 1; t <= 50; t++) {
+                for (int i = 0; i < SIZE; i++) {
+                    gradient[i] = (float) (random.nextGaussian() * Math.pow(10, 12 * random.nextDouble() - 6));
+                    exact[i].step(gradient[i]);
+                    row.rounded.step(bound[i], Rounded.exact(gradient[i]), lr, t);
+                }
+                g.set(gradient);
+                optimizer.update(p, g);
+                float[] actual = p.get();
+                for (int i = 0; i < SIZE; i++) {
+                    double off = Math.abs(actual[i] - exact[i].p), allowed = bound[i][0].error() * (1 + 1e-6);
+                    assertTrue(
+                            off <= allowed,
+                            "element " + i + " at step " + t + ": off by " + off + ", allowed " + allowed);
+                    worst = Math.max(worst, off / allowed);
+                }
+            }
+            assertTrue(
+                    worst > 1e-3,
+                    "a bound a thousand times too wide says nothing; the worst error is " + worst + " of it");
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void halvesMakeTheWholeAndNeighboursStayUntouched(Row row) {
+        Rule rule = row.of.apply(0.01);
+        float[] k = new float[Rule.SCALARS];
+        rule.at(3, k);
+        float[][] whole = randomArrays(rule), halves = randomArrays(rule), before = randomArrays(rule);
+        rule.apply(k, 10, SIZE - 10, whole[0], whole[1], state(whole));
+        rule.apply(k, SIZE / 3, SIZE - 10, halves[0], halves[1], state(halves));
+        rule.apply(k, 10, SIZE / 3, halves[0], halves[1], state(halves));
+        for (int a = 0; a < whole.length; a++) {
+            assertSameBits(whole[a], halves[a]);
+            for (int i : new int[] {0, 9, SIZE - 10, SIZE - 1}) assertEquals(before[a][i], whole[a][i]);
+        }
+        assertSameBits(before[1], whole[1]);
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void aRateOfZeroLeavesTheParametersUntouched(Row row) {
+        try (Engine engine = Engines.open()) {
+            float[] start = randomArrays(row.of.apply(0))[0];
+            Tensor p = engine.tensor(start), g = engine.tensor(randomArrays(row.of.apply(0))[1]);
+            Optimizer optimizer = engine.optimizer(row.of.apply(0));
+            for (int t = 0; t < 10; t++) optimizer.update(p, g);
+            assertSameBits(start, p.get());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void theBooksValleyIsDescended(Row row) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
+            Optimizer optimizer = engine.optimizer(row.of.apply(row.toyRate));
+            for (int t = 0; t < 30; t++) {
+                float[] xy = p.get();
+                g.set(xy[0] / 10, 2 * xy[1]);
+                optimizer.update(p, g);
+            }
+            float[] xy = p.get();
+            double f = xy[0] * xy[0] / 20 + xy[1] * xy[1];
+            assertTrue(f < 49 / 20.0 + 4, "f rose to " + f);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void aResumedRunComputesTheBitsOfOneThatNeverStopped(Row row) {
+        Rule rule = row.of.apply(0.01);
+        float[] start = randomArrays(rule)[0];
+        try (Engine engine = Engines.open()) {
+            Tensor straight = engine.tensor(start), first = engine.tensor(start), g = engine.zeros(SIZE);
+            Optimizer never = engine.optimizer(rule), stopped = engine.optimizer(rule);
+            Random random = new Random(SEED);
+            for (int t = 1; t <= 20; t++) {
+                g.set(gradient(random));
+                never.update(Map.of("W", straight), Map.of("W", g));
+                stopped.update(Map.of("W", first), Map.of("W", g));
+                if (t == 7) {
+                    Optimizer resumed = engine.optimizer(rule);
+                    resumed.resume(stopped.steps(), Map.of("W", stopped.state("W")));
+                    stopped = resumed;
+                }
+            }
+            assertSameBits(straight.get(), first.get());
+            assertEquals(20, stopped.steps());
+            assertSameState(never.state("W"), stopped.state("W"));
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("table")
+    void manyTensorsAtOnceEqualEachAlone(Row row) {
+        Rule rule = row.of.apply(0.01);
+        Random random = new Random(SEED);
+        try (Engine engine = Engines.open()) {
+            Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
+            Map<String, Tensor> alone = new LinkedHashMap<>();
+            Map<String, Optimizer> optimizers = new LinkedHashMap<>();
+            int[] sizes = {0, 1, 3, 255, 256, 257, 1000, 16_383, 16_384, 16_385, 100_003};
+            for (int size : sizes) {
+                float[] values = new float[size];
+                for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
+                params.put("W" + size, engine.tensor(values));
+                alone.put("W" + size, engine.tensor(values));
+                grads.put("W" + size, engine.zeros(size));
+                optimizers.put("W" + size, engine.optimizer(rule));
+            }
+            Optimizer together = engine.optimizer(rule);
+            for (int t = 0; t < 5; t++) {
+                for (Tensor g : grads.values()) {
+                    float[] values = new float[(int) g.size()];
+                    for (int i = 0; i < values.length; i++) values[i] = random.nextFloat() - 0.5f;
+                    g.set(values);
+                }
+                together.update(params, grads);
+                optimizers.forEach((name, one) -> one.update(alone.get(name), grads.get(name)));
+            }
+            params.forEach((name, tensor) -> {
+                assertSameBits(alone.get(name).get(), tensor.get());
+                assertSameState(optimizers.get(name).state(Optimizer.SINGLE), together.state(name));
+            });
+        }
+    }
+
+    static Stream<Pair> degenerateForms() {
+        Rule sgd = Sgd.of(0.01);
+        return Stream.of(
+                new Pair("Momentum with μ = 0 is Sgd", Momentum.of(0.01, 0), sgd, 1),
+                new Pair("Momentum outside with μ = 0 is Sgd", Momentum.outside(0.01, 0), sgd, 1),
+                new Pair("Nesterov with μ = 0 is Sgd", Nesterov.of(0.01, 0), sgd, 1),
+                new Pair("Nesterov outside with μ = 0 is Sgd", Nesterov.outside(0.01, 0), sgd, 1),
+                new Pair(
+                        "Adam with β₁ = 0 is RmsProp when the correction has died away",
+                        new Adam(0.01, 0, 0.99, 1e-7, 0, 0),
+                        RmsProp.of(0.01),
+                        1_000_000),
+                new Pair(
+                        "Adam's two places for ε agree when the correction has died away",
+                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0),
+                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0),
+                        1_000_000));
+    }
+
+    record Pair(String name, Rule rule, Rule simpler, long t) {
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("degenerateForms")
+    void aRuleReducesToItsNeighbour(Pair pair) {
+        float[][] a = randomArrays(pair.rule), b = randomArrays(pair.simpler);
+        // The last state array is the one the two have in common: h and v.
+        if (!pair.simpler.state().isEmpty()) b[b.length - 1] = a[a.length - 1].clone();
+        if (pair.simpler.state().isEmpty()) for (int s = 2; s < a.length; s++) Arrays.fill(a[s], 0);
+        float[] k = new float[Rule.SCALARS];
+        for (int step = 0; step < 5; step++) {
+            pair.rule.at(pair.t + step, k);
+            pair.rule.apply(k, 0, SIZE, a[0], a[1], state(a));
+            pair.simpler.at(pair.t + step, k);
+            pair.simpler.apply(k, 0, SIZE, b[0], b[1], state(b));
+        }
+        assertSameBits(b[0], a[0]);
+    }
+
+    /** A parameter, a gradient and state that is positive, as sums and means of squares are; the same on every call. */
+    private static float[][] randomArrays(Rule rule) {
+        Random random = new Random(SEED);
+        float[][] arrays = new float[2 + rule.state().size()][SIZE];
+        for (int i = 0; i < SIZE; i++) {
+            arrays[0][i] = (float) random.nextGaussian();
+            arrays[1][i] = (float) random.nextGaussian();
+        }
+        for (int a = 2; a < arrays.length; a++) for (int i = 0; i < SIZE; i++) arrays[a][i] = random.nextFloat();
+        return arrays;
+    }
+
+    private static float[] gradient(Random random) {
+        float[] gradient = new float[SIZE];
+        for (int i = 0; i < SIZE; i++) gradient[i] = (float) random.nextGaussian();
+        return gradient;
+    }
+
+    private static float[][] state(float[][] arrays) {
+        return Arrays.copyOfRange(arrays, 2, arrays.length);
+    }
+
+    static void assertSameState(Map<String, Tensor> expected, Map<String, Tensor> actual) {
+        assertEquals(expected.keySet(), actual.keySet());
+        expected.forEach(
+                (name, tensor) -> assertSameBits(tensor.get(), actual.get(name).get()));
+    }
+
+    static void assertSameBits(float[] expected, float[] actual) {
+        assertEquals(expected.length, actual.length);
+        for (int i = 0; i < expected.length; i++) {
+            assertEquals(Float.floatToIntBits(expected[i]), Float.floatToIntBits(actual[i]), "bits of element " + i);
+        }
+    }
+
+    private static double[] xy(double x, double y) {
+        return new double[] {x, y};
+    }
+
+    static double[] doubles(float[] values) {
+        double[] doubles = new double[values.length];
+        for (int i = 0; i < values.length; i++) doubles[i] = values[i];
+        return doubles;
+    }
+
+    static float[] floats(double... values) {
+        float[] floats = new float[values.length];
+        for (int i = 0; i < values.length; i++) floats[i] = (float) values[i];
+        return floats;
+    }
+}
