@@ -40,6 +40,7 @@ final class Workers implements AutoCloseable {
     /** Runs the job on the caller's thread and on every helper that comes in time; returns when all of them have left it. */
     void run(Runnable job) {
         this.job = job;
+        failure.set(null);
         inside.set(0);
         turn++; // only ever written here, by the engine's one thread
         for (Thread helper : helpers) LockSupport.unpark(helper);
@@ -49,7 +50,7 @@ final class Workers implements AutoCloseable {
             inside.getAndAdd(SHUT);
             while (inside.get() != SHUT) Thread.onSpinWait();
         }
-        Throwable thrown = failure.getAndSet(null);
+        Throwable thrown = failure.get();
         if (thrown != null) throw new IllegalStateException("a worker thread failed", thrown);
     }
 

@@ -5,6 +5,7 @@ import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.assertSameState;
 import static kudari.RulesTest.floats;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -14,12 +15,13 @@ import java.lang.management.ManagementFactory;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CountDownLatch;
 import kudari.rule.Adam;
 import kudari.rule.Rule;
+import kudari.rule.Sgd;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /** What is the CPU engine's own: arrays, threads and the Java heap. */
 class CpuEngineTest {
@@ -85,7 +87,7 @@ class CpuEngineTest {
             float[] p = floats(8, 8), g = floats(1, 2);
             Tensor param = engine.wrap(p);
             assertSame(p, engine.array(param));
-            engine.optimizer(kudari.rule.Sgd.of(0.5)).update(param, engine.wrap(g));
+            engine.optimizer(Sgd.of(0.5)).update(param, engine.wrap(g));
             assertSameBits(floats(7.5, 7), p);
         }
     }
@@ -146,21 +148,33 @@ class CpuEngineTest {
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(ints = {1, 2, 5})
-    void aWorkerThatFailsIsReported(int threads) {
-        try (Workers workers = new Workers(threads)) {
+    @Test
+    void aFailureOnTheCallersThreadIsTheCallers() {
+        try (Workers workers = new Workers(3)) {
+            assertThrows(
+                    ArithmeticException.class,
+                    () -> workers.run(() -> {
+                        throw new ArithmeticException("planted");
+                    }));
+            workers.run(() -> {}); // and the next job is not blamed for it
+        }
+    }
+
+    @Test
+    void aFailureOnAHelpersThreadIsReportedToTheCaller() {
+        try (Workers workers = new Workers(2)) {
+            Thread caller = Thread.currentThread();
+            CountDownLatch came = new CountDownLatch(1);
             Runnable failing = () -> {
-                throw new IllegalArgumentException("planted");
-            };
-            assertThrows(RuntimeException.class, () -> workers.run(failing));
-            int[] runs = {0};
-            workers.run(() -> {
-                synchronized (runs) {
-                    runs[0]++;
+                if (Thread.currentThread() != caller) {
+                    came.countDown();
+                    throw new ArithmeticException("planted");
                 }
-            });
-            assertTrue(runs[0] >= 1 && runs[0] <= threads, "the next job runs: " + runs[0]);
+                assertDoesNotThrow(() -> came.await());
+            };
+            Throwable reported = assertThrows(IllegalStateException.class, () -> workers.run(failing));
+            assertEquals("planted", reported.getCause().getMessage());
+            workers.run(() -> {});
         }
     }
 
@@ -169,7 +183,7 @@ class CpuEngineTest {
         try (Engine engine = Engine.cpu(4)) {
             int size = CpuEngine.PARALLEL_FROM;
             Tensor p = engine.zeros(size), g = engine.full(-1, size);
-            Optimizer count = engine.optimizer(kudari.rule.Sgd.of(1));
+            Optimizer count = engine.optimizer(Sgd.of(1));
             for (int t = 0; t < 1000; t++) count.update(p, g);
             for (float value : p.get()) assertEquals(1000, value);
         }

@@ -1,0 +1,185 @@
+package kudari;
+
+import static kudari.RulesTest.doubles;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.Arrays;
+import java.util.Random;
+import java.util.stream.Stream;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Other libraries' conventions, held against numbers that those libraries published. */
+class ConventionsTest {
+
+    /**
+     * Keras 3, keras/src/optimizers: the golden values of adam_test.py, adagrad_test.py and sgd_test.py, and their tolerance. Ten elements from
+     * 1, one gradient of 0.01, then gradients of 0.1, 0.2, … 1.0; the values are those before each further step.
+     */
+    static Stream<Arguments> kerasGolden() {
+        return Stream.of(
+                Arguments.of("Adam's defaults", Adam.of(0.001), new double[][] {
+                    all(0.999), all(0.9982), all(0.9974), all(0.9965), all(0.9955)
+                }),
+                Arguments.of("Adagrad from 0.3", new AdaGrad(0.2, 0.3, 0, 1e-6), new double[][] {
+                    all(0.9963),
+                    {0.9604, 0.9278, 0.9003, 0.8784, 0.8615, 0.8487, 0.8388, 0.8313, 0.8255, 0.8209},
+                    {0.9251, 0.8629, 0.8137, 0.7768, 0.7497, 0.7298, 0.7151, 0.704, 0.6956, 0.6891},
+                    {0.8903, 0.8012, 0.7342, 0.6862, 0.6521, 0.6277, 0.6099, 0.5967, 0.5867, 0.579},
+                    {0.856, 0.7422, 0.6604, 0.6037, 0.5644, 0.5367, 0.5168, 0.5021, 0.491, 0.4825}
+                }),
+                Arguments.of("SGD's defaults", Sgd.of(0.01), new double[][] {
+                    all(0.9999),
+                    {0.9989, 0.9979, 0.9969, 0.9959, 0.9949, 0.9939, 0.9929, 0.9919, 0.9909, 0.9899},
+                    {0.9979, 0.9959, 0.9939, 0.9919, 0.9899, 0.9879, 0.9859, 0.9839, 0.9819, 0.9799},
+                    {0.9969, 0.9939, 0.9909, 0.9879, 0.9849, 0.9819, 0.9789, 0.9759, 0.9729, 0.9699},
+                    {0.9959, 0.9919, 0.9879, 0.9839, 0.9799, 0.9759, 0.9719, 0.9679, 0.9639, 0.9599}
+                }));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("kerasGolden")
+    void kerasGoldenValues(String name, Rule rule, double[][] golden) {
+        try (Engine engine = Engines.open()) {
+            Tensor x = engine.full(1, 10), g = engine.full(0.01f, 10);
+            Optimizer optimizer = engine.optimizer(rule);
+            for (double[] expected : golden) {
+                optimizer.update(x, g);
+                assertArrayEquals(expected, doubles(x.get()), 5e-4 + 5e-4 * expected[0]);
+                g.set(floats(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0));
+            }
+        }
+    }
+
+    /** Keras 3, the single steps of the same files, to 1e-4: from 1, 2, 3, 4 against 1, 6, 7, 2 with a learning rate of 0.5. */
+    static Stream<Arguments> kerasSingleSteps() {
+        return Stream.of(
+                Arguments.of(Sgd.of(0.5), new double[] {0.5, -1.0, -0.5, 3.0}),
+                Arguments.of(Adam.of(0.5), new double[] {0.5, 1.5, 2.5, 3.5}),
+                Arguments.of(new AdaGrad(0.5, 0.1, 0, 1e-7), new double[] {0.5233, 1.5007, 2.5005, 3.5061}),
+                Arguments.of(new RmsProp(0.5, 0.9, 0, 1e-7), new double[] {-0.5811, 0.4189, 1.4189, 2.4189}));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("kerasSingleSteps")
+    void kerasSingleStep(Rule rule, double[] expected) {
+        try (Engine engine = Engines.open()) {
+            Tensor x = engine.tensor(floats(1, 2, 3, 4)), g = engine.tensor(floats(1, 6, 7, 2));
+            engine.optimizer(rule).update(x, g);
+            assertArrayEquals(expected, doubles(x.get()), 1e-4 + 1e-4 * 4);
+        }
+    }
+
+    /**
+     * PyTorch: what SGD, SGD with momentum 0.9 and Adam, each with lr 0.1, print for w on (w − 2)² from 5, after 1, 5, 10 and 25 steps, to
+     * three decimals (airoads.org, chapter 6.1.5, "Optimizers").
+     */
+    static Stream<Arguments> pyTorchPrints() {
+        return Stream.of(
+                Arguments.of(Sgd.of(0.1), new double[] {4.400, 2.983, 2.322, 2.011}),
+                Arguments.of(Momentum.outside(0.1), new double[] {4.400, 0.259, 2.013, 2.475}),
+                Arguments.of(Adam.paper(0.1), new double[] {4.900, 4.502, 4.014, 2.739}));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("pyTorchPrints")
+    void pyTorchPrintedValues(Rule rule, double[] expected) {
+        int[] printed = {1, 5, 10, 25};
+        try (Engine engine = Engines.open()) {
+            Tensor w = engine.tensor(floats(5)), g = engine.zeros(1);
+            Optimizer optimizer = engine.optimizer(rule);
+            for (int t = 1; t <= 25; t++) {
+                g.set(2 * (w.get()[0] - 2));
+                optimizer.update(w, g);
+                int n = Arrays.binarySearch(printed, t);
+                if (n >= 0) assertEquals(expected[n], w.get()[0], 5e-4 + 1e-6, "w after step " + t);
+            }
+        }
+    }
+
+    /**
+     * By hand: μ = ½, gradient 1 twice, the learning rate 1 and then ½. Inside: v = −1, then −½ − ½ = −1; p = 8 − 1 − 1. Outside: v = 1, then
+     * 1½; p = 8 − 1 − ¾.
+     */
+    @Test
+    void whenTheRateChangesMomentumInsideAndOutsideDiffer() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+            Optimizer inside = engine.optimizer(t -> Momentum.of(t == 1 ? 1 : 0.5, 0.5));
+            Optimizer outside = engine.optimizer(t -> Momentum.outside(t == 1 ? 1 : 0.5, 0.5));
+            for (int t = 0; t < 2; t++) {
+                inside.update(p, g);
+                outside.update(q, g);
+            }
+            assertEquals(6, p.get()[0]);
+            assertEquals(6.25f, q.get()[0]);
+        }
+    }
+
+    /** While the learning rate is constant, the two places of it differ by rounding alone: some 30 roundings of numbers below 16. */
+    @ParameterizedTest
+    @MethodSource("insideAndOutside")
+    void whileTheRateIsConstantInsideAndOutsideAgree(Rule inside, Rule outside) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(-7, 2)), q = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
+            Optimizer a = engine.optimizer(inside), b = engine.optimizer(outside);
+            Random random = new Random(1);
+            for (int t = 0; t < 30; t++) {
+                g.set((float) random.nextGaussian(), (float) random.nextGaussian());
+                a.update(p, g);
+                b.update(q, g);
+            }
+            assertArrayEquals(p.get(), q.get(), 30 * 3 * 16 * 0x1p-24f);
+        }
+    }
+
+    static Stream<Arguments> insideAndOutside() {
+        return Stream.of(
+                Arguments.of(Momentum.of(0.1), Momentum.outside(0.1)),
+                Arguments.of(Nesterov.of(0.1), Nesterov.outside(0.1)));
+    }
+
+    /**
+     * The paper's Adam, in its own order of operations and in float64, over 50 steps: ε outside the corrected root, and optax's eps_root inside.
+     * With ε as large as the gradients a misplaced ε would show at once. A step of at most lr carries a relative error below 16 roundings.
+     */
+    @ParameterizedTest
+    @MethodSource("papers")
+    void thePapersAdamFollowsThePapersOrder(Adam rule) {
+        Random random = new Random(2);
+        Reference paper =
+                Reference.adamOfThePaper(1, rule.lr(), rule.beta1(), rule.beta2(), rule.eps(), rule.epsRoot());
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(1)), g = engine.zeros(1);
+            Optimizer optimizer = engine.optimizer(rule);
+            for (int t = 1; t <= 50; t++) {
+                float gradient = (float) random.nextGaussian();
+                paper.step(gradient);
+                g.set(gradient);
+                optimizer.update(p, g);
+                assertEquals(paper.p, p.get()[0], t * (16 * rule.lr() + 1) * 0x1p-24, "step " + t);
+            }
+        }
+    }
+
+    static Stream<Adam> papers() {
+        return Stream.of(Adam.paper(0.01), new Adam(0.01, 0.9, 0.999, 0, 1, 0), new Adam(0.01, 0.9, 0.99, 0, 1e-8, 1));
+    }
+
+    private static double[] all(double value) {
+        double[] values = new double[10];
+        Arrays.fill(values, value);
+        return values;
+    }
+}
