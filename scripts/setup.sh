@@ -1,0 +1,73 @@
+# Sourced by the other scripts: finds what they need, or installs it as root on a Debian-like system, or says how to get it.
+# Needs: a JDK of version 17 or later, Maven, and for the text in the PNG pictures one font.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { echo "kudari: $*" >&2; }
+
+# The version of a JDK's compiler, as a bare number; 0 where there is none.
+jdk_version() {
+  local javac=${JAVA_HOME:+$JAVA_HOME/bin/}javac
+  { "$javac" -version 2>&1 || true; } | sed -n 's/^javac \([0-9]*\).*/\1/p' | grep . || echo 0
+}
+
+has_font() { command -v fc-list >/dev/null && fc-list 2>/dev/null | grep -q .; }
+
+# The newest of the JDKs that Debian and Ubuntu still carry and that this system has.
+jdk_package() {
+  local v
+  for v in 21 17 25; do
+    if apt-cache show "openjdk-$v-jdk-headless" >/dev/null 2>&1; then echo "openjdk-$v-jdk-headless"; return; fi
+  done
+  echo default-jdk-headless
+}
+
+set_up() {
+  local jdk maven fonts
+  [ "$(jdk_version)" -ge 17 ] && jdk= || jdk=yes
+  command -v mvn >/dev/null && maven= || maven=yes
+  # Only Linux finds its fonts through fontconfig; without one the pictures fail, the rest does not.
+  { [ "$(uname)" != Linux ] || has_font; } && fonts= || fonts=yes
+  [ -z "$jdk$maven$fonts" ] && return
+
+  if ! command -v apt-get >/dev/null; then
+    [ -z "$jdk" ] || say "no JDK of version 17 or later (javac says $(jdk_version)): install one, from your system's packages or adoptium.net"
+    [ -z "$maven" ] || say "no Maven (mvn): install it from your system's packages or maven.apache.org"
+    [ -z "$fonts" ] || say "no font: the PNG pictures need fontconfig and any font, such as DejaVu"
+    [ -z "$jdk$maven" ] || exit 1
+    return 0
+  fi
+  local packages=()
+  if [ "$(id -u)" = 0 ]; then say "reading the list of packages"; apt-get update -qq >&2; fi
+  [ -z "$jdk" ] || packages+=("$(jdk_package)")
+  [ -z "$maven" ] || packages+=(maven)
+  [ -z "$fonts" ] || packages+=(fontconfig fonts-dejavu-core)
+  if [ "$(id -u)" != 0 ]; then
+    say "missing; to install: sudo apt-get install ${packages[*]}"
+    [ -z "$jdk$maven" ] || exit 1
+    return 0
+  fi
+  say "installing ${packages[*]}"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+}
+
+# Maven's output goes to standard error, so that a command's own output stays clean.
+maven() { mvn -B --no-transfer-progress -f "$root/pom.xml" "$@"; }
+
+# Builds the jar if a source is newer than it. Two processes at once: the second waits, and finds it built.
+build() {
+  local stamp=$root/target/.built
+  mkdir -p "$root/target"
+  exec 9>"$root/target/.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+  if [ ! -e "$stamp" ] || [ -n "$(find "$root/pom.xml" "$root/src/main" -newer "$stamp" -print -quit)" ]; then
+    say "building target/kudari.jar and target/lib (the first time, Maven fetches what it needs into its own folder)"
+    if ! maven -q -DskipTests -Dmaven.test.skip package >&2; then
+      say "the build failed, see above; a first build needs the network"
+      exit 1
+    fi
+    touch "$stamp"
+  fi
+  exec 9>&-
+}

@@ -1,0 +1,71 @@
+package kudari;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.RunnerException;
+import org.openjdk.jmh.runner.options.ChainedOptionsBuilder;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+
+/** Runs {@link StepBenchmark} and prints its figures as the table of the README. Reached by {@code scripts/bench}. */
+final class Bench {
+
+    private Bench() {}
+
+    public static void main(String[] args) throws RunnerException, IOException {
+        ChainedOptionsBuilder options = new OptionsBuilder().include(StepBenchmark.class.getName());
+        for (int n = 0; n < args.length; n += 2) {
+            if (n + 1 == args.length || !args[n].equals("--what") && !args[n].equals("--params")) {
+                System.err.println(
+                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…], got "
+                                + String.join(" ", args));
+                System.exit(2);
+            }
+            options.param(args[n].substring(2), args[n + 1].split(","));
+        }
+        // By size, then by what was timed: microseconds per step.
+        Map<String, Map<String, Double>> times = new LinkedHashMap<>();
+        try (PrintWriter csv = new PrintWriter(Files.newBufferedWriter(Path.of("target", "bench.csv")))) {
+            csv.println("params,what,microseconds,error");
+            for (RunResult result : new Runner(options.build()).run()) {
+                String params = result.getParams().getParam("params"),
+                        what = result.getParams().getParam("what");
+                double time = result.getPrimaryResult().getScore();
+                times.computeIfAbsent(params, key -> new LinkedHashMap<>()).put(what, time);
+                csv.println(params + "," + what + "," + time + ","
+                        + result.getPrimaryResult().getScoreError());
+            }
+        }
+        System.out.println();
+        System.out.println("| parameters | what | µs per step | GB/s | of the better of copy and triad |");
+        System.out.println("| --- | --- | ---: | ---: | ---: |");
+        times.forEach((params, byWhat) -> {
+            double count =
+                    Arrays.stream(StepBenchmark.sizes(params)).asLongStream().sum();
+            double memory = Math.max(rate("copy", count, byWhat), rate("triad", count, byWhat));
+            byWhat.forEach((what, time) -> {
+                double rate = rate(what, count, byWhat);
+                String share = memory > 0 ? String.format("%.2f", rate / memory) : "";
+                System.out.printf("| %s | %s | %,.1f | %.1f | %s |%n", params, what, time, rate, share);
+            });
+        });
+    }
+
+    /** Gigabytes per second, each array counted once for every read and every write; 0 where it was not timed. */
+    private static double rate(String what, double count, Map<String, Double> times) {
+        if (!times.containsKey(what)) return 0;
+        int bytes =
+                switch (what) {
+                    case "copy" -> 8;
+                    case "triad" -> 12;
+                    default -> 12 + 8 * StepBenchmark.rule(what).state().size();
+                };
+        return bytes * count / times.get(what) / 1e3;
+    }
+}

@@ -1,0 +1,164 @@
+package kudari;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * One optimizer step on the CPU, and beside it what the memory of the machine gives: copy and triad by the same threads over arrays of the same
+ * size. {@code scripts/bench} runs it and prints the table.
+ */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MICROSECONDS)
+@Warmup(iterations = 3, time = 500, timeUnit = TimeUnit.MILLISECONDS)
+@Measurement(iterations = 5, time = 500, timeUnit = TimeUnit.MILLISECONDS)
+@Fork(
+        value = 1,
+        jvmArgsAppend = {"-Xms5g", "-Xmx5g"})
+public class StepBenchmark {
+
+    /** What is timed: a rule, or one of the two measures of the memory. */
+    @Param({"copy", "triad", "Sgd", "Momentum", "Nesterov", "AdaGrad", "RmsProp", "Adam"})
+    String what;
+
+    /** The parameters: so many in one tensor, or a set of tensors. */
+    @Param({"1000", "10000", "100000", "1000000", "10000000", "100000000", "148x1024", "gpt2-124M"})
+    String params;
+
+    private CpuEngine engine;
+    private Workers workers;
+    private Runnable step;
+
+    @Setup(Level.Trial)
+    public void open() {
+        engine = Engine.cpu();
+        workers = new Workers(engine.threads());
+        Map<String, Tensor> p = tensors(1), g = tensors(2);
+        if (what.equals("copy"))
+            step = inPieces(p, g, tensors(3), (a, b, c, from, to) -> System.arraycopy(b, from, a, from, to - from));
+        else if (what.equals("triad")) step = inPieces(p, g, tensors(3), StepBenchmark::triad);
+        else {
+            Optimizer optimizer = engine.optimizer(rule(what));
+            step = () -> optimizer.update(p, g);
+        }
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+        workers.close();
+        engine.close();
+    }
+
+    @Benchmark
+    public void step() {
+        step.run();
+    }
+
+    static Rule rule(String name) {
+        return switch (name) {
+            case "Sgd" -> Sgd.of();
+            case "Momentum" -> Momentum.of();
+            case "Nesterov" -> Nesterov.of();
+            case "AdaGrad" -> AdaGrad.of();
+            case "RmsProp" -> RmsProp.of();
+            case "Adam" -> Adam.of();
+            default -> throw new IllegalArgumentException(name);
+        };
+    }
+
+    /** The sizes of the tensors that {@code params} names. */
+    static int[] sizes(String params) {
+        if (params.equals("gpt2-124M")) return gpt2();
+        String[] parts = params.split("x");
+        int[] sizes = new int[parts.length == 1 ? 1 : Integer.parseInt(parts[0])];
+        java.util.Arrays.fill(sizes, Integer.parseInt(parts[parts.length - 1]));
+        return sizes;
+    }
+
+    /** GPT-2 124M: 148 tensors, 124,439,808 parameters. */
+    private static int[] gpt2() {
+        int width = 768, layers = 12, n = 0;
+        int[] block = {
+            width, width, width * 3 * width, 3 * width, width * width, width,
+            width, width, width * 4 * width, 4 * width, 4 * width * width, width
+        };
+        int[] sizes = new int[4 + layers * block.length];
+        sizes[n++] = 50_257 * width;
+        sizes[n++] = 1024 * width;
+        for (int layer = 0; layer < layers; layer++) for (int size : block) sizes[n++] = size;
+        sizes[n++] = width;
+        sizes[n++] = width;
+        return sizes;
+    }
+
+    /** Random numbers, for zeros may be cheaper. */
+    private Map<String, Tensor> tensors(long seed) {
+        Random random = new Random(seed);
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        for (int size : sizes(params)) {
+            float[] values = new float[size];
+            for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
+            tensors.put("W" + tensors.size(), engine.wrap(values));
+        }
+        return tensors;
+    }
+
+    private interface Piece {
+        void run(float[] a, float[] b, float[] c, int from, int to);
+    }
+
+    private static void triad(float[] a, float[] b, float[] c, int from, int to) {
+        for (int i = from; i < to; i++) a[i] = b[i] + 0.5f * c[i];
+    }
+
+    /** Shares a loop over the tensors out in the way the engine does: the same pieces, the same threads, from the same size. */
+    private Runnable inPieces(Map<String, Tensor> a, Map<String, Tensor> b, Map<String, Tensor> c, Piece piece) {
+        record Range(float[] a, float[] b, float[] c, int from, int to) {}
+        java.util.List<Range> ranges = new java.util.ArrayList<>();
+        long elements = 0;
+        for (String name : a.keySet()) {
+            float[] array = engine.array(a.get(name));
+            elements += array.length;
+            for (int from = 0; from < array.length; from += CpuEngine.CHUNK) {
+                int to = Math.min(from + CpuEngine.CHUNK, array.length);
+                ranges.add(new Range(array, engine.array(b.get(name)), engine.array(c.get(name)), from, to));
+            }
+        }
+        AtomicInteger next = new AtomicInteger();
+        Runnable loop = () -> {
+            for (int n = next.getAndIncrement(); n < ranges.size(); n = next.getAndIncrement()) {
+                Range range = ranges.get(n);
+                piece.run(range.a, range.b, range.c, range.from, range.to);
+            }
+        };
+        boolean parallel = elements >= CpuEngine.PARALLEL_FROM;
+        return () -> {
+            next.set(0);
+            if (parallel) workers.run(loop);
+            else loop.run();
+        };
+    }
+}
