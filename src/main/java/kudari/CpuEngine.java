@@ -3,7 +3,7 @@ package kudari;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 
@@ -96,14 +96,14 @@ public final class CpuEngine extends Engine {
             }
             elements += p.length;
         }
-        return new CpuTable(chunks.toArray(new Chunk[0]), elements);
+        return new CpuTable(chunks.toArray(new Chunk[0]), elements < PARALLEL_FROM ? 1 : threads());
     }
 
     @Override
     void apply(Rule rule, float[] scalars, Table table) {
         CpuTable work = (CpuTable) table;
         work.begin(rule, scalars);
-        if (work.elements < PARALLEL_FROM) work.run();
+        if (work.shares == 1) work.run(0);
         else workers.run(work);
     }
 
@@ -121,31 +121,45 @@ public final class CpuEngine extends Engine {
     /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. */
     private record Chunk(float[] p, float[] g, float[][] s, int from, int to) {}
 
-    /** The chunks of all tensors, and how far the current step has come. Threads take the next chunk until none is left. */
-    private static final class CpuTable implements Table, Runnable {
+    /**
+     * The chunks of all tensors, in one share per thread, and how far each share has come in the current step. A thread begins with its own
+     * share, the same in every step, for what it wrote last may still be in its cache; then it helps the others with theirs.
+     */
+    private static final class CpuTable implements Table, Workers.Job {
+
+        /** The counters of two shares are so many ints apart, lest two threads write the same line of cache. */
+        private static final int APART = 32;
 
         private final Chunk[] chunks;
-        private final long elements;
-        private final AtomicInteger next = new AtomicInteger();
+        private final int shares;
+        private final AtomicIntegerArray next;
         private Rule rule = Sgd.of();
         private float[] scalars = {};
 
-        CpuTable(Chunk[] chunks, long elements) {
+        CpuTable(Chunk[] chunks, int shares) {
             this.chunks = chunks;
-            this.elements = elements;
+            this.shares = shares;
+            this.next = new AtomicIntegerArray(shares * APART);
         }
 
         void begin(Rule rule, float[] scalars) {
             this.rule = rule;
             this.scalars = scalars;
-            next.set(0);
+            for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
+        }
+
+        private int start(int share) {
+            return (int) ((long) chunks.length * share / shares);
         }
 
         @Override
-        public void run() {
-            for (int n = next.getAndIncrement(); n < chunks.length; n = next.getAndIncrement()) {
-                Chunk chunk = chunks[n];
-                rule.apply(scalars, chunk.from, chunk.to, chunk.p, chunk.g, chunk.s);
+        public void run(int thread) {
+            for (int n = 0; n < shares; n++) {
+                int share = (thread + n) % shares, end = start(share + 1);
+                for (int c = next.getAndIncrement(share * APART); c < end; c = next.getAndIncrement(share * APART)) {
+                    Chunk chunk = chunks[c];
+                    rule.apply(scalars, chunk.from, chunk.to, chunk.p, chunk.g, chunk.s);
+                }
             }
         }
     }

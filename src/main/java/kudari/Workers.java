@@ -5,28 +5,34 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * Threads that help the caller with one job at a time. A job is something that every thread may run at once and that shares itself out.
- * Nobody waits for a helper that has not begun, so one that is slow to wake costs nothing. No call allocates.
+ * Threads that help the caller with one job at a time. Nobody waits for a helper that has not begun, so one that is slow to wake costs nothing. No call allocates.
  */
 final class Workers implements AutoCloseable {
 
-    /** How often a helper looks for the next job before it sleeps: some 20 µs, about what waking it would take. */
-    private static final int LOOKS = 500;
+    /** How often a helper looks for the next job before it sleeps: some 40 µs, about what waking it would take. */
+    private static final int LOOKS = 2_000;
 
     /** What {@link #inside} counts from while no helper may begin. */
     private static final int SHUT = Integer.MIN_VALUE;
 
+    /** Something that every thread may run at once and that shares itself out. */
+    interface Job {
+        /** Does a share of the job; {@code thread} is 0 for the caller's, up to but not including {@link #count}. */
+        void run(int thread);
+    }
+
     private final Thread[] helpers;
     private final AtomicInteger inside = new AtomicInteger(SHUT);
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
-    private volatile Runnable job = () -> {};
+    private volatile Job job = thread -> {};
     private volatile int turn;
     private volatile boolean closed;
 
     Workers(int count) {
         helpers = new Thread[count - 1];
         for (int n = 0; n < helpers.length; n++) {
-            helpers[n] = new Thread(this::help, "kudari-cpu-" + (n + 1));
+            int thread = n + 1;
+            helpers[n] = new Thread(() -> help(thread), "kudari-cpu-" + thread);
             helpers[n].setDaemon(true);
             helpers[n].start();
         }
@@ -38,14 +44,14 @@ final class Workers implements AutoCloseable {
     }
 
     /** Runs the job on the caller's thread and on every helper that comes in time; returns when all of them have left it. */
-    void run(Runnable job) {
+    void run(Job job) {
         this.job = job;
         failure.set(null);
         inside.set(0);
         turn++; // only ever written here, by the engine's one thread
         for (Thread helper : helpers) LockSupport.unpark(helper);
         try {
-            job.run();
+            job.run(0);
         } finally {
             inside.getAndAdd(SHUT);
             while (inside.get() != SHUT) Thread.onSpinWait();
@@ -54,7 +60,7 @@ final class Workers implements AutoCloseable {
         if (thrown != null) throw new IllegalStateException("a worker thread failed", thrown);
     }
 
-    private void help() {
+    private void help(int thread) {
         int seen = 0;
         while (!closed) {
             for (int look = 0; turn == seen && look < LOOKS; look++) Thread.onSpinWait();
@@ -65,7 +71,7 @@ final class Workers implements AutoCloseable {
             seen = turn;
             if (!enter()) continue;
             try {
-                job.run();
+                job.run(thread);
             } catch (Throwable t) {
                 failure.set(t);
             } finally {

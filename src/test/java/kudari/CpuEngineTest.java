@@ -153,20 +153,19 @@ class CpuEngineTest {
         try (Workers workers = new Workers(3)) {
             assertThrows(
                     ArithmeticException.class,
-                    () -> workers.run(() -> {
+                    () -> workers.run(thread -> {
                         throw new ArithmeticException("planted");
                     }));
-            workers.run(() -> {}); // and the next job is not blamed for it
+            workers.run(thread -> {}); // and the next job is not blamed for it
         }
     }
 
     @Test
     void aFailureOnAHelpersThreadIsReportedToTheCaller() {
         try (Workers workers = new Workers(2)) {
-            Thread caller = Thread.currentThread();
             CountDownLatch came = new CountDownLatch(1);
-            Runnable failing = () -> {
-                if (Thread.currentThread() != caller) {
+            Workers.Job failing = thread -> {
+                if (thread != 0) {
                     came.countDown();
                     throw new ArithmeticException("planted");
                 }
@@ -174,7 +173,7 @@ class CpuEngineTest {
             };
             Throwable reported = assertThrows(IllegalStateException.class, () -> workers.run(failing));
             assertEquals("planted", reported.getCause().getMessage());
-            workers.run(() -> {});
+            workers.run(thread -> {});
         }
     }
 

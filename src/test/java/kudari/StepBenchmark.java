@@ -4,7 +4,6 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.Momentum;
@@ -147,18 +146,16 @@ public class StepBenchmark {
                 ranges.add(new Range(array, engine.array(b.get(name)), engine.array(c.get(name)), from, to));
             }
         }
-        AtomicInteger next = new AtomicInteger();
-        Runnable loop = () -> {
-            for (int n = next.getAndIncrement(); n < ranges.size(); n = next.getAndIncrement()) {
+        int shares = elements < CpuEngine.PARALLEL_FROM ? 1 : engine.threads();
+        Workers.Job loop = thread -> {
+            for (int n = ranges.size() * thread / shares; n < ranges.size() * (thread + 1) / shares; n++) {
                 Range range = ranges.get(n);
                 piece.run(range.a, range.b, range.c, range.from, range.to);
             }
         };
-        boolean parallel = elements >= CpuEngine.PARALLEL_FROM;
         return () -> {
-            next.set(0);
-            if (parallel) workers.run(loop);
-            else loop.run();
+            if (shares == 1) loop.run(0);
+            else workers.run(loop);
         };
     }
 }
