@@ -1,0 +1,179 @@
+package kudari.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.ZonedDateTime;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import kudari.Engine;
+import kudari.data.Dataset;
+import kudari.report.Comparison;
+import kudari.report.Comparison.Sampling;
+import kudari.report.Comparison.Training;
+import kudari.report.Comparison.Trajectory;
+import kudari.report.Report;
+import kudari.rule.Rule;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** The main job: the optimizers compared as the article and the book compare them, drawn into a folder. */
+@Command(
+        name = "compare",
+        description = {
+            "Compares the optimizers: their paths over f(x, y) = x²/20 + y², their losses on a network of four hidden layers, and gradient"
+                    + " descent with three kinds of batches. Draws it all into a folder.",
+            ""
+        },
+        sortOptions = false,
+        showDefaultValues = true,
+        mixinStandardHelpOptions = true)
+final class Compare implements Callable<Integer> {
+
+    /** The network of the book, between the inputs of the data and its classes. */
+    private static final int[] HIDDEN = {100, 100, 100, 100};
+
+    @Spec
+    private CommandSpec spec;
+
+    @Option(
+            names = "--device",
+            paramLabel = "auto|cpu|cuda[:N]",
+            description = "where it runs",
+            defaultValue = "auto",
+            converter = Device.Converter.class)
+    private Device device;
+
+    @Option(
+            names = "--data",
+            paramLabel = "digits[:TRAIN,TEST]|mnist:DIR",
+            description = "digits drawn by the program, so many of them (by default 60000,10000), or a folder of IDX files",
+            converter = Source.Converter.class)
+    private Source data;
+
+    @Option(names = "--rules", split = ",", paramLabel = "RULE", description = "which rules: ${COMPLETION-CANDIDATES} (default: all)")
+    private List<Contender> rules = List.of();
+
+    @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
+    private Integer steps;
+
+    @Option(names = "--batch", paramLabel = "N", description = "samples in a batch", defaultValue = "128")
+    private int batch;
+
+    @Option(names = "--lr", paramLabel = "RULE=RATE", description = "a rule's learning rate on the network (default: the rule's own)")
+    private Map<Contender, Double> rates = new EnumMap<>(Contender.class);
+
+    @Option(names = "--seed", paramLabel = "N", description = "of the data, the weights and the batches", defaultValue = "1")
+    private long seed;
+
+    @Option(names = "--threads", paramLabel = "N", description = "threads on the CPU (default: all processors)")
+    private int threads = Runtime.getRuntime().availableProcessors();
+
+    @Option(names = "--quick", description = "all parts in small, in seconds: 200 steps, 6000 digits")
+    private boolean quick;
+
+    @Option(names = "--out", paramLabel = "DIR", description = "the folder to write", defaultValue = "comparison")
+    private Path out;
+
+    @Override
+    public Integer call() throws IOException {
+        if (steps == null) steps = quick ? 200 : 2000;
+        if (data == null) data = quick ? Source.digits(6_000, 1_000) : Source.digits(60_000, 10_000);
+        atLeastOne("--steps", steps);
+        atLeastOne("--batch", batch);
+        atLeastOne("--threads", threads);
+        EnumSet<Contender> contenders = rules.isEmpty() ? EnumSet.allOf(Contender.class) : EnumSet.copyOf(rules);
+        Map<Contender, Rule> onTheNetwork = new EnumMap<>(Contender.class);
+        for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
+
+        try (Engine engine = device.open(threads);
+                Report report = Report.open(out)) {
+            say("on " + engine + ", seed " + seed + ", into " + out);
+            Comparison comparison = compare(engine, report, onTheNetwork);
+            report.write(comparison);
+            table(comparison);
+            say("open " + out.resolve("report.html"));
+        }
+        return 0;
+    }
+
+    private Comparison compare(Engine engine, Report report, Map<Contender, Rule> onTheNetwork) throws IOException {
+        List<Trajectory> trajectories = new ArrayList<>();
+        for (Contender contender : onTheNetwork.keySet()) {
+            Trajectory trajectory = Experiments.path(engine, contender);
+            report.trajectory(trajectory);
+            trajectories.add(trajectory);
+        }
+
+        say("reading " + data);
+        Dataset train = data.train(seed), test = data.test(seed);
+        Experiments.Data held = new Experiments.Data(train, test, seed);
+
+        List<Training> trainings = new ArrayList<>();
+        try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size())) {
+            for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
+                progress.name(entry.getKey().toString());
+                trainings.add(Experiments.train(
+                        engine, entry.getKey().toString(), entry.getValue(), held, HIDDEN, batch, steps, report, progress));
+            }
+        }
+
+        List<Sampling> samplings = Experiments.samplings(engine, held, quick ? 5_000 : 60_000);
+        String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", " + System.getProperty("os.name") + " "
+                + System.getProperty("os.arch");
+        return new Comparison(
+                trajectories,
+                trainings,
+                samplings,
+                Experiments.sheet(train),
+                new Comparison.Facts(
+                        engine.toString(),
+                        data + " (" + train.size() + " to train on, " + test.size() + " held out)",
+                        Experiments.describe(train, HIDDEN) + ", ReLU, He initialisation, batches of " + batch,
+                        seed,
+                        versions,
+                        ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
+                        "scripts/kudari " + String.join(" ", spec.commandLine().getParent().getParseResult().originalArgs())));
+    }
+
+    private Rule ruleOf(Contender contender) {
+        Double rate = rates.get(contender);
+        try {
+            return rate == null ? contender.defaults() : contender.withRate(rate);
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(spec.commandLine(), "--lr " + contender.name().toLowerCase(Locale.ROOT) + "=" + rate + ": " + e.getMessage());
+        }
+    }
+
+    private void atLeastOne(String option, int value) {
+        if (value < 1) throw new ParameterException(spec.commandLine(), option + ": expected at least 1, got " + value);
+    }
+
+    private void say(String line) {
+        spec.commandLine().getErr().println("kudari: " + line);
+    }
+
+    private void table(Comparison comparison) {
+        var print = spec.commandLine().getOut();
+        print.printf("%-9s  %12s  %13s  %16s  %8s%n", "rule", "final loss", "test accuracy", "µs per opt. step", "seconds");
+        for (Training training : comparison.trainings()) {
+            print.printf(
+                    Locale.ROOT,
+                    "%-9s  %12.6f  %11.2f %%  %16.1f  %8.1f%n",
+                    training.rule(),
+                    training.finalLoss(),
+                    100 * training.finalAccuracy(),
+                    training.microsPerStep(),
+                    training.seconds());
+        }
+        print.flush();
+    }
+}

@@ -1,0 +1,65 @@
+package kudari.cli;
+
+import java.io.PrintWriter;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.ParameterException;
+
+/** The command line: {@code kudari COMMAND}. Exit status 0: done; 1: could not be done; 2: the command line was wrong. */
+@Command(
+        name = "kudari",
+        description = "Gradient-descent optimizers for JVM training loops.",
+        mixinStandardHelpOptions = true,
+        versionProvider = Main.Version.class,
+        subcommands = {Compare.class, HelpCommand.class})
+public final class Main {
+
+    private Main() {}
+
+    /** Runs a command and exits with its status. */
+    public static void main(String[] args) {
+        System.exit(run(new PrintWriter(System.out, true), new PrintWriter(System.err, true), args));
+    }
+
+    static int run(PrintWriter out, PrintWriter err, String... args) {
+        CommandLine line = new CommandLine(new Main())
+                .setOut(out)
+                .setErr(err)
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setParameterExceptionHandler((e, given) -> refuse(e))
+                .setExecutionExceptionHandler((e, command, parsed) -> {
+                    command.getErr().println("kudari: " + sentence(e));
+                    return CommandLine.ExitCode.SOFTWARE;
+                });
+        return args.length == 0 ? line.execute("--help") : line.execute(args);
+    }
+
+    /** One line on what was wrong with the command line. */
+    private static int refuse(ParameterException e) {
+        CommandLine command = e.getCommandLine();
+        String name = command.getCommandSpec().qualifiedName();
+        command.getErr().println("kudari: " + sentence(e) + "; see " + name + " --help");
+        return CommandLine.ExitCode.USAGE;
+    }
+
+    /** The message of an exception; an exception without one says at least its name. */
+    private static String sentence(Throwable e) {
+        String message = e.getMessage();
+        return message == null ? e.toString() : message.lines().findFirst().orElse(message);
+    }
+
+    /** The version that the build wrote into the jar, as in {@code kudari 0.1.0}. */
+    static String version() {
+        String version = Main.class.getPackage().getImplementationVersion();
+        return "kudari " + (version == null ? "(not from a jar)" : version);
+    }
+
+    /** The same, for {@code --version}. */
+    static final class Version implements CommandLine.IVersionProvider {
+        @Override
+        public String[] getVersion() {
+            return new String[] {version()};
+        }
+    }
+}

@@ -1,0 +1,76 @@
+package kudari.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import kudari.data.Dataset;
+import kudari.data.Digits;
+import kudari.data.Idx;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
+
+/** Where a command's samples come from, as its {@code --data} option says. */
+interface Source {
+
+    /** The samples to train on. */
+    Dataset train(long seed) throws IOException;
+
+    /** The samples held out. */
+    Dataset test(long seed) throws IOException;
+
+    /** Digits drawn by the program. */
+    static Source digits(int train, int test) {
+        return new Source() {
+            @Override
+            public Dataset train(long seed) {
+                return Digits.train(train, seed);
+            }
+
+            @Override
+            public Dataset test(long seed) {
+                return Digits.test(test, seed);
+            }
+
+            @Override
+            public String toString() {
+                return "digits";
+            }
+        };
+    }
+
+    /** A folder of IDX files; the seed chooses nothing. */
+    static Source idx(Path folder) {
+        return new Source() {
+            @Override
+            public Dataset train(long seed) throws IOException {
+                return Idx.train(folder);
+            }
+
+            @Override
+            public Dataset test(long seed) throws IOException {
+                return Idx.test(folder);
+            }
+
+            @Override
+            public String toString() {
+                return "mnist:" + folder;
+            }
+        };
+    }
+
+    /** Reads the option's value. */
+    final class Converter implements ITypeConverter<Source> {
+
+        private static final Pattern DIGITS = Pattern.compile("digits:([1-9]\\d{0,6}),([1-9]\\d{0,6})");
+
+        @Override
+        public Source convert(String value) {
+            Matcher counts = DIGITS.matcher(value);
+            if (counts.matches()) return digits(Integer.parseInt(counts.group(1)), Integer.parseInt(counts.group(2)));
+            if (value.equals("digits")) return digits(60_000, 10_000);
+            if (value.startsWith("mnist:") && value.length() > 6) return idx(Path.of(value.substring(6)));
+            throw new TypeConversionException("expected digits, digits:TRAIN,TEST or mnist:DIR, got '" + value + "'");
+        }
+    }
+}

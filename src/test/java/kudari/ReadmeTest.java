@@ -1,0 +1,62 @@
+package kudari;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The programs of the READMEs compile and run, as a reader would run them. */
+class ReadmeTest {
+
+    private static final Pattern PROGRAM = Pattern.compile("```java\n(.*?public class (\\w+).*?)```", Pattern.DOTALL);
+
+    static Stream<Arguments> programs() throws IOException {
+        return Stream.concat(programs("README.md"), programs("README.ja.md"));
+    }
+
+    private static Stream<Arguments> programs(String page) throws IOException {
+        Matcher matcher = PROGRAM.matcher(Files.readString(Path.of(page)));
+        List<MatchResult> programs = matcher.results().toList();
+        return programs.stream().map(program -> Arguments.of(page, program.group(2), program.group(1)));
+    }
+
+    @ParameterizedTest(name = "{0}: {1}")
+    @MethodSource("programs")
+    void everyProgramRuns(String page, String name, String program, @TempDir Path folder) throws Exception {
+        Path source = Files.writeString(folder.resolve(name + ".java"), program), output = folder.resolve("output");
+        Process java = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "-cp",
+                        System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
+                        source.toString())
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
+        assertTrue(java.waitFor(120, TimeUnit.SECONDS), "it ends");
+        String printed = Files.readString(output);
+        assertEquals(0, java.exitValue(), printed);
+        assertFalse(printed.isBlank(), "it prints something");
+    }
+
+    @Test
+    void bothPagesShowTheSamePrograms() throws IOException {
+        List<String> english = programs("README.md").map(p -> (String) p.get()[1]).toList();
+        assertTrue(english.size() >= 3, "found " + english);
+        assertEquals(english, programs("README.ja.md").map(p -> (String) p.get()[1]).toList());
+    }
+}
