@@ -55,8 +55,10 @@ class ReadmeTest {
 
     @Test
     void bothPagesShowTheSamePrograms() throws IOException {
-        List<String> english = programs("README.md").map(p -> (String) p.get()[1]).toList();
+        List<String> english =
+                programs("README.md").map(p -> (String) p.get()[1]).toList();
         assertTrue(english.size() >= 3, "found " + english);
-        assertEquals(english, programs("README.ja.md").map(p -> (String) p.get()[1]).toList());
+        assertEquals(
+                english, programs("README.ja.md").map(p -> (String) p.get()[1]).toList());
     }
 }

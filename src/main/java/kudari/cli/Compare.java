@@ -28,13 +28,14 @@ import picocli.CommandLine.Spec;
 /** The main job: the optimizers compared as the article and the book compare them, drawn into a folder. */
 @Command(
         name = "compare",
+        header = "Compares the optimizers as the article and the book do, and draws it.",
         description = {
-            "Compares the optimizers: their paths over f(x, y) = x²/20 + y², their losses on a network of four hidden layers, and gradient"
-                    + " descent with three kinds of batches. Draws it all into a folder.",
+            "Three experiments: the paths of the rules over the contours of f(x, y) = x²/20 + y²; their losses on a network of four hidden"
+                    + " layers of 100, from the same weights on the same batches; and gradient descent with the full batch, mini-batches and"
+                    + " single samples.",
             ""
         },
         sortOptions = false,
-        showDefaultValues = true,
         mixinStandardHelpOptions = true)
 final class Compare implements Callable<Integer> {
 
@@ -47,7 +48,7 @@ final class Compare implements Callable<Integer> {
     @Option(
             names = "--device",
             paramLabel = "auto|cpu|cuda[:N]",
-            description = "where it runs",
+            description = "where it runs (default: ${DEFAULT-VALUE})",
             defaultValue = "auto",
             converter = Device.Converter.class)
     private Device device;
@@ -55,23 +56,39 @@ final class Compare implements Callable<Integer> {
     @Option(
             names = "--data",
             paramLabel = "digits[:TRAIN,TEST]|mnist:DIR",
-            description = "digits drawn by the program, so many of them (by default 60000,10000), or a folder of IDX files",
+            description =
+                    "digits drawn by the program, so many of them (by default 60000,10000), or a folder of IDX files",
             converter = Source.Converter.class)
     private Source data;
 
-    @Option(names = "--rules", split = ",", paramLabel = "RULE", description = "which rules: ${COMPLETION-CANDIDATES} (default: all)")
+    @Option(
+            names = "--rules",
+            split = ",",
+            paramLabel = "RULE",
+            description = "which rules: ${COMPLETION-CANDIDATES} (default: all)")
     private List<Contender> rules = List.of();
 
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
     private Integer steps;
 
-    @Option(names = "--batch", paramLabel = "N", description = "samples in a batch", defaultValue = "128")
+    @Option(
+            names = "--batch",
+            paramLabel = "N",
+            description = "samples in a batch (default: ${DEFAULT-VALUE})",
+            defaultValue = "128")
     private int batch;
 
-    @Option(names = "--lr", paramLabel = "RULE=RATE", description = "a rule's learning rate on the network (default: the rule's own)")
+    @Option(
+            names = "--lr",
+            paramLabel = "RULE=RATE",
+            description = "a rule's learning rate on the network (default: the rule's own)")
     private Map<Contender, Double> rates = new EnumMap<>(Contender.class);
 
-    @Option(names = "--seed", paramLabel = "N", description = "of the data, the weights and the batches", defaultValue = "1")
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            description = "of the data, the weights and the batches (default: ${DEFAULT-VALUE})",
+            defaultValue = "1")
     private long seed;
 
     @Option(names = "--threads", paramLabel = "N", description = "threads on the CPU (default: all processors)")
@@ -80,7 +97,11 @@ final class Compare implements Callable<Integer> {
     @Option(names = "--quick", description = "all parts in small, in seconds: 200 steps, 6000 digits")
     private boolean quick;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "the folder to write", defaultValue = "comparison")
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "the folder to write (default: ${DEFAULT-VALUE})",
+            defaultValue = "comparison")
     private Path out;
 
     @Override
@@ -120,15 +141,23 @@ final class Compare implements Callable<Integer> {
         List<Training> trainings = new ArrayList<>();
         try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size())) {
             for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
-                progress.name(entry.getKey().toString());
+                progress.say(entry.getKey().toString());
                 trainings.add(Experiments.train(
-                        engine, entry.getKey().toString(), entry.getValue(), held, HIDDEN, batch, steps, report, progress));
+                        engine,
+                        entry.getKey().toString(),
+                        entry.getValue(),
+                        held,
+                        HIDDEN,
+                        batch,
+                        steps,
+                        report,
+                        progress));
             }
         }
 
         List<Sampling> samplings = Experiments.samplings(engine, held, quick ? 5_000 : 60_000);
-        String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", " + System.getProperty("os.name") + " "
-                + System.getProperty("os.arch");
+        String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
+                + System.getProperty("os.name") + " " + System.getProperty("os.arch");
         return new Comparison(
                 trajectories,
                 trainings,
@@ -141,7 +170,13 @@ final class Compare implements Callable<Integer> {
                         seed,
                         versions,
                         ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
-                        "scripts/kudari " + String.join(" ", spec.commandLine().getParent().getParseResult().originalArgs())));
+                        "scripts/kudari "
+                                + String.join(
+                                        " ",
+                                        spec.commandLine()
+                                                .getParent()
+                                                .getParseResult()
+                                                .originalArgs())));
     }
 
     private Rule ruleOf(Contender contender) {
@@ -149,7 +184,9 @@ final class Compare implements Callable<Integer> {
         try {
             return rate == null ? contender.defaults() : contender.withRate(rate);
         } catch (IllegalArgumentException e) {
-            throw new ParameterException(spec.commandLine(), "--lr " + contender.name().toLowerCase(Locale.ROOT) + "=" + rate + ": " + e.getMessage());
+            throw new ParameterException(
+                    spec.commandLine(),
+                    "--lr " + contender.name().toLowerCase(Locale.ROOT) + "=" + rate + ": " + e.getMessage());
         }
     }
 
@@ -163,7 +200,8 @@ final class Compare implements Callable<Integer> {
 
     private void table(Comparison comparison) {
         var print = spec.commandLine().getOut();
-        print.printf("%-9s  %12s  %13s  %16s  %8s%n", "rule", "final loss", "test accuracy", "µs per opt. step", "seconds");
+        print.printf(
+                "%-9s  %12s  %13s  %16s  %8s%n", "rule", "final loss", "test accuracy", "µs per opt. step", "seconds");
         for (Training training : comparison.trainings()) {
             print.printf(
                     Locale.ROOT,

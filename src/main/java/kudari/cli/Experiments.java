@@ -70,7 +70,15 @@ final class Experiments {
 
     /** Trains a network by one rule, writing the loss of every step to the report as it comes. */
     static Training train(
-            Engine engine, String name, Rule rule, Data data, int[] hidden, int batch, int steps, Report report, Progress progress)
+            Engine engine,
+            String name,
+            Rule rule,
+            Data data,
+            int[] hidden,
+            int batch,
+            int steps,
+            Report report,
+            Progress progress)
             throws IOException {
         Network network = data.network(engine, hidden);
         Optimizer optimizer = engine.optimizer(rule);
@@ -95,13 +103,21 @@ final class Experiments {
             losses.add(network.loss());
             report.loss(name, step, network.loss());
             if (step == steps || step % Math.max(1, steps / 20) == 0) {
-                accuracies.add(new Mark(step, network.evaluate(test.x, test.labels, test.labels.length).accuracy()));
+                accuracies.add(new Mark(
+                        step,
+                        network.evaluate(test.x, test.labels, test.labels.length)
+                                .accuracy()));
             }
             progress.advance(1);
         }
         Arrays.sort(optimizerNanos);
         return new Training(
-                name, Contender.describe(rule), losses, accuracies, optimizerNanos[steps / 2] / 1e3, trainingNanos / 1e9);
+                name,
+                Contender.describe(rule),
+                losses,
+                accuracies,
+                optimizerNanos[steps / 2] / 1e3,
+                trainingNanos / 1e9);
     }
 
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */
@@ -115,7 +131,8 @@ final class Experiments {
                 sampling(engine, data, few, "single samples", rule, Sampler.single(n, data.seed), seen));
     }
 
-    private static Sampling sampling(Engine engine, Data data, Dataset few, String name, Rule rule, Sampler batches, int seen) {
+    private static Sampling sampling(
+            Engine engine, Data data, Dataset few, String name, Rule rule, Sampler batches, int seen) {
         Network network = data.network(engine, 50);
         Optimizer optimizer = engine.optimizer(rule);
         Whole all = Whole.of(few);
@@ -125,14 +142,17 @@ final class Experiments {
         // Marks stand close at first and then further apart, as on a logarithmic axis.
         for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
             if (at >= next) {
-                losses.add(new Mark(at, network.evaluate(all.x, all.labels, all.labels.length).loss()));
+                losses.add(new Mark(
+                        at,
+                        network.evaluate(all.x, all.labels, all.labels.length).loss()));
                 next = at + Math.max(1, at / 8);
             }
             few.gather(batches.next(), batches.batch(), x, labels);
             network.gradient(x, labels, batches.batch());
             optimizer.update(network.params(), network.grads());
         }
-        return new Sampling(name, Contender.describe(rule) + ", batches of " + batches.batch() + " out of " + few.size(), losses);
+        return new Sampling(
+                name, Contender.describe(rule) + ", batches of " + batches.batch() + " out of " + few.size(), losses);
     }
 
     /** The first eight samples of each class, class by class. */
@@ -153,7 +173,8 @@ final class Experiments {
 
     /** The widths of the network, as in {@code 784-100-100-100-100-10}. */
     static String describe(Dataset data, int[] hidden) {
-        return data.features() + "-" + Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining("-")) + "-"
+        return data.features() + "-"
+                + Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining("-")) + "-"
                 + data.classes();
     }
 }

@@ -24,8 +24,8 @@ final class Progress implements AutoCloseable {
     }
 
     /** Says what is at work. */
-    void name(String task) {
-        if (bar != null) bar.setTaskName(task);
+    void say(String task) {
+        if (bar != null) bar.setExtraMessage(task);
     }
 
     /** Counts steps done. */

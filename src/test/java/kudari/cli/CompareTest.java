@@ -1,0 +1,161 @@
+package kudari.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import kudari.report.Report;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The command {@code compare}, as a user calls it. */
+class CompareTest {
+
+    @TempDir
+    private Path folder;
+
+    private final StringWriter out = new StringWriter(), err = new StringWriter();
+
+    private int kudari(String... args) {
+        return Main.run(new PrintWriter(out, true), new PrintWriter(err, true), args);
+    }
+
+    private int small(Path into, String... more) {
+        String[] args = {"compare", "--quick", "--data", "digits:300,100", "--batch", "16", "--out", into.toString()};
+        String[] all = Arrays.copyOf(args, args.length + more.length);
+        System.arraycopy(more, 0, all, args.length, more.length);
+        return kudari(all);
+    }
+
+    /** x₃₀ and y₃₀ from the book's code in float64; float32 stays within 2e-6 of them. */
+    @Test
+    void theSixPathsEndWhereTheBooksDo() throws IOException {
+        assertEquals(0, small(folder, "--steps", "1"), err::toString);
+        List<String> lines = Files.readAllLines(folder.resolve("trajectories.csv"));
+        assertEquals("rule,step,x,y,f", lines.get(0));
+        assertEquals(1 + 6 * 31, lines.size());
+        Map.of(
+                        "SGD", new double[] {-0.35039299575231969, 0.084782316550432196},
+                        "Momentum", new double[] {0.89641385849373301, 0.088085601715069711},
+                        "Nesterov", new double[] {0.68961490169662087, -0.00067990583611719693},
+                        "AdaGrad", new double[] {-0.12016232231416045, 2.486389893984459e-17},
+                        "RMSprop", new double[] {-5.3513270404281918e-06, 1.5085100037516103e-11},
+                        "Adam", new double[] {0.13600685239498186, 0.31824537553721943})
+                .forEach((rule, end) -> {
+                    String[] first = row(lines, rule, 0), last = row(lines, rule, 30);
+                    assertArrayEquals(new double[] {-7, 2}, point(first));
+                    assertArrayEquals(end, point(last), 2e-6, rule);
+                });
+    }
+
+    private static String[] row(List<String> lines, String rule, int step) {
+        String start = rule + "," + step + ",";
+        return lines.stream().filter(line -> line.startsWith(start)).findFirst().orElseThrow().split(",");
+    }
+
+    private static double[] point(String[] row) {
+        return new double[] {Float.parseFloat(row[2]), Float.parseFloat(row[3])};
+    }
+
+    @Test
+    void everyOutputIsThereAndTheTableNamesEveryRule() throws IOException {
+        assertEquals(0, small(folder, "--steps", "5"), err::toString);
+        for (String name : List.of("report.html", "summary.json", "training.csv", "paths.png", "training.png")) {
+            assertTrue(Files.size(folder.resolve(name)) > 0, name);
+        }
+        assertEquals(1 + 6 * 5, Files.readAllLines(folder.resolve("training.csv")).size());
+        JsonParser.parseString(Files.readString(folder.resolve("summary.json"))).getAsJsonObject();
+        for (Contender contender : Contender.values()) assertTrue(out.toString().contains(contender.toString()));
+    }
+
+    /** Everything but the times: the same seed gives the same bits, on any number of threads. */
+    @Test
+    void theSameSeedGivesTheSameRun() throws IOException {
+        Path again = folder.resolve("again"), other = folder.resolve("other");
+        assertEquals(0, small(folder, "--steps", "20", "--rules", "adam", "--threads", "1"), err::toString);
+        assertEquals(0, small(again, "--steps", "20", "--rules", "adam", "--threads", "2"), err::toString);
+        assertEquals(0, small(other, "--steps", "20", "--rules", "adam", "--seed", "2"), err::toString);
+        String losses = Files.readString(folder.resolve("training.csv"));
+        assertEquals(losses, Files.readString(again.resolve("training.csv")));
+        assertFalse(losses.equals(Files.readString(other.resolve("training.csv"))), "another seed, another run");
+    }
+
+    @Test
+    void aLearningRateIsTheRulesOnTheNetwork() throws IOException {
+        assertEquals(0, small(folder, "--steps", "3", "--rules", "sgd,adam", "--lr", "sgd=0"), err::toString);
+        assertTrue(out.toString().contains("SGD") && !out.toString().contains("RMSprop"), out::toString);
+        String summary = Files.readString(folder.resolve("summary.json"));
+        assertTrue(summary.contains("lr 0.001"), summary);
+        assertFalse(summary.contains("\"lr 0.01\""), summary);
+    }
+
+    @Test
+    void aRuleThatDivergesDoesNotStopTheOthers() throws IOException {
+        assertEquals(0, small(folder, "--steps", "30", "--rules", "sgd,adam", "--lr", "sgd=1e30"), err::toString);
+        assertTrue(Files.readString(folder.resolve("training.csv")).contains("NaN"), "SGD diverged");
+        JsonParser.parseString(Files.readString(folder.resolve("summary.json"))).getAsJsonObject();
+    }
+
+    @Test
+    void aFolderThatAnotherRunWritesToIsLeftAlone() throws IOException {
+        try (Report running = Report.open(folder)) {
+            running.loss("Adam", 1, 2);
+            assertEquals(1, small(folder));
+            assertTrue(err.toString().contains(folder.toString()), err::toString);
+        }
+        assertEquals(List.of("rule,step,loss", "Adam,1,2.0"), Files.readAllLines(folder.resolve("training.csv")));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "2|--device=gpu                |got 'gpu'",
+                "2|--rules=sgd,foo             |'foo'",
+                "2|--steps=0                   |--steps: expected at least 1, got 0",
+                "2|--steps=many                |'many'",
+                "2|--batch=0                   |--batch: expected at least 1, got 0",
+                "2|--threads=0                 |--threads: expected at least 1, got 0",
+                "2|--lr=adam=-1                |--lr adam=-1.0: lr: expected a finite number",
+                "2|--lr=foo=1                  |'foo'",
+                "2|--data=mnist                |'mnist'",
+                "2|--data=digits:0,1           |'digits:0,1'",
+                "2|--bogus                     |'--bogus'",
+                "2|surplus                     |'surplus'",
+                "1|--device=cuda               |cuda:0: this version of Kudari has no CUDA engine",
+                "1|--device=cuda:7             |cuda:7",
+                "1|--data=mnist:/no/such/place |/no/such/place"
+            })
+    void whatCannotBeDoneGetsOneLineAndItsStatus(int status, String arg, String words) {
+        assertEquals(status, kudari("compare", "--quick", "--out", folder.resolve("out").toString(), arg));
+        List<String> said = err.toString().lines().filter(line -> !line.contains("seed 1")).toList();
+        String last = said.get(said.size() - 1);
+        assertTrue(last.startsWith("kudari: ") && last.contains(words), err::toString);
+        if (status == 2) assertEquals(1, said.size(), err::toString);
+        assertEquals("", out.toString());
+    }
+
+    @Test
+    void helpIsEverywhere() {
+        assertEquals(0, kudari("--help"));
+        assertEquals(0, kudari("compare", "--help"));
+        assertEquals(0, kudari("help", "compare"));
+        assertEquals(0, kudari());
+        assertTrue(out.toString().contains("--quick"));
+        assertEquals("", err.toString());
+        assertEquals(2, kudari("bogus"));
+        assertTrue(err.toString().contains("'bogus'"));
+    }
+}
