@@ -1,0 +1,384 @@
+package kudari.nn;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.Stream;
+import kudari.Engine;
+import kudari.Optimizer;
+import kudari.Tensor;
+import kudari.nn.Reference.Matrix;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class NetworkTest {
+
+    private final Engine engine = Engine.cpu(2);
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    @Test
+    void aNetworkOfTwoLayersGivesTheGradientWorkedByHand() {
+        Network net = new Network(engine, Init.HE, 0, 2, 2, 2);
+        // x·W1 = (3, −3), so h = (3, 0); h·W2 + b2 = (3, 6) + (3, 0) = (6, 6): both classes at 1/2.
+        net.params().get("W1").set(1, -1, 1, -1);
+        net.params().get("W2").set(1, 2, 2, 5);
+        net.params().get("b2").set(3, 0);
+        net.gradient(new float[] {1, 2}, new int[] {0}, 1);
+
+        assertEquals((float) Math.log(2), net.loss());
+        // d = (1/2 − 1, 1/2); dW2 = hᵀ·d; d·W2ᵀ = (1/2, 3/2), of which ReLU lets through (1/2, 0); dW1 = xᵀ·(1/2, 0).
+        assertArrayEquals(new float[] {-0.5f, 0.5f}, net.grads().get("b2").get());
+        assertArrayEquals(new float[] {-1.5f, 1.5f, 0, 0}, net.grads().get("W2").get());
+        assertArrayEquals(new float[] {0.5f, 0}, net.grads().get("b1").get());
+        assertArrayEquals(new float[] {0.5f, 0, 1, 0}, net.grads().get("W1").get());
+    }
+
+    @Test
+    void theGradientIsTheMeanOverTheBatch() {
+        Network net = new Network(engine, Init.HE, 0, 1, 2);
+        net.params().get("W1").set(0, 0);
+        // Both classes at 1/2 for every example: d = (∓1/2, ±1/2) / 4 by label, once for label 0 and three times for
+        // label 1.
+        net.gradient(new float[] {1, 2, 3, 4}, new int[] {0, 1, 1, 1}, 4);
+        assertArrayEquals(new float[] {0.25f, -0.25f}, net.grads().get("b1").get());
+        assertArrayEquals(new float[] {1, -1}, net.grads().get("W1").get()); // (−1 + 2 + 3 + 4) / 8
+    }
+
+    @ParameterizedTest(name = "seed {0}")
+    @ValueSource(longs = {1, 2, 3})
+    void theReferenceAgreesWithFiniteDifferencesOfItsOwnLoss(long seed) {
+        int[] widths = {5, 7, 6, 4};
+        Network net = new Network(engine, Init.HE, seed, widths);
+        shakeBiases(net, seed);
+        Batch batch = new Batch(seed, 9, widths);
+        Reference reference = Reference.of(net, widths);
+        reference.gradient(batch.matrix(), batch.labels);
+        for (int l = 0; l < widths.length - 1; l++) {
+            checkDifferences(reference, batch, reference.weights[l], reference.dWeights[l], seed);
+            checkDifferences(reference, batch, reference.biases[l], reference.dBiases[l], seed);
+        }
+    }
+
+    /**
+     * (f(w + h) − f(w − h)) / 2h is off by h²/6 times the third derivative, and by rounding. In one parameter the logits are straight lines;
+     * the third derivative of softmax cross-entropy along them is at most 0.1 times the cube of the range of their slopes, which is below 10
+     * here. With h = 1e-5 that makes 2e-9, and rounding of a loss to some 1e-14 another 1e-9. A kink of ReLU within h would be a gross
+     * error.
+     */
+    private static void checkDifferences(Reference reference, Batch batch, Matrix param, Matrix gradient, long seed) {
+        double h = 1e-5;
+        Matrix[] dWeights = reference.dWeights.clone(), dBiases = reference.dBiases.clone();
+        for (int i = 0; i < param.rows(); i++) {
+            for (int j = 0; j < param.columns(); j++) {
+                double w = param.value()[i][j];
+                param.value()[i][j] = w + h;
+                reference.gradient(batch.matrix(), batch.labels);
+                double above = reference.loss;
+                param.value()[i][j] = w - h;
+                reference.gradient(batch.matrix(), batch.labels);
+                double below = reference.loss;
+                param.value()[i][j] = w;
+                assertEquals((above - below) / (2 * h), gradient.value()[i][j], 5e-9, "seed " + seed);
+            }
+        }
+        System.arraycopy(dWeights, 0, reference.dWeights, 0, dWeights.length);
+        System.arraycopy(dBiases, 0, reference.dBiases, 0, dBiases.length);
+    }
+
+    @ParameterizedTest(name = "seed {0}")
+    @ValueSource(longs = {1, 2, 3, 4})
+    void theGradientIsWithinRoundingOfTheReference(long seed) {
+        int[] widths = {20, 15, 12, 5};
+        Network net = new Network(engine, Init.HE, seed, widths);
+        shakeBiases(net, seed);
+        Batch batch = new Batch(seed, 11, widths);
+        net.gradient(batch.x, batch.labels, 11);
+        Reference reference = Reference.of(net, widths);
+        reference.gradient(batch.matrix(), batch.labels);
+
+        assertEquals(reference.loss, net.loss(), reference.lossError, "seed " + seed);
+        for (int l = 0; l < widths.length - 1; l++) {
+            checkBound(reference.dWeights[l], net.grads().get("W" + (l + 1)), seed);
+            checkBound(reference.dBiases[l], net.grads().get("b" + (l + 1)), seed);
+        }
+    }
+
+    private static void checkBound(Matrix expected, Tensor gradient, long seed) {
+        float[] actual = gradient.get();
+        double largest = 0, loosest = 0;
+        for (int i = 0; i < actual.length; i++) {
+            double value = expected.value()[i / expected.columns()][i % expected.columns()];
+            double bound = expected.error()[i / expected.columns()][i % expected.columns()];
+            assertEquals(value, actual[i], bound, "seed " + seed + ", " + gradient + ", element " + i);
+            largest = Math.max(largest, Math.abs(value));
+            loosest = Math.max(loosest, bound);
+        }
+        // A bound that lets a real mistake pass proves nothing.
+        assertTrue(loosest < 1e-3 * largest, "seed " + seed + ": bound " + loosest + " for gradients up to " + largest);
+    }
+
+    @Test
+    void largeLogitsDoNotOverflow() {
+        Network net = new Network(engine, Init.HE, 0, 1, 2);
+        net.params().get("W1").set(0, 0);
+        net.params().get("b1").set(1000, 0);
+        net.gradient(new float[1], new int[] {0}, 1);
+        assertEquals(0, net.loss());
+        assertArrayEquals(new float[] {0, 0}, net.grads().get("b1").get());
+        net.gradient(new float[1], new int[] {1}, 1);
+        assertEquals(1000, net.loss());
+        assertArrayEquals(new float[] {1, -1}, net.grads().get("b1").get());
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
+    void aNumberThatIsNotFiniteShowsInTheLossAndLeavesNothingBehind(float bad) {
+        Network net = new Network(engine, Init.HE, 5, 8, 6, 6, 3);
+        Batch batch = new Batch(5, 10, 8, 3);
+        net.gradient(batch.x, batch.labels, 10);
+        float loss = net.loss();
+        float[] gradient = net.grads().get("W1").get();
+
+        Batch poisoned = new Batch(5, 10, 8, 3);
+        poisoned.x[3] = bad;
+        poisoned.labels[0] = 0; // what a search for the largest finds when nothing is larger than anything
+        net.gradient(poisoned.x, poisoned.labels, 10);
+        assertTrue(Float.isNaN(net.loss()), "loss " + net.loss());
+        Score score = net.evaluate(poisoned.x, poisoned.labels, 1);
+        assertTrue(Double.isNaN(score.loss()));
+        assertEquals(0, score.accuracy());
+
+        net.gradient(batch.x, batch.labels, 10);
+        assertEquals(loss, net.loss());
+        assertArrayEquals(gradient, net.grads().get("W1").get());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void weightsStartWithTheirVarianceAndBiasesAtZero(Init init) {
+        int in = 400, out = 500, n = in * out;
+        Network net = new Network(engine, init, 11, in, out);
+        double sum = 0, squares = 0;
+        for (float w : net.params().get("W1").get()) {
+            sum += w;
+            squares += (double) w * w;
+        }
+        double variance = (init == Init.HE ? 2.0 : 1.0) / in;
+        // Five standard deviations of the mean, √(σ²/n), and of the variance, σ²·√(2/n), of n normal numbers.
+        assertEquals(0, sum / n, 5 * Math.sqrt(variance / n), "seed 11");
+        assertEquals(variance, squares / n, 5 * variance * Math.sqrt(2.0 / n), "seed 11");
+        assertArrayEquals(new float[out], net.params().get("b1").get());
+    }
+
+    @Test
+    void theSameSeedGivesTheSameBitsOnAnyNumberOfThreads() {
+        int[] widths = {784, 100, 10};
+        Batch batch = new Batch(6, 128, widths);
+        float[][] first = trained(1, batch, widths), second = trained(2, batch, widths);
+        for (int n = 0; n < first.length; n++) assertArrayEquals(first[n], second[n], "seed 6");
+    }
+
+    private static float[][] trained(int threads, Batch batch, int... widths) {
+        try (Engine engine = Engine.cpu(threads)) {
+            Network net = new Network(engine, Init.XAVIER, 6, widths);
+            Optimizer adam = engine.optimizer(Adam.of());
+            for (int step = 0; step < 20; step++) {
+                net.gradient(batch.x, batch.labels, batch.labels.length);
+                adam.update(net.params(), net.grads());
+            }
+            return net.params().values().stream().map(Tensor::get).toArray(float[][]::new);
+        }
+    }
+
+    @Test
+    void namesStandInTheOrderOfTheLayersAndCannotBeChanged() {
+        Network net = new Network(engine, Init.HE, 0, 4, 3, 2);
+        assertEquals(List.of("W1", "b1", "W2", "b2"), List.copyOf(net.params().keySet()));
+        assertEquals(List.of("W1", "b1", "W2", "b2"), List.copyOf(net.grads().keySet()));
+        assertArrayEquals(new long[] {4, 3}, net.params().get("W1").shape());
+        assertArrayEquals(new long[] {2}, net.grads().get("b2").shape());
+        assertThrows(UnsupportedOperationException.class, () -> net.params().clear());
+        assertThrows(UnsupportedOperationException.class, () -> net.grads().clear());
+    }
+
+    @Test
+    void twoMoonsAreToldApartEntirely() {
+        int n = 200;
+        float[] x = new float[2 * n];
+        int[] labels = new int[n];
+        for (int i = 0; i < n; i++) {
+            double angle = Math.PI * (i / 2) / (n / 2 - 1);
+            labels[i] = i % 2;
+            x[2 * i] = (float) (labels[i] == 0 ? Math.cos(angle) : 1 - Math.cos(angle));
+            x[2 * i + 1] = (float) (labels[i] == 0 ? Math.sin(angle) : 0.5 - Math.sin(angle));
+        }
+        Network net = new Network(engine, Init.HE, 4, 2, 16, 16, 2);
+        Optimizer adam = engine.optimizer(Adam.of(0.01));
+        for (int step = 0; step < 500; step++) {
+            net.gradient(x, labels, n);
+            adam.update(net.params(), net.grads());
+        }
+        assertEquals(1, net.evaluate(x, labels, n).accuracy(), "seed 4");
+    }
+
+    static Stream<Rule> rules() {
+        return Stream.of(Sgd.of(), Momentum.of(), Nesterov.of(), AdaGrad.of(), RmsProp.of(), Adam.of());
+    }
+
+    @ParameterizedTest
+    @MethodSource("rules")
+    void aHundredUpdatesByAnyRuleLowerTheLoss(Rule rule) {
+        int[] widths = {10, 20, 4};
+        Network net = new Network(engine, Init.HE, 8, widths);
+        Batch batch = new Batch(8, 50, widths);
+        double before = net.evaluate(batch.x, batch.labels, 50).loss();
+        Optimizer optimizer = engine.optimizer(rule);
+        for (int step = 0; step < 100; step++) {
+            net.gradient(batch.x, batch.labels, 50);
+            optimizer.update(net.params(), net.grads());
+        }
+        double after = net.evaluate(batch.x, batch.labels, 50).loss();
+        assertTrue(after < before, "seed 8: from " + before + " to " + after);
+    }
+
+    @Test
+    void anEvaluationCoversEveryExampleAndLeavesTheGradientAlone() {
+        int n = 1234;
+        Network net = new Network(engine, Init.HE, 0, 1, 2);
+        net.params().get("W1").set(1, 0);
+        float[] x = new float[n + 6];
+        int[] labels = new int[n + 6];
+        net.gradient(new float[] {0}, new int[] {1}, 1);
+        float[] gradient = net.grads().get("W1").get();
+        // Logits (x, 0): with x = 1000 and label 0, or −1000 and label 1, the loss is 0; the other way about it is
+        // 1000. The last 100 are so.
+        for (int i = 0; i < x.length; i++) {
+            labels[i] = i < 700 ? 0 : 1;
+            x[i] = (labels[i] == 0) == (i < n - 100) ? 1000 : -1000;
+        }
+        Score score = net.evaluate(x, labels, n);
+        int wrong = 100;
+        assertEquals(1000.0 * wrong / n, score.loss(), 1e-3);
+        assertEquals((double) (n - wrong) / n, score.accuracy(), 1e-12);
+        assertEquals((float) Math.log(2), net.loss());
+        assertArrayEquals(gradient, net.grads().get("W1").get());
+    }
+
+    @Test
+    void aBatchMayBeSmallerOrLargerThanTheOneBefore() {
+        int[] widths = {6, 5, 3};
+        Batch batch = new Batch(9, 40, widths);
+        Network used = new Network(engine, Init.HE, 9, widths), fresh = new Network(engine, Init.HE, 9, widths);
+        used.gradient(batch.x, batch.labels, 20);
+        used.gradient(batch.x, batch.labels, 40);
+        used.gradient(batch.x, batch.labels, 7);
+        fresh.gradient(batch.x, batch.labels, 7);
+        assertEquals(fresh.loss(), used.loss());
+        fresh.grads()
+                .forEach((name, g) ->
+                        assertArrayEquals(g.get(), used.grads().get(name).get(), name));
+    }
+
+    @Test
+    void badInputIsNamedAndChangesNothing() {
+        Network net = new Network(engine, Init.HE, 0, 3, 2);
+        net.gradient(new float[] {1, 2, 3}, new int[] {1}, 1);
+        float[] before = net.grads().get("W1").get();
+        assertMessage(
+                "x: expected 2 labels times 3 inputs, 6 numbers, got 4",
+                () -> net.gradient(new float[4], new int[2], 2));
+        assertMessage(
+                "count: expected from 1 to the number of labels, 2, got 0",
+                () -> net.gradient(new float[6], new int[2], 0));
+        assertMessage(
+                "count: expected from 1 to the number of labels, 2, got 3",
+                () -> net.evaluate(new float[6], new int[2], 3));
+        assertMessage(
+                "labels[1]: expected a class from 0 to 1, got 2",
+                () -> net.gradient(new float[6], new int[] {0, 2}, 2));
+        assertMessage(
+                "labels[0]: expected a class from 0 to 1, got -1",
+                () -> net.evaluate(new float[6], new int[] {-1, 0}, 2));
+        assertMessage(
+                "widths: expected at least inputs and classes, got [3]", () -> new Network(engine, Init.HE, 0, 3));
+        assertMessage(
+                "widths: expected positive numbers, got [3, 0, 2]", () -> new Network(engine, Init.HE, 0, 3, 0, 2));
+        assertArrayEquals(before, net.grads().get("W1").get());
+    }
+
+    private static void assertMessage(String expected, Runnable call) {
+        assertEquals(
+                expected,
+                assertThrows(IllegalArgumentException.class, call::run).getMessage());
+    }
+
+    @Test
+    void aStepAllocatesNothing() {
+        int[] widths = {784, 100, 100, 10};
+        Network net = new Network(engine, Init.HE, 10, widths);
+        Batch batch = new Batch(10, 128, widths);
+        for (int step = 0; step < 200; step++) net.gradient(batch.x, batch.labels, 128);
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long least =
+                Long.MAX_VALUE; // of several rounds: what the virtual machine itself may do in one of them is not ours
+        for (int round = 0; round < 5; round++) {
+            long before = threads.getCurrentThreadAllocatedBytes();
+            for (int step = 0; step < 20; step++) net.gradient(batch.x, batch.labels, 128 - step);
+            least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
+        }
+        assertEquals(0, least, "bytes in 20 steps");
+    }
+
+    /** Biases away from 0, where a mistake in them would not show. */
+    private static void shakeBiases(Network net, long seed) {
+        Random random = new Random(seed + 100);
+        net.params().forEach((name, param) -> {
+            if (!name.startsWith("b")) return;
+            float[] values = new float[(int) param.size()];
+            for (int i = 0; i < values.length; i++) values[i] = (float) (0.5 * random.nextGaussian());
+            param.set(values);
+        });
+    }
+
+    /** Normal inputs and any labels. */
+    private static final class Batch {
+
+        final float[] x;
+        final int[] labels;
+        private final int inputs;
+
+        Batch(long seed, int count, int... widths) {
+            Random random = new Random(seed);
+            inputs = widths[0];
+            x = new float[count * inputs];
+            labels = new int[count];
+            for (int i = 0; i < x.length; i++) x[i] = (float) random.nextGaussian();
+            for (int i = 0; i < count; i++) labels[i] = random.nextInt(widths[widths.length - 1]);
+        }
+
+        Matrix matrix() {
+            return Matrix.exact(x, labels.length, inputs);
+        }
+    }
+}
