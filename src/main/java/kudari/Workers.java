@@ -54,7 +54,11 @@ final class Workers implements AutoCloseable {
             job.run(0);
         } finally {
             inside.getAndAdd(SHUT);
-            while (inside.get() != SHUT) Thread.onSpinWait();
+            // A helper that the system has taken off its core comes back sooner where somebody makes room.
+            for (int look = 0; inside.get() != SHUT; look++) {
+                if (look < LOOKS) Thread.onSpinWait();
+                else Thread.yield();
+            }
         }
         Throwable thrown = failure.get();
         if (thrown != null) throw new IllegalStateException("a worker thread failed", thrown);

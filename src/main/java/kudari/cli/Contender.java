@@ -15,20 +15,18 @@ import kudari.rule.Sgd;
 
 /** The six rules that the article compares, in its order, with the learning rates of the book's picture of paths. */
 enum Contender {
-    SGD("SGD", 0.95, Sgd::of, Sgd::of),
-    MOMENTUM("Momentum", 0.1, Momentum::of, Momentum::of),
-    NESTEROV("Nesterov", 0.1, Nesterov::of, Nesterov::of),
-    ADAGRAD("AdaGrad", 1.5, AdaGrad::of, AdaGrad::of),
-    RMSPROP("RMSprop", 0.3, RmsProp::of, RmsProp::of),
-    ADAM("Adam", 0.3, Adam::of, Adam::of);
+    SGD(0.95, Sgd::of, Sgd::of),
+    MOMENTUM(0.1, Momentum::of, Momentum::of),
+    NESTEROV(0.1, Nesterov::of, Nesterov::of),
+    ADAGRAD(1.5, AdaGrad::of, AdaGrad::of),
+    RMSPROP(0.3, RmsProp::of, RmsProp::of),
+    ADAM(0.3, Adam::of, Adam::of);
 
-    private final String label;
     private final double pathRate;
     private final Supplier<Rule> defaults;
     private final DoubleFunction<Rule> withRate;
 
-    Contender(String label, double pathRate, Supplier<Rule> defaults, DoubleFunction<Rule> withRate) {
-        this.label = label;
+    Contender(double pathRate, Supplier<Rule> defaults, DoubleFunction<Rule> withRate) {
         this.pathRate = pathRate;
         this.defaults = defaults;
         this.withRate = withRate;
@@ -65,8 +63,9 @@ enum Contender {
         }
     }
 
+    /** The name of the rule's record. */
     @Override
     public String toString() {
-        return label;
+        return defaults().getClass().getSimpleName();
     }
 }

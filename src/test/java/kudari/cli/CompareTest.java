@@ -47,11 +47,11 @@ class CompareTest {
         assertEquals("rule,step,x,y,f", lines.get(0));
         assertEquals(1 + 6 * 31, lines.size());
         Map.of(
-                        "SGD", new double[] {-0.35039299575231969, 0.084782316550432196},
+                        "Sgd", new double[] {-0.35039299575231969, 0.084782316550432196},
                         "Momentum", new double[] {0.89641385849373301, 0.088085601715069711},
                         "Nesterov", new double[] {0.68961490169662087, -0.00067990583611719693},
                         "AdaGrad", new double[] {-0.12016232231416045, 2.486389893984459e-17},
-                        "RMSprop", new double[] {-5.3513270404281918e-06, 1.5085100037516103e-11},
+                        "RmsProp", new double[] {-5.3513270404281918e-06, 1.5085100037516103e-11},
                         "Adam", new double[] {0.13600685239498186, 0.31824537553721943})
                 .forEach((rule, end) -> {
                     String[] first = row(lines, rule, 0), last = row(lines, rule, 30);
@@ -62,7 +62,11 @@ class CompareTest {
 
     private static String[] row(List<String> lines, String rule, int step) {
         String start = rule + "," + step + ",";
-        return lines.stream().filter(line -> line.startsWith(start)).findFirst().orElseThrow().split(",");
+        return lines.stream()
+                .filter(line -> line.startsWith(start))
+                .findFirst()
+                .orElseThrow()
+                .split(",");
     }
 
     private static double[] point(String[] row) {
@@ -75,7 +79,8 @@ class CompareTest {
         for (String name : List.of("report.html", "summary.json", "training.csv", "paths.png", "training.png")) {
             assertTrue(Files.size(folder.resolve(name)) > 0, name);
         }
-        assertEquals(1 + 6 * 5, Files.readAllLines(folder.resolve("training.csv")).size());
+        assertEquals(
+                1 + 6 * 5, Files.readAllLines(folder.resolve("training.csv")).size());
         JsonParser.parseString(Files.readString(folder.resolve("summary.json"))).getAsJsonObject();
         for (Contender contender : Contender.values()) assertTrue(out.toString().contains(contender.toString()));
     }
@@ -95,7 +100,7 @@ class CompareTest {
     @Test
     void aLearningRateIsTheRulesOnTheNetwork() throws IOException {
         assertEquals(0, small(folder, "--steps", "3", "--rules", "sgd,adam", "--lr", "sgd=0"), err::toString);
-        assertTrue(out.toString().contains("SGD") && !out.toString().contains("RMSprop"), out::toString);
+        assertTrue(out.toString().contains("Sgd") && !out.toString().contains("RmsProp"), out::toString);
         String summary = Files.readString(folder.resolve("summary.json"));
         assertTrue(summary.contains("lr 0.001"), summary);
         assertFalse(summary.contains("\"lr 0.01\""), summary);
@@ -139,8 +144,11 @@ class CompareTest {
                 "1|--data=mnist:/no/such/place |/no/such/place"
             })
     void whatCannotBeDoneGetsOneLineAndItsStatus(int status, String arg, String words) {
-        assertEquals(status, kudari("compare", "--quick", "--out", folder.resolve("out").toString(), arg));
-        List<String> said = err.toString().lines().filter(line -> !line.contains("seed 1")).toList();
+        assertEquals(
+                status,
+                kudari("compare", "--quick", "--out", folder.resolve("out").toString(), arg));
+        List<String> said =
+                err.toString().lines().filter(line -> !line.contains("seed 1")).toList();
         String last = said.get(said.size() - 1);
         assertTrue(last.startsWith("kudari: ") && last.contains(words), err::toString);
         if (status == 2) assertEquals(1, said.size(), err::toString);
