@@ -10,10 +10,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A folder that holds what a comparison found. While it runs, {@code trajectories.csv} and {@code training.csv} grow line by line; at the
- * end come {@code report.html} and {@code summary.json}, each of them whole or not at all.
+ * end come {@code report.html}, {@code summary.json}, {@code paths.png} and {@code training.png}, each of them whole or not at all.
  *
  * <pre>{@code
  * try (Report report = Report.open(Path.of("comparison"))) {
@@ -24,6 +26,8 @@ import java.util.List;
  * }</pre>
  */
 public final class Report implements Closeable {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Report.class);
 
     private final Path folder;
     private final CsvFile trajectories;
@@ -70,19 +74,30 @@ public final class Report implements Closeable {
     }
 
     /**
-     * Writes the page and the summary.
+     * Writes the page, the summary and the pictures. On a machine that cannot draw text, for want of fonts, it leaves out the pictures and
+     * logs a warning.
      *
      * @throws IOException if a file cannot be written; those of an earlier run stay as they were
      */
     public void write(Comparison comparison) throws IOException {
         replace("report.html", Page.of(comparison).getBytes(StandardCharsets.UTF_8));
         replace("summary.json", Json.summary(comparison).getBytes(StandardCharsets.UTF_8));
+        try {
+            replace("paths.png", Pictures.paths(comparison.trajectories()));
+            replace("training.png", Pictures.training(comparison.trainings()));
+        } catch (Pictures.NoFonts e) {
+            LOG.warn("{}", e.getMessage());
+        }
     }
 
-    /** Puts the bytes in the place of a file by moving a complete one there. */
+    /** Puts the bytes in the place of a file by moving a complete one there; no bytes, no file. */
     private void replace(String name, byte[] bytes) throws IOException {
         Path file = folder.resolve(name), whole = folder.resolve("." + name + ".tmp");
         try {
+            if (bytes.length == 0) {
+                Files.deleteIfExists(file);
+                return;
+            }
             try {
                 Files.write(whole, bytes);
                 Files.move(whole, file, StandardCopyOption.ATOMIC_MOVE);

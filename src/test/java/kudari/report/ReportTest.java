@@ -12,6 +12,7 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
@@ -25,6 +26,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import javax.imageio.ImageIO;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Facts;
 import kudari.report.Comparison.Mark;
@@ -33,6 +35,8 @@ import kudari.report.Comparison.Sampling;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 class ReportTest {
@@ -172,7 +176,9 @@ class ReportTest {
         Files.writeString(folder.resolve("summary.json"), "old");
         Files.writeString(folder.resolve(".summary.json.tmp"), "of a run that was killed");
         write(comparison());
-        assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
+        assertEquals(
+                Set.of("trajectories.csv", "training.csv", "report.html", "summary.json", "paths.png", "training.png"),
+                names());
         assertTrue(Files.readString(folder.resolve("summary.json")).startsWith("{"));
     }
 
@@ -288,6 +294,46 @@ class ReportTest {
     void partsMayBeMissing() throws IOException {
         write(new Comparison(List.of(), List.of(), List.of(), List.of(), FACTS));
         assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
+    }
+
+    // ---- The pictures
+
+    @Test
+    void thePicturesAreDrawnAtTwiceTheirSize() throws IOException {
+        write(comparison());
+        assertDrawn("paths.png", 2 * 1200, RULES);
+        assertDrawn("training.png", 2 * 1200, RULES);
+    }
+
+    @Test
+    void aRuleThatDivergedDoesNotStopThePictures() throws IOException {
+        write(diverged());
+        assertDrawn("paths.png", 2 * 400, List.of("Sgd"));
+        assertDrawn("training.png", 2 * 1200, List.of("Adam"));
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aMachineWithoutFontsGetsAllButThePicturesAndASentenceThatSaysSo(@TempDir Path elsewhere) throws Exception {
+        Path noFonts = Files.writeString(elsewhere.resolve("fonts.conf"), "<fontconfig></fontconfig>");
+        String output = anotherProcess(Map.of("FONTCONFIG_FILE", noFonts.toString()));
+        assertTrue(output.contains("no pictures: Java finds no fonts on this machine"), output);
+        assertTrue(names().containsAll(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json")));
+        assertFalse(names().contains("paths.png"));
+    }
+
+    /** Each rule's line must be there: a good many pixels of exactly its colour. */
+    private void assertDrawn(String name, int width, List<String> rules) throws IOException {
+        BufferedImage image = ImageIO.read(folder.resolve(name).toFile());
+        assertEquals(width, image.getWidth(), name);
+        for (String rule : rules) {
+            int colour = 0xFF000000 | Integer.parseInt(Palette.of(rule).substring(1), 16);
+            int pixels = 0;
+            for (int y = 0; y < image.getHeight(); y++) {
+                for (int x = 0; x < width; x++) if (image.getRGB(x, y) == colour) pixels++;
+            }
+            assertTrue(pixels > 50, name + ": " + pixels + " pixels of " + rule);
+        }
     }
 
     // ---- What is reported
