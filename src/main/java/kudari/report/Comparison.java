@@ -1,0 +1,140 @@
+package kudari.report;
+
+import java.util.List;
+
+/**
+ * All that a comparison found. Any part may be empty, and any figure NaN or infinite where a rule diverged: the report leaves a gap there.
+ *
+ * @param trajectories the path of each rule over f(x, y) = x²/20 + y²
+ * @param trainings the run of each rule on the network
+ * @param samplings gradient descent with different samples behind the gradient
+ * @param digits some of the samples that the network learns
+ * @param facts what, where and when
+ */
+public record Comparison(
+        List<Trajectory> trajectories,
+        List<Training> trainings,
+        List<Sampling> samplings,
+        List<Digit> digits,
+        Facts facts) {
+
+    /** Copies the lists. */
+    public Comparison {
+        trajectories = List.copyOf(trajectories);
+        trainings = List.copyOf(trainings);
+        samplings = List.copyOf(samplings);
+        digits = List.copyOf(digits);
+    }
+
+    /**
+     * The path of one rule.
+     *
+     * @param rule the rule's name, which decides its colour
+     * @param settings its hyperparameters, to be read by people
+     * @param points where it was: the start, then one point after each step
+     */
+    public record Trajectory(String rule, String settings, List<Point> points) {
+
+        /** Copies the points, of which there must be at least one. */
+        public Trajectory {
+            points = List.copyOf(points);
+            if (points.isEmpty())
+                throw new IllegalArgumentException("points of " + rule + ": expected at least one, got none");
+        }
+    }
+
+    /** A point (x, y) and the value f of the function there. */
+    public record Point(float x, float y, float f) {}
+
+    /**
+     * The run of one rule.
+     *
+     * @param rule the rule's name, which decides its colour
+     * @param settings its hyperparameters, to be read by people
+     * @param losses the loss of each step, from step 1
+     * @param accuracies the accuracy on held-out data, from 0 to 1, after some of the steps, the last one among them
+     * @param microsPerStep how long the optimizer's part of a step took, in microseconds
+     * @param seconds how long the run took
+     */
+    public record Training(
+            String rule,
+            String settings,
+            List<Float> losses,
+            List<Mark> accuracies,
+            double microsPerStep,
+            double seconds) {
+
+        /** Copies the lists. */
+        public Training {
+            losses = List.copyOf(losses);
+            accuracies = List.copyOf(accuracies);
+        }
+
+        /** The mean loss of the last 100 steps; NaN where there are none. */
+        public double finalLoss() {
+            return losses.stream()
+                    .skip(Math.max(0, losses.size() - 100))
+                    .mapToDouble(Float::doubleValue)
+                    .average()
+                    .orElse(Double.NaN);
+        }
+
+        /** The last accuracy; NaN where there is none. */
+        public double finalAccuracy() {
+            return accuracies.isEmpty()
+                    ? Double.NaN
+                    : accuracies.get(accuracies.size() - 1).value();
+        }
+    }
+
+    /**
+     * Gradient descent with one kind of samples behind its gradient.
+     *
+     * @param name the kind, as in "mini-batches"
+     * @param settings learning rate, batch size and the like, to be read by people
+     * @param losses the loss after so many samples seen
+     */
+    public record Sampling(String name, String settings, List<Mark> losses) {
+
+        /** Copies the losses. */
+        public Sampling {
+            losses = List.copyOf(losses);
+        }
+    }
+
+    /** A value measured at a step, or after so many samples. */
+    public record Mark(long at, double value) {}
+
+    /**
+     * A square picture of a digit.
+     *
+     * @param label what it is
+     * @param pixels row by row, from 0 (paper) to 1 (ink)
+     */
+    public record Digit(int label, float[] pixels) {
+
+        /** Copies the pixels. */
+        public Digit {
+            pixels = pixels.clone();
+        }
+
+        @Override
+        public float[] pixels() {
+            return pixels.clone();
+        }
+    }
+
+    /**
+     * What, where and when; printed as they come.
+     *
+     * @param device what it ran on
+     * @param data the name of the data set, with the numbers of samples
+     * @param network layers, initialisation, batch size
+     * @param seed of everything random
+     * @param versions of Kudari, Java and whatever else decides the figures
+     * @param time date and time of the run
+     * @param command the command line that repeats it
+     */
+    public record Facts(
+            String device, String data, String network, long seed, String versions, String time, String command) {}
+}

@@ -1,0 +1,87 @@
+package kudari.report;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonNull;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
+import com.google.gson.JsonSerializer;
+import java.util.Base64;
+import java.util.List;
+import kudari.report.Comparison.Digit;
+import kudari.report.Comparison.Training;
+
+/** The comparison as JSON. It knows no NaN and no infinity, so those become null. */
+final class Json {
+
+    private static final Gson GSON = new GsonBuilder()
+            .serializeNulls()
+            .registerTypeAdapter(Double.class, (JsonSerializer<Double>) (x, type, context) -> number(x))
+            .registerTypeAdapter(Float.class, (JsonSerializer<Float>) (x, type, context) -> number(x))
+            .registerTypeAdapter(Digit.class, (JsonSerializer<Digit>) (digit, type, context) -> digit(digit))
+            .create();
+
+    /** One line of the table: a training without its curves. */
+    private record Row(
+            String rule,
+            String settings,
+            int steps,
+            double finalLoss,
+            double testAccuracy,
+            double microsPerStep,
+            double seconds) {
+
+        static List<Row> of(Comparison comparison) {
+            return comparison.trainings().stream().map(Row::of).toList();
+        }
+
+        private static Row of(Training training) {
+            return new Row(
+                    training.rule(),
+                    training.settings(),
+                    training.losses().size(),
+                    training.finalLoss(),
+                    training.finalAccuracy(),
+                    training.microsPerStep(),
+                    training.seconds());
+        }
+    }
+
+    private Json() {}
+
+    /** The table and the facts. */
+    static String summary(Comparison comparison) {
+        JsonObject summary = new JsonObject();
+        summary.add("facts", GSON.toJsonTree(comparison.facts()));
+        summary.add("rules", GSON.toJsonTree(Row.of(comparison)));
+        return GSON.newBuilder()
+                        .setPrettyPrinting()
+                        .disableHtmlEscaping()
+                        .create()
+                        .toJson(summary) + "\n";
+    }
+
+    /** All of it, for the page: safe between script tags, since Gson writes every angle bracket as an escape. */
+    static String page(Comparison comparison) {
+        JsonObject page = GSON.toJsonTree(comparison).getAsJsonObject();
+        page.add("table", GSON.toJsonTree(Row.of(comparison)));
+        page.add("colours", GSON.toJsonTree(Palette.of(comparison)));
+        return GSON.toJson(page);
+    }
+
+    private static JsonElement number(Number x) {
+        return Double.isFinite(x.doubleValue()) ? new JsonPrimitive(x) : JsonNull.INSTANCE;
+    }
+
+    /** A byte a pixel, in base64: as text, numbers would make up most of the page. */
+    private static JsonElement digit(Digit digit) {
+        float[] pixels = digit.pixels();
+        byte[] greys = new byte[pixels.length];
+        for (int i = 0; i < greys.length; i++) greys[i] = (byte) Math.round(255 * Math.min(Math.max(pixels[i], 0), 1));
+        JsonObject json = new JsonObject();
+        json.addProperty("label", digit.label());
+        json.addProperty("pixels", Base64.getEncoder().encodeToString(greys));
+        return json;
+    }
+}

@@ -1,0 +1,403 @@
+package kudari.report;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import com.google.gson.Strictness;
+import com.google.gson.stream.JsonReader;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.StringReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import javax.imageio.ImageIO;
+import kudari.report.Comparison.Digit;
+import kudari.report.Comparison.Facts;
+import kudari.report.Comparison.Mark;
+import kudari.report.Comparison.Point;
+import kudari.report.Comparison.Sampling;
+import kudari.report.Comparison.Training;
+import kudari.report.Comparison.Trajectory;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+class ReportTest {
+
+    private static final List<String> RULES = List.of("Sgd", "Momentum", "Nesterov", "AdaGrad", "RmsProp", "Adam");
+    private static final Facts FACTS =
+            new Facts("a \"quoted\" device", "</script><script>alert(1)", "3-2-1", 42, "{{script}}", "today", "a\\b\n");
+
+    @TempDir
+    Path folder;
+
+    // ---- The tables
+
+    @Test
+    void thePathsAreATableOfStepsFromZero() throws IOException {
+        try (Report report = Report.open(folder)) {
+            report.trajectory(
+                    new Trajectory("Sgd", "", List.of(new Point(-7, 2, 6.45f), new Point(-6.335f, -1.8f, 5.25f))));
+        }
+        assertEquals(
+                List.of("rule,step,x,y,f", "Sgd,0,-7.0,2.0,6.45", "Sgd,1,-6.335,-1.8,5.25"),
+                Files.readAllLines(folder.resolve("trajectories.csv")));
+    }
+
+    @Test
+    void everyFloatReadsBackAsItself() throws IOException {
+        List<Float> losses = List.of(
+                0.1f, -0f, Float.MIN_VALUE, Float.MAX_VALUE, 2.0000002f, Float.NaN, Float.POSITIVE_INFINITY, 1 / 3f);
+        try (Report report = Report.open(folder)) {
+            for (int i = 0; i < losses.size(); i++) report.loss("Adam", i + 1, losses.get(i));
+        }
+        List<String> lines = Files.readAllLines(folder.resolve("training.csv"));
+        assertEquals("rule,step,loss", lines.get(0));
+        List<Float> read = new ArrayList<>();
+        for (String line : lines.subList(1, lines.size())) read.add(Float.valueOf(line.split(",")[2]));
+        assertEquals(losses, read);
+    }
+
+    @Test
+    void aLineIsOnDiskAsSoonAsItIsWritten() throws IOException {
+        try (Report report = Report.open(folder)) {
+            for (int step = 1; step <= 3; step++) {
+                report.loss("Adam", step, 0.5f);
+                String text = Files.readString(folder.resolve("training.csv"));
+                assertTrue(text.endsWith("Adam," + step + ",0.5\n"), text);
+            }
+        }
+    }
+
+    @Test
+    void aNameWithACommaOrAQuoteStaysOneCell() throws IOException {
+        try (Report report = Report.open(folder)) {
+            report.loss("Adam, \"mine\"", 1, 1);
+        }
+        assertEquals(
+                "\"Adam, \"\"mine\"\"\",1,1.0",
+                Files.readAllLines(folder.resolve("training.csv")).get(1));
+    }
+
+    // ---- One run to a folder
+
+    @Test
+    void aSecondRunInTheSameFolderIsRefusedAndHarmsNothing() throws IOException {
+        try (Report first = Report.open(folder)) {
+            first.loss("Adam", 1, 0.5f);
+            IOException refused = assertThrows(IOException.class, () -> Report.open(folder));
+            assertTrue(refused.getMessage().contains("another run"), refused.getMessage());
+            first.loss("Adam", 2, 0.25f);
+        }
+        assertEquals(
+                List.of("rule,step,loss", "Adam,1,0.5", "Adam,2,0.25"),
+                Files.readAllLines(folder.resolve("training.csv")));
+    }
+
+    @Test
+    void aSecondProcessIsRefusedToo() throws Exception {
+        try (Report first = Report.open(folder)) {
+            String output = anotherProcess(Map.of());
+            assertTrue(output.contains("is being written by another run"), output);
+            first.loss("Adam", 1, 0.5f);
+        }
+    }
+
+    /** What another process does. */
+    static final class Other {
+        public static void main(String[] folder) throws IOException {
+            try (Report report = Report.open(Path.of(folder[0]))) {
+                report.write(comparison());
+            }
+        }
+    }
+
+    private String anotherProcess(Map<String, String> environment) throws Exception {
+        ProcessBuilder builder = new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Duser.home=" + folder, // Java remembers there which fonts it has found
+                "-cp",
+                System.getProperty("java.class.path"),
+                Other.class.getName(),
+                folder.toString());
+        builder.environment().putAll(environment);
+        Process process = builder.redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        process.waitFor();
+        return output;
+    }
+
+    @Test
+    void aClosedReportLeavesTheFolderToTheNext() throws IOException {
+        Report.open(folder).close();
+        Report.open(folder).close();
+    }
+
+    @Test
+    void aFolderThatCannotBeMadeGetsOneSentence() throws IOException {
+        Path file = Files.writeString(folder.resolve("file"), "");
+        for (Path impossible : List.of(file, file.resolve("below"))) {
+            IOException e = assertThrows(IOException.class, () -> Report.open(impossible));
+            assertTrue(e.getMessage().startsWith("cannot make the folder " + impossible + ": "), e.getMessage());
+            assertFalse(e.getMessage().contains("\n"), e.getMessage());
+        }
+    }
+
+    @Test
+    void aFileThatCannotBeWrittenGetsOneSentence() throws IOException {
+        Files.createDirectory(folder.resolve("training.csv"));
+        IOException e = assertThrows(IOException.class, () -> Report.open(folder));
+        assertTrue(e.getMessage().startsWith("cannot write " + folder.resolve("training.csv") + ": "), e.getMessage());
+        Files.delete(folder.resolve("training.csv"));
+        Report.open(folder).close(); // the failure has let go of trajectories.csv
+    }
+
+    // ---- Old or new, nothing between
+
+    @Test
+    void theFilesAreReplacedAndNothingElseIsLeft() throws IOException {
+        Files.writeString(folder.resolve("summary.json"), "old");
+        Files.writeString(folder.resolve(".summary.json.tmp"), "of a run that was killed");
+        write(comparison());
+        assertEquals(
+                Set.of("trajectories.csv", "training.csv", "report.html", "summary.json", "paths.png", "training.png"),
+                names());
+        assertTrue(Files.readString(folder.resolve("summary.json")).startsWith("{"));
+    }
+
+    @Test
+    void aFileThatCannotBeReplacedStaysAsItWas() throws IOException {
+        Files.createDirectories(folder.resolve("report.html").resolve("occupied"));
+        IOException e = assertThrows(IOException.class, () -> write(comparison()));
+        assertTrue(e.getMessage().startsWith("cannot write " + folder.resolve("report.html") + ": "), e.getMessage());
+        assertTrue(Files.exists(folder.resolve("report.html").resolve("occupied")));
+        assertFalse(names().contains(".report.html.tmp"));
+    }
+
+    private Set<String> names() throws IOException {
+        Set<String> names = new HashSet<>();
+        try (Stream<Path> files = Files.list(folder)) {
+            files.forEach(file -> names.add(file.getFileName().toString()));
+        }
+        return names;
+    }
+
+    // ---- The summary
+
+    @Test
+    void theSummaryHoldsTheTableAndTheFacts() throws IOException {
+        write(comparison());
+        JsonObject summary = parse(Files.readString(folder.resolve("summary.json")));
+        JsonObject facts = summary.getAsJsonObject("facts");
+        assertEquals(FACTS.device(), facts.get("device").getAsString());
+        assertEquals(FACTS.data(), facts.get("data").getAsString());
+        assertEquals(FACTS.command(), facts.get("command").getAsString());
+        assertEquals(42, facts.get("seed").getAsLong());
+        JsonArray rules = summary.getAsJsonArray("rules");
+        assertEquals(RULES.size(), rules.size());
+        JsonObject sgd = rules.get(0).getAsJsonObject();
+        assertEquals("Sgd", sgd.get("rule").getAsString());
+        assertEquals("lr 0.01", sgd.get("settings").getAsString());
+        assertEquals(0.5, sgd.get("finalLoss").getAsDouble()); // 100 steps at ½, the 20 before at 2
+        assertEquals(0.75, sgd.get("testAccuracy").getAsDouble());
+        assertEquals(12.5, sgd.get("microsPerStep").getAsDouble());
+        assertEquals(3, sgd.get("seconds").getAsDouble());
+    }
+
+    @Test
+    void whatIsNoNumberIsNullInJson() throws IOException {
+        write(diverged());
+        JsonObject row = parse(Files.readString(folder.resolve("summary.json")))
+                .getAsJsonArray("rules")
+                .get(0)
+                .getAsJsonObject();
+        for (String figure : List.of("finalLoss", "testAccuracy", "microsPerStep", "seconds")) {
+            assertTrue(row.get(figure).isJsonNull(), figure);
+        }
+        JsonObject page = dataOf(Files.readString(folder.resolve("report.html")));
+        JsonArray losses =
+                page.getAsJsonArray("trainings").get(0).getAsJsonObject().getAsJsonArray("losses");
+        assertEquals("[2.5,null,null,null]", losses.toString());
+    }
+
+    // ---- The page
+
+    @Test
+    void thePageHoldsAllTheDataAndReadsItBack() throws IOException {
+        write(comparison());
+        JsonObject data = dataOf(Files.readString(folder.resolve("report.html")));
+        assertEquals(FACTS.data(), data.getAsJsonObject("facts").get("data").getAsString());
+        assertEquals(
+                FACTS.versions(), data.getAsJsonObject("facts").get("versions").getAsString());
+        for (String part : List.of("trajectories", "trainings", "table")) {
+            List<String> rules = new ArrayList<>();
+            for (JsonElement entry : data.getAsJsonArray(part)) {
+                rules.add(entry.getAsJsonObject().get("rule").getAsString());
+            }
+            assertEquals(RULES, rules, part);
+        }
+        assertEquals(
+                120,
+                data.getAsJsonArray("trainings")
+                        .get(0)
+                        .getAsJsonObject()
+                        .getAsJsonArray("losses")
+                        .size());
+        assertEquals(3, data.getAsJsonArray("samplings").size());
+        JsonObject digit = data.getAsJsonArray("digits").get(0).getAsJsonObject();
+        assertEquals(7, digit.get("label").getAsInt());
+        byte[] greys = Base64.getDecoder().decode(digit.get("pixels").getAsString());
+        assertArrayEquals(new byte[] {0, (byte) 255, 51, 0}, greys);
+    }
+
+    @Test
+    void thePageAsksTheNetworkForNothing() throws IOException {
+        write(comparison());
+        String page = Files.readString(folder.resolve("report.html"));
+        assertTrue(page.contains("default-src 'none'"), "the policy by which the browser refuses");
+        String ours = page.replace(resource("/META-INF/resources/webjars/echarts/5.5.0/echarts.common.min.js"), "");
+        assertTrue(ours.length() < page.length(), "the chart library is inside");
+        for (String load :
+                List.of("src\\s*=", "@import", "url\\(", "fetch\\(", "XMLHttpRequest", "import\\(", "https?://")) {
+            assertFalse(Pattern.compile(load).matcher(ours).find(), load);
+        }
+        assertFalse(Pattern.compile("href=\"(?!data:,\")").matcher(ours).find(), "href");
+    }
+
+    @Test
+    void noPlaceholderOfThePageIsLeftOpen() throws IOException {
+        write(comparison());
+        String page = Files.readString(folder.resolve("report.html"));
+        assertFalse(page.replace(FACTS.versions(), "").contains("{{data}}"));
+        assertTrue(page.contains("\"" + FACTS.versions() + "\""), "what looks like a placeholder in the data is data");
+        assertEquals(3, page.split("</script>", -1).length - 1, "the data closes no script");
+    }
+
+    @Test
+    void partsMayBeMissing() throws IOException {
+        write(new Comparison(List.of(), List.of(), List.of(), List.of(), FACTS));
+        assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
+    }
+
+    // ---- The pictures
+
+    @Test
+    void thePicturesAreDrawnAtTwiceTheirSize() throws IOException {
+        write(comparison());
+        assertDrawn("paths.png", 2 * 1200, RULES);
+        assertDrawn("training.png", 2 * 1200, RULES);
+    }
+
+    @Test
+    void aRuleThatDivergedDoesNotStopThePictures() throws IOException {
+        write(diverged());
+        assertDrawn("paths.png", 2 * 400, List.of("Sgd"));
+        assertDrawn("training.png", 2 * 1200, List.of("Adam"));
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aMachineWithoutFontsGetsAllButThePicturesAndASentenceThatSaysSo(@TempDir Path elsewhere) throws Exception {
+        Path noFonts = Files.writeString(elsewhere.resolve("fonts.conf"), "<fontconfig></fontconfig>");
+        String output = anotherProcess(Map.of("FONTCONFIG_FILE", noFonts.toString()));
+        assertTrue(output.contains("no pictures: Java finds no fonts on this machine"), output);
+        assertTrue(names().containsAll(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json")));
+        assertFalse(names().contains("paths.png"));
+    }
+
+    /** Each rule's line must be there: a good many pixels of exactly its colour. */
+    private void assertDrawn(String name, int width, List<String> rules) throws IOException {
+        BufferedImage image = ImageIO.read(folder.resolve(name).toFile());
+        assertEquals(width, image.getWidth(), name);
+        for (String rule : rules) {
+            int colour = 0xFF000000 | Integer.parseInt(Palette.of(rule).substring(1), 16);
+            int pixels = 0;
+            for (int y = 0; y < image.getHeight(); y++) {
+                for (int x = 0; x < width; x++) if (image.getRGB(x, y) == colour) pixels++;
+            }
+            assertTrue(pixels > 50, name + ": " + pixels + " pixels of " + rule);
+        }
+    }
+
+    // ---- What is reported
+
+    private void write(Comparison comparison) throws IOException {
+        try (Report report = Report.open(folder)) {
+            report.write(comparison);
+        }
+    }
+
+    private static Comparison comparison() {
+        List<Trajectory> trajectories = new ArrayList<>();
+        List<Training> trainings = new ArrayList<>();
+        List<Float> losses = new ArrayList<>();
+        for (int step = 1; step <= 120; step++) losses.add(step <= 20 ? 2f : 0.5f);
+        for (int n = 0; n < RULES.size(); n++) {
+            List<Point> points = new ArrayList<>();
+            for (int step = 0; step <= 30; step++) points.add(new Point(-7 + step / 5f, 2 - n, 0));
+            trajectories.add(new Trajectory(RULES.get(n), "lr 0.1", points));
+            float scale = n + 1;
+            trainings.add(new Training(
+                    RULES.get(n),
+                    "lr 0.01",
+                    losses.stream().map(loss -> loss * scale).toList(),
+                    List.of(new Mark(1, 0.1), new Mark(120, 0.75)),
+                    12.5,
+                    3));
+        }
+        List<Sampling> samplings = Stream.of("full batch", "single samples", "mini-batches")
+                .map(name -> new Sampling(name, "lr 1", List.of(new Mark(10, 2), new Mark(20, 1))))
+                .toList();
+        return new Comparison(
+                trajectories, trainings, samplings, List.of(new Digit(7, new float[] {0, 1, 0.2f, -1})), FACTS);
+    }
+
+    private static Comparison diverged() {
+        float nan = Float.NaN, infinity = Float.POSITIVE_INFINITY;
+        List<Point> points = List.of(new Point(-7, 2, 6), new Point(7, -2, 6), new Point(infinity, nan, nan));
+        List<Float> losses = List.of(2.5f, infinity, Float.NEGATIVE_INFINITY, nan);
+        Training lost = new Training(
+                "Sgd", "lr 9", losses, List.of(new Mark(4, Double.NaN)), Double.NaN, Double.POSITIVE_INFINITY);
+        List<Float> fine = new ArrayList<>();
+        for (int step = 0; step < 100; step++) fine.add(2.5f);
+        Training still = new Training("Adam", "lr 0", fine, List.of(), 1, 1);
+        return new Comparison(
+                List.of(new Trajectory("Sgd", "lr 9", points)), List.of(lost, still), List.of(), List.of(), FACTS);
+    }
+
+    private static JsonObject dataOf(String page) {
+        String open = "<script type=\"application/json\" id=\"data\">";
+        int from = page.indexOf(open) + open.length();
+        return parse(page.substring(from, page.indexOf("</script>", from)));
+    }
+
+    /** By the letter of the standard: no NaN, no trailing commas. */
+    private static JsonObject parse(String json) {
+        JsonReader reader = new JsonReader(new StringReader(json));
+        reader.setStrictness(Strictness.STRICT);
+        return JsonParser.parseReader(reader).getAsJsonObject();
+    }
+
+    private static String resource(String name) throws IOException {
+        try (var resource = ReportTest.class.getResourceAsStream(name)) {
+            return new String(resource.readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
+}
