@@ -53,7 +53,7 @@ set_up() {
 }
 
 # Maven's output goes to standard error, so that a command's own output stays clean.
-maven() { mvn -B --no-transfer-progress -f "$root/pom.xml" "$@"; }
+maven() { mvn -B -Dstyle.color=never --no-transfer-progress -f "$root/pom.xml" "$@"; }
 
 # Builds the jar if a source is newer than it. Two processes at once: the second waits, and finds it built.
 build() {

@@ -1,6 +1,7 @@
 package kudari.cli;
 
 import java.lang.reflect.RecordComponent;
+import java.util.List;
 import java.util.function.DoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
@@ -47,12 +48,20 @@ enum Contender {
         return withRate.apply(lr);
     }
 
-    /** The hyperparameters that are not 0, as in {@code lr 0.01, rho 0.99, eps 1.0E-7}. */
+    /** The learning rate, then the hyperparameters that are not 0, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */
     static String describe(Rule rule) {
-        return Stream.of(rule.getClass().getRecordComponents())
-                .filter(component -> value(rule, component) != 0)
-                .map(component -> component.getName() + " " + value(rule, component))
-                .collect(Collectors.joining(", "));
+        // a and b are where the learning rate stands in a velocity, and it is named already.
+        List<String> named = List.of("lr", "a", "b");
+        String others = Stream.of(rule.getClass().getRecordComponents())
+                .filter(component -> !named.contains(component.getName()) && value(rule, component) != 0)
+                .map(component -> ", " + component.getName() + " " + brief(value(rule, component)))
+                .collect(Collectors.joining());
+        return "lr " + brief(rule.lr()) + others;
+    }
+
+    /** A number as people write it: 1e-7, not 1.0E-7. */
+    private static String brief(double x) {
+        return String.valueOf(x).replaceFirst("\\.0(?=E|$)", "").replace('E', 'e');
     }
 
     private static double value(Rule rule, RecordComponent component) {

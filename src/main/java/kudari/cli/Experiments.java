@@ -3,6 +3,7 @@ package kudari.cli;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -127,8 +128,8 @@ final class Experiments {
         Rule rule = Sgd.of(0.1);
         return List.of(
                 sampling(engine, data, few, "full batch", rule, Sampler.full(n), seen),
-                sampling(engine, data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen),
-                sampling(engine, data, few, "single samples", rule, Sampler.single(n, data.seed), seen));
+                sampling(engine, data, few, "single samples", rule, Sampler.single(n, data.seed), seen),
+                sampling(engine, data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen));
     }
 
     private static Sampling sampling(
@@ -167,7 +168,7 @@ final class Experiments {
             data.gather(index, 1, pixels, label);
             sheet.add(new Digit(label[0], pixels));
         }
-        sheet.sort(java.util.Comparator.comparingInt(Digit::label));
+        sheet.sort(Comparator.comparingInt(Digit::label));
         return sheet;
     }
 

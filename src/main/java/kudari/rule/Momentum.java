@@ -66,6 +66,12 @@ public record Momentum(double mu, double a, double b) implements Rule {
         return new Momentum(mu, 1, -lr);
     }
 
+    /** The learning rate, wherever it stands: −a·b. */
+    @Override
+    public double lr() {
+        return -a * b;
+    }
+
     @Override
     public List<String> state() {
         return List.of("v");

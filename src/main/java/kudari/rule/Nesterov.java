@@ -67,6 +67,12 @@ public record Nesterov(double mu, double a, double b) implements Rule {
         return new Nesterov(mu, 1, -lr);
     }
 
+    /** The learning rate, wherever it stands: −a·b. */
+    @Override
+    public double lr() {
+        return -a * b;
+    }
+
     @Override
     public List<String> state() {
         return List.of("v");
