@@ -1,16 +1,13 @@
 package kudari;
 
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
-import kudari.rule.AdaGrad;
-import kudari.rule.Adam;
-import kudari.rule.Momentum;
-import kudari.rule.Nesterov;
-import kudari.rule.RmsProp;
 import kudari.rule.Rule;
-import kudari.rule.Sgd;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -76,16 +73,14 @@ public class StepBenchmark {
         step.run();
     }
 
+    /** A rule of the table, by name. */
     static Rule rule(String name) {
-        return switch (name) {
-            case "Sgd" -> Sgd.of();
-            case "Momentum" -> Momentum.of();
-            case "Nesterov" -> Nesterov.of();
-            case "AdaGrad" -> AdaGrad.of();
-            case "RmsProp" -> RmsProp.of();
-            case "Adam" -> Adam.of();
-            default -> throw new IllegalArgumentException(name);
-        };
+        return RulesTest.TABLE.stream()
+                .filter(row -> row.toString().equals(name))
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException("no rule " + name))
+                .of()
+                .apply(0.001);
     }
 
     /** The sizes of the tensors that {@code params} names. */
@@ -93,7 +88,7 @@ public class StepBenchmark {
         if (params.equals("gpt2-124M")) return gpt2();
         String[] parts = params.split("x");
         int[] sizes = new int[parts.length == 1 ? 1 : Integer.parseInt(parts[0])];
-        java.util.Arrays.fill(sizes, Integer.parseInt(parts[parts.length - 1]));
+        Arrays.fill(sizes, Integer.parseInt(parts[parts.length - 1]));
         return sizes;
     }
 
@@ -136,7 +131,7 @@ public class StepBenchmark {
     /** Shares a loop over the tensors out in the way the engine does: the same pieces, the same threads, from the same size. */
     private Runnable inPieces(Map<String, Tensor> a, Map<String, Tensor> b, Map<String, Tensor> c, Piece piece) {
         record Range(float[] a, float[] b, float[] c, int from, int to) {}
-        java.util.List<Range> ranges = new java.util.ArrayList<>();
+        List<Range> ranges = new ArrayList<>();
         long elements = 0;
         for (String name : a.keySet()) {
             float[] array = engine.array(a.get(name));

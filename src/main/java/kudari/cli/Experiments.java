@@ -41,7 +41,7 @@ final class Experiments {
             float[] at = param.get();
             float x = at[0], y = at[1];
             points.add(new Point(x, y, x * x / 20 + y * y));
-            if (step == PATH_STEPS) return new Trajectory(contender.toString(), Contender.describe(rule), points);
+            if (step == PATH_STEPS) return new Trajectory(contender.toString(), "lr " + rule.lr(), points);
             grad.set(x / 10, 2 * y);
             optimizer.update(param, grad);
         }
