@@ -165,7 +165,8 @@ final class Compare implements Callable<Integer> {
                 Experiments.sheet(train),
                 new Comparison.Facts(
                         engine.toString(),
-                        data + " (" + train.size() + " to train on, " + test.size() + " held out)",
+                        String.format(
+                                Locale.ROOT, "%s (%,d to train on, %,d held out)", data, train.size(), test.size()),
                         Experiments.describe(train, HIDDEN) + ", ReLU, He initialisation, batches of " + batch,
                         seed,
                         versions,
