@@ -12,7 +12,7 @@ jdk_version() {
   { "$javac" -version 2>&1 || true; } | sed -n 's/^javac \([0-9]*\).*/\1/p' | grep . || echo 0
 }
 
-has_font() { command -v fc-list >/dev/null && fc-list 2>/dev/null | grep -q .; }
+has_font() { command -v fc-list >/dev/null && [ -n "$(fc-list 2>/dev/null)" ]; }
 
 # The newest of the JDKs that Debian and Ubuntu still carry and that this system has.
 jdk_package() {

@@ -16,9 +16,6 @@ import kudari.rule.Sgd;
  */
 public final class CpuEngine extends Engine {
 
-    /** The most elements one tensor can have here: what one Java array holds. */
-    static final int MAX_ELEMENTS = Integer.MAX_VALUE - 8;
-
     /** Elements per piece of work: small enough to share out evenly and to stay in a core's cache, large enough to be worth fetching. */
     static final int CHUNK = 16_384;
 
@@ -68,9 +65,9 @@ public final class CpuEngine extends Engine {
     @Override
     Tensor allocate(long[] shape) {
         long size = Tensor.size(shape);
-        if (size > MAX_ELEMENTS) {
+        if (size > Tensor.LARGEST_ARRAY) {
             throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": " + size
-                    + " elements, but a tensor on the CPU has at most " + MAX_ELEMENTS);
+                    + " elements, but a tensor on the CPU has at most " + Tensor.LARGEST_ARRAY);
         }
         try {
             return new CpuTensor(this, new float[(int) size], shape);

@@ -8,6 +8,9 @@ import java.util.Arrays;
  */
 public abstract sealed class Tensor permits CpuTensor {
 
+    /** The most elements that every JVM lets one Java array have. */
+    static final int LARGEST_ARRAY = Integer.MAX_VALUE - 8;
+
     final Engine engine;
     private final long[] shape;
     private final long size;
@@ -55,9 +58,9 @@ public abstract sealed class Tensor permits CpuTensor {
      */
     public final float[] get() {
         engine.check();
-        if (size > CpuEngine.MAX_ELEMENTS) {
+        if (size > LARGEST_ARRAY) {
             throw new IllegalStateException(
-                    this + ": too large for one Java array of at most " + CpuEngine.MAX_ELEMENTS + " elements");
+                    this + ": too large for one Java array of at most " + LARGEST_ARRAY + " elements");
         }
         float[] values = new float[(int) size];
         read(values);

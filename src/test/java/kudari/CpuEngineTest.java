@@ -61,7 +61,7 @@ class CpuEngineTest {
     @Test
     void aHeapThatIsTooSmallIsNamedWithWhatToDo() {
         try (Engine engine = Engine.cpu()) {
-            long most = CpuEngine.MAX_ELEMENTS;
+            long most = Tensor.LARGEST_ARRAY;
             if (Runtime.getRuntime().maxMemory() > 4 * most) return; // a heap for which this is no burden
             String message = assertThrows(OutOfMemoryError.class, () -> engine.zeros(most))
                     .getMessage();

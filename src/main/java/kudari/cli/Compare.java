@@ -155,6 +155,7 @@ final class Compare implements Callable<Integer> {
             }
         }
 
+        say("gradient descent three ways");
         List<Sampling> samplings = Experiments.samplings(engine, held, quick ? 5_000 : 60_000);
         String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
                 + System.getProperty("os.name") + " " + System.getProperty("os.arch");
