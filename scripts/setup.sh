@@ -2,7 +2,7 @@
 # Needs: a JDK of version 17 or later, Maven, and for the text in the PNG pictures one font.
 
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 
 say() { echo "kudari: $*" >&2; }
 
@@ -26,6 +26,10 @@ jdk_package() {
 set_up() {
   local jdk maven fonts
   [ "$(jdk_version)" -ge 17 ] && jdk= || jdk=yes
+  if [ -n "$jdk" ] && [ -n "${JAVA_HOME:-}" ]; then
+    say "JAVA_HOME=$JAVA_HOME holds no JDK of version 17 or later: set it to one, or unset it"
+    exit 1
+  fi
   command -v mvn >/dev/null && maven= || maven=yes
   # Only Linux finds its fonts through fontconfig; without one the pictures fail, the rest does not.
   { [ "$(uname)" != Linux ] || has_font; } && fonts= || fonts=yes
@@ -39,7 +43,10 @@ set_up() {
     return 0
   fi
   local packages=()
-  if [ "$(id -u)" = 0 ]; then say "reading the list of packages"; apt-get update -qq >&2; fi
+  if [ "$(id -u)" = 0 ]; then
+    say "reading the list of packages"
+    apt-get update -qq >&2 || say "the list of packages could not be read; going on with the old one"
+  fi
   [ -z "$jdk" ] || packages+=("$(jdk_package)")
   [ -z "$maven" ] || packages+=(maven)
   [ -z "$fonts" ] || packages+=(fontconfig fonts-dejavu-core)
@@ -49,25 +56,45 @@ set_up() {
     return 0
   fi
   say "installing ${packages[*]}"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2; then
+    say "could not install ${packages[*]}, see above"
+    [ -z "$jdk$maven" ] || exit 1
+  fi
 }
 
 # Maven's output goes to standard error, so that a command's own output stays clean.
 maven() { mvn -B -Dstyle.color=never --no-transfer-progress -f "$root/pom.xml" "$@"; }
 
-# Builds the jar if a source is newer than it. Two processes at once: the second waits, and finds it built.
+# Builds the commands into target/run, if a source is newer. Two processes at once: the second waits, and finds them built. A jar is replaced by
+# another file of its name, so that a command that is running keeps the one it began with.
 build() {
-  local stamp=$root/target/.built
-  mkdir -p "$root/target"
+  local run=$root/target/run
+  if is_built; then return; fi
+  mkdir -p "$run"
   exec 9>"$root/target/.lock"
   if command -v flock >/dev/null; then flock 9; fi
-  if [ ! -e "$stamp" ] || [ -n "$(find "$root/pom.xml" "$root/src/main" -newer "$stamp" -print -quit)" ]; then
-    say "building target/kudari.jar and target/lib (the first time, Maven fetches what it needs into its own folder)"
-    if ! maven -q -DskipTests -Dmaven.test.skip package >&2; then
+  if ! is_built; then
+    say "building the commands into target/run (the first time, Maven fetches what it needs into its own folder)"
+    touch "$run/.building" # from before the build, so that what is edited meanwhile is built next time
+    rm -rf "$root/target/lib"
+    if ! maven -q -Dmaven.test.skip -Dspotless.check.skip package >&2; then
       say "the build failed, see above; a first build needs the network"
       exit 1
     fi
-    touch "$stamp"
+    local jar
+    for jar in "$run"/*.jar; do
+      [ -e "$root/target/lib/$(basename "$jar")" ] || rm -f "$jar" # of a dependency that is no more
+    done
+    for jar in "$root"/target/lib/*.jar "$root/target/kudari.jar"; do
+      cp "$jar" "$run/.new"
+      mv "$run/.new" "$run/$(basename "$jar")"
+    done
+    mv "$run/.building" "$run/.built"
   fi
   exec 9>&-
+}
+
+is_built() {
+  local stamp=$root/target/run/.built
+  [ -e "$stamp" ] && [ -z "$(find "$root/pom.xml" "$root/src/main" -newer "$stamp" -print -quit)" ]
 }

@@ -22,10 +22,14 @@ public final class CpuEngine extends Engine {
     /** From so many elements a step uses all threads; below, waking them costs more than they save. */
     static final int PARALLEL_FROM = 1 << 17;
 
+    private static final int MOST_THREADS = 1024;
+
     private final Workers workers;
 
     CpuEngine(int threads) {
-        if (threads < 1) throw new IllegalArgumentException("threads: expected at least 1, got " + threads);
+        if (threads < 1 || threads > MOST_THREADS) {
+            throw new IllegalArgumentException("threads: expected from 1 to " + MOST_THREADS + ", got " + threads);
+        }
         workers = new Workers(threads);
     }
 
@@ -93,7 +97,12 @@ public final class CpuEngine extends Engine {
             }
             elements += p.length;
         }
-        return new CpuTable(chunks.toArray(new Chunk[0]), elements < PARALLEL_FROM ? 1 : threads());
+        return new CpuTable(chunks.toArray(new Chunk[0]), shares(elements));
+    }
+
+    /** How many threads share a step over so many elements. */
+    int shares(long elements) {
+        return elements < PARALLEL_FROM ? 1 : threads();
     }
 
     @Override

@@ -7,7 +7,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeSet;
 import kudari.rule.Rule;
 
 /**
@@ -91,8 +90,8 @@ public final class Optimizer {
     }
 
     /**
-     * Goes on where another run stopped: copies the state of these parameters and sets the step count. An update that follows computes the
-     * same bits as if the other run had never stopped.
+     * Goes on where another run stopped: forgets what this optimizer knew, copies the state of these parameters and sets the step count.
+     * An update that follows computes the same bits as if the other run had never stopped.
      *
      * @param steps the number of steps done, as from {@link #steps}
      * @param saved for each parameter its state arrays, as from {@link #state}, on this engine
@@ -112,11 +111,13 @@ public final class Optimizer {
             for (int n = 0; n < copy.length; n++) {
                 Tensor tensor = tensors.get(arrays.get(n));
                 checkPlace("state of '" + name + "'", tensor);
-                copy[n] = engine.tensor(tensor.get(), tensor.shape());
+                copy[n] = engine.zeros(tensor.shape());
+                copy[n].set(tensor.get());
                 checkShape("state of '" + name + "'", copy[0], copy[n]);
             }
             copies.put(name, copy);
         });
+        state.clear();
         state.putAll(copies);
         this.steps = steps;
         unbind();
@@ -213,7 +214,8 @@ public final class Optimizer {
         }
     }
 
-    private static Set<String> sorted(Map<String, ?> byName) {
-        return new TreeSet<>(byName.keySet());
+    /** The names for a message; a map may hold null among them. */
+    private static List<String> sorted(Map<String, ?> byName) {
+        return byName.keySet().stream().map(String::valueOf).sorted().toList();
     }
 }

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
@@ -51,8 +52,8 @@ final class Bench {
             double memory = Math.max(rate("copy", count, byWhat), rate("triad", count, byWhat));
             byWhat.forEach((what, time) -> {
                 double rate = rate(what, count, byWhat);
-                String share = memory > 0 ? String.format("%.2f", rate / memory) : "";
-                System.out.printf("| %s | %s | %,.1f | %.1f | %s |%n", params, what, time, rate, share);
+                String share = memory > 0 ? String.format(Locale.ROOT, "%.2f", rate / memory) : "";
+                System.out.printf(Locale.ROOT, "| %s | %s | %,.1f | %.1f | %s |%n", params, what, time, rate, share);
             });
         });
     }

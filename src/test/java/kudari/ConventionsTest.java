@@ -127,6 +127,52 @@ class ConventionsTest {
         }
     }
 
+    /**
+     * By hand, as above: inside p = 8 − ¾·2·1 = 6½, v = −1; then p = 6½ − ¼ − ¾·1 = 5½. Outside p = 6½, v = 1; then p = 6½ − ½·(¼·1 + 1½·1).
+     */
+    @Test
+    void whenTheRateChangesNesterovInsideAndOutsideDiffer() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+            Optimizer inside = engine.optimizer(t -> Nesterov.of(t == 1 ? 1 : 0.5, 0.5));
+            Optimizer outside = engine.optimizer(t -> Nesterov.outside(t == 1 ? 1 : 0.5, 0.5));
+            for (int t = 0; t < 2; t++) {
+                inside.update(p, g);
+                outside.update(q, g);
+            }
+            assertEquals(8 - 1.5f - 0.25f - 0.75f, p.get()[0]);
+            assertEquals(8 - 1.5f - 0.5f * (0.25f + 1.5f), q.get()[0]);
+        }
+    }
+
+    /** By hand: √(9 + 7) = 4 and √(¼·4 + 3) = 2, so the steps are ½·3/4 and ½·2/2. */
+    @Test
+    void epsilonInsideTheRootIsAddedToTheSquare() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8));
+            engine.optimizer(new AdaGrad(0.5, 0, 0, 7)).update(p, engine.tensor(floats(3)));
+            engine.optimizer(new RmsProp(0.5, 0.75, 0, 3)).update(q, engine.tensor(floats(2)));
+            assertEquals(8 - 0.375f, p.get()[0]);
+            assertEquals(7.5f, q.get()[0]);
+        }
+    }
+
+    /**
+     * By hand: a first gradient as small as ε = 1e-8. On the corrected root, |g| itself, the paper's ε halves the step. The book's ε̂ = 1e-7 is
+     * added to √0.001·|g|, so that the step is lr·√0.001·g/(√0.001·g + 1e-7) = lr/317.2.
+     */
+    @Test
+    void aFirstGradientAsSmallAsEpsilonTellsThePaperFromTheBook() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(0)), q = engine.tensor(floats(0)), g = engine.tensor(floats(1e-8));
+            engine.optimizer(Adam.paper(1)).update(p, g);
+            engine.optimizer(Adam.of(1)).update(q, g);
+            assertEquals(-0.5, p.get()[0], 1e-6);
+            double root = Math.sqrt(0.001) * 1e-8;
+            assertEquals(-root / (root + 1e-7), q.get()[0], 1e-8);
+        }
+    }
+
     /** While the learning rate is constant, the two places of it differ by rounding alone: some 30 roundings of numbers below 16. */
     @ParameterizedTest
     @MethodSource("insideAndOutside")

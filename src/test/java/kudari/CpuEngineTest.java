@@ -10,12 +10,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.lang.management.ManagementFactory;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import kudari.rule.Adam;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -62,7 +64,7 @@ class CpuEngineTest {
     void aHeapThatIsTooSmallIsNamedWithWhatToDo() {
         try (Engine engine = Engine.cpu()) {
             long most = Tensor.LARGEST_ARRAY;
-            if (Runtime.getRuntime().maxMemory() > 4 * most) return; // a heap for which this is no burden
+            assumeTrue(Runtime.getRuntime().maxMemory() < 4 * most, "a heap too large for this to be a burden");
             String message = assertThrows(OutOfMemoryError.class, () -> engine.zeros(most))
                     .getMessage();
             assertTrue(message.contains("-Xmx") && message.contains("[2147483639]"), message);
@@ -169,7 +171,7 @@ class CpuEngineTest {
                     came.countDown();
                     throw new ArithmeticException("planted");
                 }
-                assertDoesNotThrow(() -> came.await());
+                assertTrue(assertDoesNotThrow(() -> came.await(20, TimeUnit.SECONDS)), "a helper comes");
             };
             Throwable reported = assertThrows(IllegalStateException.class, () -> workers.run(failing));
             assertEquals("planted", reported.getCause().getMessage());
@@ -185,6 +187,14 @@ class CpuEngineTest {
             Optimizer count = engine.optimizer(Sgd.of(1));
             for (int t = 0; t < 1000; t++) count.update(p, g);
             for (float value : p.get()) assertEquals(1000, value);
+        }
+    }
+
+    @Test
+    void allThreadsShareALargeStepAndOneDoesASmallOne() {
+        try (CpuEngine engine = Engine.cpu(3)) {
+            assertEquals(1, engine.shares(CpuEngine.PARALLEL_FROM - 1));
+            assertEquals(3, engine.shares(CpuEngine.PARALLEL_FROM));
         }
     }
 

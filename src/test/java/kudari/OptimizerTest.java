@@ -230,6 +230,45 @@ class OptimizerTest {
         assertEquals(1, momentum.steps());
     }
 
+    @Test
+    void resumingForgetsWhatWasKnownAndCopiesWhatIsGiven() {
+        Tensor v = engine.tensor(floats(4, 4));
+        momentum.resume(7, Map.of("b", Map.of("v", v)));
+        assertEquals(7, momentum.steps());
+        refused(IllegalArgumentException.class, () -> momentum.state("W"), "'W'", "[b]");
+        momentum.update(b, db); // not "b": starts at zero
+        momentum.update(Map.of("b", b), Map.of("b", db));
+        assertSameBits(floats(1.5, 1.5), momentum.state("b").get("v").get());
+        assertSameBits(floats(4, 4), v.get());
+    }
+
+    @Test
+    void aSingleNumberWithoutExtentsIsResumed() {
+        Tensor x = engine.zeros(), dx = engine.zeros();
+        dx.set(1);
+        Optimizer first = engine.optimizer(Momentum.of(0.5, 0.5));
+        first.update(x, dx);
+        Optimizer second = engine.optimizer(Momentum.of(0.5, 0.5));
+        second.resume(1, Map.of(Optimizer.SINGLE, first.state(Optimizer.SINGLE)));
+        second.update(x, dx);
+        assertSameBits(floats(-0.5 - 0.75), x.get());
+    }
+
+    @Test
+    void aSinglePairMayChangeItsGradientBetweenSteps() {
+        Optimizer single = engine.optimizer(Sgd.of(0.5));
+        single.update(b, db);
+        single.update(b, engine.tensor(floats(3, 3)));
+        assertSameBits(floats(-1.5, -0.5), b.get());
+    }
+
+    @Test
+    void aNullNameIsNamed() {
+        Map<String, Tensor> unnamed = new HashMap<>();
+        unnamed.put(null, b);
+        unchanged(unnamed, Map.of("b", db), "grads", "[null]", "[b]");
+    }
+
     /** An update that must be refused and leave parameters, state and the count as they are. */
     private void unchanged(Map<String, Tensor> params, Map<String, Tensor> grads, String... words) {
         refused(IllegalArgumentException.class, () -> momentum.update(params, grads), words);

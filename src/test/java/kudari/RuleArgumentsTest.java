@@ -38,6 +38,8 @@ class RuleArgumentsTest {
                 bad("lr", "-0.1", () -> Nesterov.of(-0.1)),
                 bad("mu", "1.5", () -> Nesterov.outside(0.1, 1.5)),
                 bad("a·b", "0.1", () -> new Nesterov(0.9, -1, -0.1)),
+                bad("a·b·(1 + mu)", "-1.9E60", () -> new Nesterov(0.9, 1e30, -1e30)),
+                bad("a·b", "-1.6069380442589903E60", () -> new Momentum(0.9, 0x1p100, -0x1p100)),
                 bad("lr", "NaN", () -> AdaGrad.of(Double.NaN)),
                 bad("h0", "-1.0", () -> new AdaGrad(0.1, -1, 1e-7, 0)),
                 bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 1e-46, 0)),
@@ -87,5 +89,6 @@ class RuleArgumentsTest {
         assertEquals(new AdaGrad(0.01, 0, 1e-7, 0), AdaGrad.of());
         assertEquals(new RmsProp(0.01, 0.99, 1e-7, 0), RmsProp.of());
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-7, 0, 0), Adam.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-8, 0), Adam.paper(0.001), "the paper's own");
     }
 }

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import kudari.rule.Rule;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -128,7 +129,7 @@ public class StepBenchmark {
         for (int i = from; i < to; i++) a[i] = b[i] + 0.5f * c[i];
     }
 
-    /** Shares a loop over the tensors out in the way the engine does: the same pieces, the same threads, from the same size. */
+    /** Shares a loop over the tensors out as the engine does: pieces of the same size, to as many threads, from the same size. */
     private Runnable inPieces(Map<String, Tensor> a, Map<String, Tensor> b, Map<String, Tensor> c, Piece piece) {
         record Range(float[] a, float[] b, float[] c, int from, int to) {}
         List<Range> ranges = new ArrayList<>();
@@ -141,15 +142,17 @@ public class StepBenchmark {
                 ranges.add(new Range(array, engine.array(b.get(name)), engine.array(c.get(name)), from, to));
             }
         }
-        int shares = elements < CpuEngine.PARALLEL_FROM ? 1 : engine.threads();
+        AtomicInteger next = new AtomicInteger();
         Workers.Job loop = thread -> {
-            for (int n = ranges.size() * thread / shares; n < ranges.size() * (thread + 1) / shares; n++) {
+            for (int n = next.getAndIncrement(); n < ranges.size(); n = next.getAndIncrement()) {
                 Range range = ranges.get(n);
                 piece.run(range.a, range.b, range.c, range.from, range.to);
             }
         };
+        boolean alone = engine.shares(elements) == 1;
         return () -> {
-            if (shares == 1) loop.run(0);
+            next.set(0);
+            if (alone) loop.run(0);
             else workers.run(loop);
         };
     }

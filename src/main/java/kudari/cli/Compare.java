@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import kudari.Engine;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
@@ -112,6 +113,9 @@ final class Compare implements Callable<Integer> {
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
         EnumSet<Contender> contenders = rules.isEmpty() ? EnumSet.allOf(Contender.class) : EnumSet.copyOf(rules);
+        for (Contender contender : rates.keySet()) {
+            if (!contenders.contains(contender)) throw refusal("--lr " + contender + ": the rule is not among --rules");
+        }
         Map<Contender, Rule> onTheNetwork = new EnumMap<>(Contender.class);
         for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
 
@@ -119,8 +123,8 @@ final class Compare implements Callable<Integer> {
                 Report report = Report.open(out)) {
             say("on " + engine + ", seed " + seed + ", into " + out);
             Comparison comparison = compare(engine, report, onTheNetwork);
+            table(comparison); // first, for it is what survives a full disk
             report.write(comparison);
-            table(comparison);
             say("open " + out.resolve("report.html"));
         }
         return 0;
@@ -136,6 +140,7 @@ final class Compare implements Callable<Integer> {
 
         say("reading " + data);
         Dataset train = data.train(seed), test = data.test(seed);
+        check(train, test);
         Experiments.Data held = new Experiments.Data(train, test, seed);
 
         List<Training> trainings = new ArrayList<>();
@@ -172,13 +177,14 @@ final class Compare implements Callable<Integer> {
                         seed,
                         versions,
                         ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
-                        "scripts/kudari "
-                                + String.join(
-                                        " ",
-                                        spec.commandLine()
-                                                .getParent()
-                                                .getParseResult()
-                                                .originalArgs())));
+                        commandLine()));
+    }
+
+    /** The command line that repeats this run, quoted for a shell. */
+    private String commandLine() {
+        return spec.commandLine().getParent().getParseResult().originalArgs().stream()
+                .map(arg -> arg.matches("[\\w./:=,-]+") ? arg : "'" + arg.replace("'", "'\\''") + "'")
+                .collect(Collectors.joining(" ", "scripts/kudari ", ""));
     }
 
     private Rule ruleOf(Contender contender) {
@@ -192,8 +198,28 @@ final class Compare implements Callable<Integer> {
         }
     }
 
+    /** Data that a network cannot be trained and judged on is refused before anything is trained. */
+    private void check(Dataset train, Dataset test) throws IOException {
+        if (train.size() == 0 || test.size() == 0) {
+            throw new IOException(data + ": expected samples to train on and to hold out, got " + train.size() + " and "
+                    + test.size());
+        }
+        if (train.features() != test.features()) {
+            throw new IOException(
+                    data + ": expected images of one size, got " + train + " to train on and " + test + " held out");
+        }
+        if ((long) batch * train.features() > Integer.MAX_VALUE - 8) {
+            throw refusal("--batch: expected at most " + (Integer.MAX_VALUE - 8) / train.features()
+                    + " for this data, got " + batch);
+        }
+    }
+
     private void atLeastOne(String option, int value) {
-        if (value < 1) throw new ParameterException(spec.commandLine(), option + ": expected at least 1, got " + value);
+        if (value < 1) throw refusal(option + ": expected at least 1, got " + value);
+    }
+
+    private ParameterException refusal(String sentence) {
+        return new ParameterException(spec.commandLine(), sentence);
     }
 
     private void say(String line) {

@@ -35,7 +35,13 @@ public final class Main {
                     command.getErr().println("kudari: " + sentence(e));
                     return CommandLine.ExitCode.SOFTWARE;
                 });
-        return args.length == 0 ? line.execute("--help") : line.execute(args);
+        try {
+            return args.length == 0 ? line.execute("--help") : line.execute(args);
+        } catch (OutOfMemoryError e) {
+            err.println("kudari: out of memory (" + e.getMessage()
+                    + "): ask for less, or give Java more with KUDARI_JAVA_OPTS=-Xmx8g");
+            return CommandLine.ExitCode.SOFTWARE;
+        }
     }
 
     /** One line on what was wrong with the command line. */

@@ -106,12 +106,13 @@ public record Comparison(
     public record Mark(long at, double value) {}
 
     /**
-     * A square picture of a digit.
+     * A picture of a digit.
      *
      * @param label what it is
+     * @param columns the pixels in a row
      * @param pixels row by row, from 0 (paper) to 1 (ink)
      */
-    public record Digit(int label, float[] pixels) {
+    public record Digit(int label, int columns, float[] pixels) {
 
         /** Copies the pixels. */
         public Digit {

@@ -64,9 +64,11 @@ final class CsvFile implements Closeable {
 
     private void write(String line) throws IOException {
         ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
+        long start = channel.position();
         try {
             while (bytes.hasRemaining()) channel.write(bytes);
         } catch (IOException e) {
+            channel.truncate(start); // half a line, where the disk was full, is no line
             throw Report.failure("cannot write " + file, e);
         }
     }

@@ -81,6 +81,7 @@ final class Json {
         for (int i = 0; i < greys.length; i++) greys[i] = (byte) Math.round(255 * Math.min(Math.max(pixels[i], 0), 1));
         JsonObject json = new JsonObject();
         json.addProperty("label", digit.label());
+        json.addProperty("columns", digit.columns());
         json.addProperty("pixels", Base64.getEncoder().encodeToString(greys));
         return json;
     }

@@ -155,12 +155,11 @@ final class Pictures {
         return png(WIDTH, 640, g -> chart.paint(g, WIDTH, 640));
     }
 
-    /** The mean around each step of what is there; NaN, which is a gap in the line, where there is nothing to draw. */
+    /** The mean of the steps up to each one, of what is there; NaN, which is a gap in the line, where there is nothing to draw. */
     private static double[] smooth(List<Float> losses) {
         double[] means = new double[losses.size()];
         for (int i = 0; i < means.length; i++) {
-            List<Float> near =
-                    losses.subList(Math.max(0, i - SMOOTHING / 2), Math.min(means.length, i + SMOOTHING / 2 + 1));
+            List<Float> near = losses.subList(Math.max(0, i - SMOOTHING + 1), i + 1);
             double mean = near.stream()
                     .filter(Float::isFinite)
                     .mapToDouble(x -> x)

@@ -7,6 +7,7 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
@@ -77,11 +78,11 @@ public final class Report implements Closeable {
      * Writes the page, the summary and the pictures. On a machine that cannot draw text, for want of fonts, it leaves out the pictures and
      * logs a warning.
      *
-     * @throws IOException if a file cannot be written; those of an earlier run stay as they were
+     * @throws IOException if a file cannot be written; it and those after it stay as an earlier run left them
      */
     public void write(Comparison comparison) throws IOException {
+        replace("summary.json", Json.summary(comparison).getBytes(StandardCharsets.UTF_8)); // small, and so first
         replace("report.html", Page.of(comparison).getBytes(StandardCharsets.UTF_8));
-        replace("summary.json", Json.summary(comparison).getBytes(StandardCharsets.UTF_8));
         try {
             replace("paths.png", Pictures.paths(comparison.trajectories()));
             replace("training.png", Pictures.training(comparison.trainings()));
@@ -121,6 +122,7 @@ public final class Report implements Closeable {
     static IOException failure(String what, IOException e) {
         String why;
         if (e instanceof AccessDeniedException) why = "permission denied";
+        else if (e instanceof NoSuchFileException) why = "no such folder";
         else if (e instanceof FileAlreadyExistsException) why = "there is a file of that name";
         else if (e instanceof FileSystemException f && f.getReason() != null) why = f.getReason();
         else why = String.valueOf(e.getMessage());

@@ -19,7 +19,7 @@ import java.util.List;
  *   <dd>J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", Journal of
  *       Machine Learning Research 12 (2011), figure 1, the diagonal form.
  *   <dt>Deviations
- *   <dd>the paper's δ is ε here, added to the root after, not before, the sum.
+ *   <dd>the paper's δ is ε outside the root; ε_root and the start h₀ are later libraries'.
  *   <dt>State
  *   <dd>{@code h}, 4 bytes per parameter; a step moves 20.
  *   <dt>Neighbours

@@ -36,6 +36,7 @@ public record Momentum(double mu, double a, double b) implements Rule {
         Check.decay("mu", mu);
         Check.factor("a", a);
         Check.factor("b", b);
+        Check.factor("a·b", a * b);
         Check.require(a * b <= 0, "a·b", "a number that is not positive, lest the step ascend", a * b);
     }
 

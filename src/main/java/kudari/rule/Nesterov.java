@@ -38,6 +38,7 @@ public record Nesterov(double mu, double a, double b) implements Rule {
         Check.factor("a", a);
         Check.factor("b", b);
         Check.require(a * b <= 0, "a·b", "a number that is not positive, lest the step ascend", a * b);
+        Check.factor("a·b·(1 + mu)", a * b * (1 + mu));
     }
 
     /** The book's Nesterov at its defaults: lr 0.01, μ 0.9. */

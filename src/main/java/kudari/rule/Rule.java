@@ -17,7 +17,9 @@ public sealed interface Rule permits Sgd, Momentum, Nesterov, AdaGrad, RmsProp, 
     /** The length of the array that {@link #at} fills: 8 floats, of which a rule uses as many as it needs. */
     int SCALARS = 8;
 
-    /** The learning rate, from 0 up. */
+    /**
+     * The learning rate, from 0 up. At 0 a finite gradient moves no parameter (but −0 may become 0), while the state goes on gathering.
+     */
     double lr();
 
     /** The names of the state arrays, in the order in which {@link #apply} takes them; each is as long as its parameter. */

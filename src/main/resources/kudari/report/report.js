@@ -302,12 +302,11 @@ function paths() {
 
 // ---- The curves
 
-/** The mean of the window around each step; a step without a number stays without one, and does not spoil its neighbours. */
+/** The mean of the window that ends at each step; a step without a number stays without one, and does not spoil its neighbours. */
 function smooth(values, window) {
-  const half = (window - 1) / 2;
   return values.map((value, i) => {
     if (value === null) return null;
-    const near = finite(values.slice(Math.max(0, i - half), i + half + 1));
+    const near = finite(values.slice(Math.max(0, i - window + 1), i + 1));
     return near.reduce((sum, x) => sum + x, 0) / near.length;
   });
 }
@@ -366,10 +365,10 @@ function curveChart(id, label, options, controls) {
 
 // ---- The digits and the facts
 
-function digit({ label, pixels }) {
-  const greys = atob(pixels), side = Math.sqrt(greys.length);
-  const canvas = make('canvas', { width: side, height: side, role: 'img', 'aria-label': `a handwritten ${label}` });
-  const context = canvas.getContext('2d'), image = context.createImageData(side, side);
+function digit({ label, columns, pixels }) {
+  const greys = atob(pixels), rows = greys.length / columns;
+  const canvas = make('canvas', { width: columns, height: rows, role: 'img', 'aria-label': `a handwritten ${label}` });
+  const context = canvas.getContext('2d'), image = context.createImageData(columns, rows);
   for (let i = 0; i < greys.length; i++) image.data.set(Array(3).fill(255 - greys.charCodeAt(i)).concat(255), 4 * i);
   context.putImageData(image, 0, 0);
   return make('figure', {}, canvas, make('figcaption', {}, label));

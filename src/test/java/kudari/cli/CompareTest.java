@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -14,6 +15,10 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import kudari.report.Comparison.Point;
+import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -54,6 +59,11 @@ class CompareTest {
                         "RmsProp", new double[] {-5.3513270404281918e-06, 1.5085100037516103e-11},
                         "Adam", new double[] {0.13600685239498186, 0.31824537553721943})
                 .forEach((rule, end) -> {
+                    for (int step = 0; step <= 30; step++) {
+                        String[] at = row(lines, rule, step);
+                        double x = point(at)[0], y = point(at)[1];
+                        assertEquals(x * x / 20 + y * y, Float.parseFloat(at[4]), 1e-6 * 6.45, "f at step " + step);
+                    }
                     String[] first = row(lines, rule, 0), last = row(lines, rule, 30);
                     assertArrayEquals(new double[] {-7, 2}, point(first));
                     assertArrayEquals(end, point(last), 2e-6, rule);
@@ -106,6 +116,42 @@ class CompareTest {
         assertFalse(summary.contains("\"lr 0.01\""), summary);
     }
 
+    /** The loss of step 1 is taken before any rule has moved: it shows the weights and the batch, and nothing else. */
+    @Test
+    void everyRuleStartsFromTheSameWeightsOnTheSameBatch() throws IOException {
+        assertEquals(0, small(folder, "--steps", "2"), err::toString);
+        Set<String> firsts = Files.readAllLines(folder.resolve("training.csv")).stream()
+                .filter(line -> line.contains(",1,"))
+                .map(line -> line.substring(line.indexOf(",1,")))
+                .collect(Collectors.toSet());
+        assertEquals(1, firsts.size(), firsts::toString);
+    }
+
+    @Test
+    void theTableSaysWhatTheSummarySays() throws IOException {
+        assertEquals(0, small(folder, "--steps", "60", "--rules", "adam"), err::toString);
+        String row = out.toString()
+                .lines()
+                .filter(line -> line.startsWith("Adam"))
+                .findFirst()
+                .orElseThrow();
+        double percent =
+                Double.parseDouble(row.substring(0, row.indexOf('%')).trim().replaceFirst(".* ", ""));
+        JsonObject adam = JsonParser.parseString(Files.readString(folder.resolve("summary.json")))
+                .getAsJsonObject()
+                .getAsJsonArray("rules")
+                .get(0)
+                .getAsJsonObject();
+        assertEquals(100 * adam.get("testAccuracy").getAsDouble(), percent, 0.005);
+        assertTrue(percent > 20, "better than chance, and in percent: " + percent);
+    }
+
+    @Test
+    void aRateForARuleLeftOutIsRefused() {
+        assertEquals(2, small(folder, "--rules", "adam", "--lr", "sgd=1"));
+        assertTrue(err.toString().contains("--lr Sgd"), err::toString);
+    }
+
     @Test
     void aRuleThatDivergesDoesNotStopTheOthers() throws IOException {
         assertEquals(0, small(folder, "--steps", "30", "--rules", "sgd,adam", "--lr", "sgd=1e30"), err::toString);
@@ -117,10 +163,14 @@ class CompareTest {
     void aFolderThatAnotherRunWritesToIsLeftAlone() throws IOException {
         try (Report running = Report.open(folder)) {
             running.loss("Adam", 1, 2);
+            running.trajectory(new Trajectory("Adam", "", List.of(new Point(1, 2, 3))));
             assertEquals(1, small(folder));
             assertTrue(err.toString().contains(folder.toString()), err::toString);
         }
         assertEquals(List.of("rule,step,loss", "Adam,1,2.0"), Files.readAllLines(folder.resolve("training.csv")));
+        assertEquals(
+                List.of("rule,step,x,y,f", "Adam,0,1.0,2.0,3.0"),
+                Files.readAllLines(folder.resolve("trajectories.csv")));
     }
 
     @ParameterizedTest

@@ -366,7 +366,7 @@ class ReportTest {
                 .map(name -> new Sampling(name, "lr 1", List.of(new Mark(10, 2), new Mark(20, 1))))
                 .toList();
         return new Comparison(
-                trajectories, trainings, samplings, List.of(new Digit(7, new float[] {0, 1, 0.2f, -1})), FACTS);
+                trajectories, trainings, samplings, List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})), FACTS);
     }
 
     private static Comparison diverged() {

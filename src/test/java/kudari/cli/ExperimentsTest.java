@@ -1,0 +1,80 @@
+package kudari.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import kudari.Engine;
+import kudari.data.Dataset;
+import kudari.data.Digits;
+import kudari.report.Comparison.Mark;
+import kudari.report.Comparison.Sampling;
+import kudari.report.Comparison.Training;
+import kudari.report.Report;
+import kudari.rule.Adam;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** That each experiment shows what it says it shows. */
+class ExperimentsTest {
+
+    private static final long SEED = 1;
+
+    @TempDir
+    private Path folder;
+
+    /** Held out are the training images themselves under labels that are all wrong: whoever judges on the training set would see it. */
+    @Test
+    void accuracyIsThatOfTheHeldOutSamples() throws IOException {
+        Dataset train = Digits.train(300, SEED);
+        byte[] pixels = new byte[300 * train.features()], wrong = new byte[300];
+        float[] x = new float[train.features()];
+        for (int i = 0; i < 300; i++) {
+            train.gather(new int[] {i}, 1, x, new int[1]);
+            for (int j = 0; j < x.length; j++) pixels[i * x.length + j] = (byte) Math.round(255 * x[j]);
+            wrong[i] = (byte) ((train.label(i) + 1) % 10);
+        }
+        Dataset test = new Dataset(28, 28, 10, pixels, wrong);
+        try (Engine engine = Engine.cpu(1);
+                Report report = Report.open(folder);
+                Progress progress = new Progress("", 1)) {
+            Experiments.Data data = new Experiments.Data(train, test, SEED);
+            int[] hidden = {50};
+            Training training = Experiments.train(engine, "Adam", Adam.of(), data, hidden, 50, 300, report, progress);
+            assertTrue(training.finalLoss() < 0.2, "learned: " + training.finalLoss());
+            assertTrue(training.finalAccuracy() < 0.1, "and is wrong: " + training.finalAccuracy());
+            assertEquals(300, training.losses().size());
+            List<Mark> marks = training.accuracies();
+            assertEquals(300, marks.get(marks.size() - 1).at());
+        }
+    }
+
+    @Test
+    void theThreeWaysDescendFromOnePlaceAndSeeAsManySamples() {
+        try (Engine engine = Engine.cpu(1)) {
+            Dataset digits = Digits.train(400, SEED);
+            Experiments.Data data = new Experiments.Data(digits, digits, SEED);
+            List<Sampling> ways = Experiments.samplings(engine, data, 6000);
+            assertEquals(
+                    List.of("full batch", "single samples", "mini-batches"),
+                    ways.stream().map(Sampling::name).toList());
+            int[] batches = {200, 1, 32}; // 6,000 samples are 30 times the 200 that all three descend on
+            for (int n = 0; n < 3; n++) {
+                int batch = batches[n];
+                List<Mark> marks = ways.get(n).losses();
+                assertEquals(new Mark(0, ways.get(0).losses().get(0).value()), marks.get(0));
+                assertTrue(
+                        marks.stream().allMatch(mark -> mark.at() % batch == 0 && mark.at() <= 6000),
+                        ways.get(n).name());
+                assertTrue(
+                        marks.get(marks.size() - 1).value() < marks.get(0).value(),
+                        ways.get(n).name() + " descends");
+            }
+            assertEquals(batches[1], ways.get(1).losses().get(1).at());
+            assertEquals(batches[0], ways.get(0).losses().get(1).at());
+            assertEquals(batches[2], ways.get(2).losses().get(1).at());
+        }
+    }
+}
