@@ -22,6 +22,8 @@ import kudari.Tensor;
  * }
  * }</pre>
  *
+ * <p>On the CPU the products are OpenBLAS's, which the first network sets to one thread for the whole process.
+ *
  * <p>On one machine the results are the same to the last bit from run to run, whatever the number of threads of the engine. A network
  * belongs to its engine's thread, and its tensors live until the engine is closed. Numbers that are not finite raise nothing: they show
  * in the loss.

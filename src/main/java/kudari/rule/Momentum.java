@@ -9,8 +9,8 @@ import java.util.List;
  *   v ← μ·v + a·g
  *   p ← p + b·v</pre>
  *
- * <p>Where the learning rate stands is a matter of values. {@link #of(double) Inside the velocity} (a = −lr, b = 1) it stands in the book,
- * Keras and DL4J; {@link #outside(double) outside} (a = 1, b = −lr) in PyTorch and optax. The two agree as long as the learning rate is
+ * <p>Where the learning rate stands is a matter of values. {@link #of(double) Inside the velocity} (a = −lr, b = 1) it stands in the book
+ * and Keras; {@link #outside(double) outside} (a = 1, b = −lr) in PyTorch and optax. The two agree as long as the learning rate is
  * constant. When it changes, the inside form keeps moving at the speed gathered under the old rate, the outside form changes speed at once.
  *
  * <dl>
