@@ -1,5 +1,5 @@
 # Sourced by the other scripts: finds what they need, or installs it as root on a Debian-like system, or says how to get it.
-# Needs: a JDK of version 17 or later, Maven, and for the text in the PNG pictures one font.
+# Needs: a JDK of version 17 or later, Maven, for the text in the PNG pictures one font, and for the tests a C++ compiler (set_up c++).
 
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -24,7 +24,7 @@ jdk_package() {
 }
 
 set_up() {
-  local jdk maven fonts
+  local jdk maven fonts cxx=
   [ "$(jdk_version)" -ge 17 ] && jdk= || jdk=yes
   if [ -n "$jdk" ] && [ -n "${JAVA_HOME:-}" ]; then
     say "JAVA_HOME=$JAVA_HOME holds no JDK of version 17 or later: set it to one, or unset it"
@@ -33,13 +33,16 @@ set_up() {
   command -v mvn >/dev/null && maven= || maven=yes
   # Only Linux finds its fonts through fontconfig; without one the pictures fail, the rest does not.
   { [ "$(uname)" != Linux ] || has_font; } && fonts= || fonts=yes
-  [ -z "$jdk$maven$fonts" ] && return
+  # The tests build the GPU in software, on the only platform it knows.
+  if [ "${1:-}" = c++ ] && [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v "${CXX:-g++}" >/dev/null; then cxx=yes; fi
+  [ -z "$jdk$maven$fonts$cxx" ] && return
 
   if ! command -v apt-get >/dev/null; then
     [ -z "$jdk" ] || say "no JDK of version 17 or later (javac says $(jdk_version)): install one, from your system's packages or adoptium.net"
     [ -z "$maven" ] || say "no Maven (mvn): install it from your system's packages or maven.apache.org"
+    [ -z "$cxx" ] || say "no C++ compiler (g++): install it from your system's packages, or set CXX"
     [ -z "$fonts" ] || say "no font: the PNG pictures need fontconfig and any font, such as DejaVu"
-    [ -z "$jdk$maven" ] || exit 1
+    [ -z "$jdk$maven$cxx" ] || exit 1
     return 0
   fi
   local packages=()
@@ -49,16 +52,17 @@ set_up() {
   fi
   [ -z "$jdk" ] || packages+=("$(jdk_package)")
   [ -z "$maven" ] || packages+=(maven)
+  [ -z "$cxx" ] || packages+=(g++)
   [ -z "$fonts" ] || packages+=(fontconfig fonts-dejavu-core)
   if [ "$(id -u)" != 0 ]; then
     say "missing; to install: sudo apt-get install ${packages[*]}"
-    [ -z "$jdk$maven" ] || exit 1
+    [ -z "$jdk$maven$cxx" ] || exit 1
     return 0
   fi
   say "installing ${packages[*]}"
   if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2; then
     say "could not install ${packages[*]}, see above"
-    [ -z "$jdk$maven" ] || exit 1
+    [ -z "$jdk$maven$cxx" ] || exit 1
   fi
 }
 

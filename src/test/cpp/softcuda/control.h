@@ -1,0 +1,19 @@
+// What softcuda counts, reports and is told: failures on demand, the log, answers to questions.
+#pragma once
+#include <string>
+
+#include "interpreter.h"
+
+namespace soft {
+
+// Called at the start of every driver call: counts it, and gives the error it was told to fail with, or SUCCESS.
+Error entering(const char* call);
+void report(const std::string& message);  // a mistake found: to stderr, the log and the answer to "errors"
+void record(const Launch& launch, const Outcome& outcome, double milliseconds);
+bool eager();
+int workers();
+long setting(const char* name, long otherwise);  // of the environment
+// Runs a command and answers in JSON; README.md lists them.
+std::string command(const std::string& text);
+
+}  // namespace soft

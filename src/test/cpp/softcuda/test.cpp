@@ -1,0 +1,137 @@
+// Instructions that no test kernel of ours makes NVRTC emit, in PTX by hand, against numbers by hand.
+#include <dlfcn.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+using u32 = uint32_t;
+using u64 = uint64_t;
+
+static void* library;
+static int failures = 0;
+
+template <class... A> static int call(const char* name, A... a) {
+  auto* f = reinterpret_cast<int (*)(A...)>(dlsym(library, name));
+  return f(a...);
+}
+
+static u32 bits(float x) { u32 u; std::memcpy(&u, &x, 4); return u; }
+
+// Runs `body` in one block of threads. It finds in %ra the thread's number, and leaves its result in %rd0.
+static int run(const std::string& body, u32 threads, std::vector<u64>& out) {
+  std::string text =
+      ".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry k(.param .u64 out)\n{\n"
+      ".reg .pred %p<8>;\n.reg .b16 %h<8>;\n.reg .b32 %r<16>;\n.reg .b32 %ra;\n.reg .f32 %f<16>;\n.reg .b64 %rd<16>;\n.reg .f64 %fd<8>;\n"
+      ".reg .b64 %o<3>;\nmov.u32 %ra, %tid.x;\nmov.u64 %rd0, 0;\n" + body +
+      "\nld.param.u64 %o0, [out];\nmul.wide.u32 %o1, %ra, 8;\nadd.s64 %o2, %o0, %o1;\nst.global.u64 [%o2], %rd0;\nret;\n}\n";
+  void *module = nullptr, *function = nullptr;
+  int e = call("cuModuleLoadData", &module, text.c_str());
+  if (e) return e;
+  call("cuModuleGetFunction", &function, module, "k");
+  u64 p = 0;
+  call("cuMemAlloc_v2", &p, size_t(8 * threads));
+  void* arguments[] = {&p};
+  e = call("cuLaunchKernel", function, 1u, 1u, 1u, threads, 1u, 1u, 0u, (void*)nullptr, (void**)arguments, (void**)nullptr);
+  out.assign(threads, 0);
+  if (!e) e = call("cuMemcpyDtoH_v2", (void*)out.data(), p, size_t(8 * threads));
+  call("cuMemFree_v2", p);
+  call("cuModuleUnload", module);
+  return e;
+}
+
+static void expect(const char* what, const std::string& body, std::vector<u64> expected) {
+  std::vector<u64> out;
+  int e = run(body, u32(expected.size()), out);
+  for (size_t k = 0; k < expected.size(); ++k)
+    if (e || out[k] != expected[k]) {
+      printf("FAILED %s: thread %zu has %llx, expected %llx (error %d)\n", what, k, (unsigned long long)out[k],
+             (unsigned long long)expected[k], e);
+      ++failures;
+      return;
+    }
+}
+
+// A result in %r0, of one thread.
+static void word(const char* what, const std::string& body, u32 expected) { expect(what, body + "\ncvt.u64.u32 %rd0, %r0;", {expected}); }
+static void real(const char* what, const std::string& body, float expected) { word(what, body + "\nmov.b32 %r0, %f0;", bits(expected)); }
+
+int main(int, char** arguments) {
+  library = dlopen(arguments[1], RTLD_NOW);
+  if (!library) { printf("%s\n", dlerror()); return 1; }
+  void* context;
+  call("cuInit", 0u);
+  call("cuCtxCreate_v2", &context, 0u, 0);
+
+  word("prmt", "mov.u32 %r1, 0x03020100; mov.u32 %r2, 0x87060504; prmt.b32 %r0, %r1, %r2, 0xF471;", 0xff048701);
+  word("bfe.u32", "mov.u32 %r1, 0x12345678; bfe.u32 %r0, %r1, 8, 12;", 0x456);
+  word("bfe.s32", "mov.u32 %r1, 0x00000800; bfe.s32 %r0, %r1, 8, 4;", 0xfffffff8);
+  word("bfi", "mov.u32 %r1, 0xab; mov.u32 %r2, 0xffffffff; bfi.b32 %r0, %r1, %r2, 4, 8;", 0xfffffabf);
+  word("lop3", "mov.u32 %r1, 0xf0; mov.u32 %r2, 0xcc; mov.u32 %r3, 0xaa; lop3.b32 %r0, %r1, %r2, %r3, 0x96;", 0xf0 ^ 0xcc ^ 0xaa);
+  word("bfind", "mov.u32 %r1, 0x00010000; bfind.u32 %r0, %r1;", 16);
+  word("shf.l.wrap", "mov.u32 %r1, 0x80000001; mov.u32 %r2, 0x3; shf.l.wrap.b32 %r0, %r1, %r2, 33;", 7);
+  word("shf.r.clamp", "mov.u32 %r1, 1; mov.u32 %r2, 2; shf.r.clamp.b32 %r0, %r1, %r2, 40;", 2);
+  word("shl beyond", "mov.u32 %r1, 1; shl.b32 %r0, %r1, 32;", 0);
+  word("shr.s32 beyond", "mov.u32 %r1, 0x80000000; shr.s32 %r0, %r1, 40;", 0xffffffff);
+  word("mad.hi", "mov.u32 %r1, 0x80000000; mad.hi.u32 %r0, %r1, 6, 5;", 8);
+  word("mul24", "mov.u32 %r1, 0x01000003; mul24.lo.u32 %r0, %r1, 5;", 15);
+  word("slct", "mov.s32 %r1, -1; slct.b32.s32 %r0, 7, 8, %r1;", 8);
+  word("set", "set.lt.u32.f32 %r0, 0f3F800000, 0f40000000;", 0xffffffff);
+  word("setp.and, second result", "mov.u32 %r1, 3; setp.eq.u32 %p1, %r1, 3; setp.lt.and.s32 %p2|%p3, %r1, 2, %p1; selp.u32 %r0, 1, 0, %p3;", 1);
+  word("setp.nan", "setp.nan.f32 %p1, 0f7FC00000, 0f0; selp.u32 %r0, 1, 0, %p1;", 1);
+  word("negated operand", "mov.u32 %r1, 3; setp.eq.u32 %p1, %r1, 3; setp.eq.or.u32 %p2, %r1, 4, !%p1; selp.u32 %r0, 1, 0, %p2;", 0);
+  word("guard", "mov.u32 %r0, 1; setp.eq.u32 %p1, %r0, 1; @!%p1 mov.u32 %r0, 5; @%p1 add.u32 %r0, %r0, 8;", 9);
+  word("cvt.sat", "mov.u32 %r1, 300; cvt.sat.u8.u32 %r0, %r1;", 255);
+  word("cvt to a full integer", "cvt.rzi.s32.f32 %r0, 0f7149F2CA;", 0x7fffffff);  // 1e30
+  word("cvt of NaN", "cvt.rni.s32.f32 %r0, 0f7FC00000;", 0);
+  word("cvt of a half integer", "cvt.rni.s32.f32 %r0, 0f40200000;", 2);
+  word("cvt.rn.bf16", "cvt.rn.bf16.f32 %h1, 0f3F808000; cvt.u32.u16 %r0, %h1;", 0x3f80);
+  word("packing", "mov.b64 %rd1, 0x1122334455667788; mov.b64 {%r1, %r2}, %rd1; mov.b32 {%h1, %h2}, %r2; cvt.u32.u16 %r0, %h2;", 0x1122);
+  word("brx.idx",
+       "mov.u32 %r1, 2; T: .branchtargets A, B, C; brx.idx %r1, T;\nA: mov.u32 %r0, 10; bra E;\nB: mov.u32 %r0, 11; bra E;\n"
+       "C: mov.u32 %r0, 12;\nE:", 12);
+  real("add.rz", "mov.f32 %f1, 0f3F800000; add.rz.f32 %f0, %f1, 0f337FFFFF;", 1.0f);
+  real("add.rp", "mov.f32 %f1, 0f3F800000; add.rp.f32 %f0, %f1, 0f00000001;", std::nextafter(1.0f, 2.0f));
+  real("add afterwards to nearest", "mov.f32 %f1, 0f3F800000; add.rp.f32 %f2, %f1, 0f00000001; add.f32 %f0, %f1, 0f00000001;", 1.0f);
+  real("mul.ftz", "mov.f32 %f1, 0f80000001; mul.ftz.f32 %f0, %f1, 0f40000000;", -0.0f);
+  real("mul of a subnormal", "mov.f32 %f1, 0f80000001; mul.f32 %f0, %f1, 0f40000000;", -0x1p-148f);
+  real("fma, rounded once", "mov.f32 %f1, 0f3F800001; fma.rn.f32 %f0, %f1, %f1, 0fBF800002;", 0x1p-46f);
+  real("min of zeros", "min.f32 %f0, 0f00000000, 0f80000000;", -0.0f);
+  real("max with NaN", "max.f32 %f0, 0f7FC00000, 0f40000000;", 2.0f);
+  word("max.NaN", "max.NaN.f32 %f0, 0f7FC00000, 0f40000000; mov.b32 %r0, %f0;", 0x7fffffff);
+  word("canonical NaN", "mov.f32 %f1, 0f7F800000; sub.f32 %f0, %f1, %f1; mov.b32 %r0, %f0;", 0x7fffffff);
+  real("cvt.sat of floats", "cvt.sat.f32.f32 %f0, 0fC0000000;", 0.0f);
+  real("sqrt.rn", "sqrt.rn.f32 %f0, 0f40000000;", std::sqrt(2.0f));
+
+  std::vector<u64> lanes(32), result(32);
+  for (u32 k = 0; k < 32; ++k) result[k] = 0xaaaaaaaa;
+  expect("vote.ballot", "and.b32 %r1, %ra, 1; setp.eq.u32 %p1, %r1, 1; vote.sync.ballot.b32 %r0, %p1, -1; cvt.u64.u32 %rd0, %r0;", result);
+  for (u32 k = 0; k < 32; ++k) result[k] = k % 8 == 0 ? k : k - 1;
+  expect("shfl.up in segments of 8", "shfl.sync.up.b32 %r0, %ra, 1, 0x1800, -1; cvt.u64.u32 %rd0, %r0;", result);
+  for (u32 k = 0; k < 32; ++k) result[k] = k ^ 5;
+  expect("shfl.bfly", "shfl.sync.bfly.b32 %r0|%p1, %ra, 5, 31, -1; cvt.u64.u32 %rd0, %r0;", result);
+  for (u32 k = 0; k < 32; ++k) result[k] = 7;
+  expect("shfl.idx", "shfl.sync.idx.b32 %r0, %ra, 7, 31, -1; cvt.u64.u32 %rd0, %r0;", result);
+  for (u32 k = 0; k < 32; ++k) result[k] = 0x11111111u << (k % 4);
+  expect("match.any", "and.b32 %r1, %ra, 3; match.sync.any.b32 %r0, %r1, -1; cvt.u64.u32 %rd0, %r0;", result);
+  for (u32 k = 0; k < 32; ++k) result[k] = 496;
+  expect("redux.add", "redux.sync.add.u32 %r0, %ra, -1; cvt.u64.u32 %rd0, %r0;", result);
+  for (u32 k = 0; k < 32; ++k) result[k] = 31;
+  expect("redux.max", "redux.sync.max.s32 %r0, %ra, -1; cvt.u64.u32 %rd0, %r0;", result);
+  result.assign(64, 40);
+  expect("bar.red.popc", "setp.lt.u32 %p1, %ra, 40; bar.red.popc.u32 %r0, 0, %p1; cvt.u64.u32 %rd0, %r0;", result);
+  result.assign(64, 2016);
+  expect("shared atomics",
+         ".shared .align 4 .u32 sum; setp.ne.u32 %p1, %ra, 0; @!%p1 st.shared.u32 [sum], 0; bar.sync 0; red.shared.add.u32 [sum], %ra; bar.sync 0; "
+         "ld.shared.u32 %r0, [sum]; cvt.u64.u32 %rd0, %r0;", result);
+  expect("lanes and warps", "mov.u32 %r0, %lanemask_lt; cvt.u64.u32 %rd0, %r0;", {0, 1, 3, 7});
+
+  std::vector<u64> out;
+  if (run("mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 %r0, %r0, %r0, %r0;", 1, out) != 218) { printf("FAILED mma was taken\n"); ++failures; }
+  call("cuCtxDestroy_v2", context);
+  printf(failures ? "%d failures\n" : "softcuda: all instructions as by hand\n", failures);
+  return failures != 0;
+}

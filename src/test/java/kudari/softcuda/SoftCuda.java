@@ -1,0 +1,110 @@
+package kudari.softcuda;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.URL;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+
+/** Builds the GPU in software, unpacks NVRTC, and starts JVMs that find both: a libcuda.so.1 can only be chosen before a JVM starts. */
+public final class SoftCuda {
+
+    private static final Path SOURCES = Path.of("src/test/cpp/softcuda");
+    private static final Path TARGET = Path.of("target").toAbsolutePath();
+    private static final String NVRTC = "org/bytedeco/cuda/linux-x86_64/";
+    private static final List<String> NVRTC_LIBRARIES = List.of("libnvrtc-builtins.so.12.9", "libnvrtc.so.12");
+
+    private SoftCuda() {}
+
+    /** What a child JVM left: its exit status and what it wrote. */
+    public record Output(int status, String out, String err) {}
+
+    /** Why the GPU in software cannot run here, in one sentence; empty where it can. */
+    public static Optional<String> obstacle() {
+        String platform = System.getProperty("os.name") + " " + System.getProperty("os.arch");
+        if (!platform.equals("Linux amd64"))
+            return Optional.of("The GPU in software needs Linux on x86_64; this is " + platform + ".");
+        String compiler = System.getenv().getOrDefault("CXX", "g++");
+        for (String folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator))
+            if (Files.isExecutable(Path.of(folder, compiler))) return Optional.empty();
+        return Optional.of("The GPU in software needs a C++17 compiler; install g++ or set CXX.");
+    }
+
+    /** The folder of the freshly built libcuda.so.1. */
+    public static Path build() throws IOException, InterruptedException {
+        Path folder = TARGET.resolve("softcuda");
+        Process build = new ProcessBuilder(SOURCES.resolve("build.sh").toString(), folder.toString())
+                .redirectErrorStream(true)
+                .start();
+        String log = new String(build.getInputStream().readAllBytes());
+        if (build.waitFor() != 0) throw new IOException("softcuda does not build:\n" + log);
+        return folder;
+    }
+
+    /** NVRTC's libraries, in the order in which they must be loaded, unpacked from the test class path once. */
+    public static List<Path> nvrtc() throws IOException {
+        Path folder = Files.createDirectories(TARGET.resolve("nvrtc"));
+        List<Path> files = new ArrayList<>();
+        for (String name : NVRTC_LIBRARIES) {
+            Path file = folder.resolve(name);
+            URL packed = SoftCuda.class.getClassLoader().getResource(NVRTC + name);
+            if (packed == null)
+                throw new IOException(name + " is not on the class path: org.bytedeco:cuda-redist is missing");
+            if (!Files.exists(file)) {
+                Path half = Files.createTempFile(folder, name, ".part");
+                try (InputStream in = packed.openStream()) {
+                    Files.copy(in, half, StandardCopyOption.REPLACE_EXISTING);
+                }
+                move(half, file);
+            }
+            files.add(file);
+        }
+        return files;
+    }
+
+    private static void move(Path from, Path to) throws IOException {
+        try {
+            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+        } catch (AtomicMoveNotSupportedException e) {
+            Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
+        }
+    }
+
+    /** Runs a main class on the GPU in software, in a JVM of its own with this one's class path. */
+    public static Output run(Class<?> main, Map<String, String> environment, String... arguments)
+            throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx1g",
+                "-cp",
+                System.getProperty("java.class.path"),
+                main.getName()));
+        command.addAll(List.of(arguments));
+        ProcessBuilder builder = new ProcessBuilder(command);
+        builder.environment().put("LD_LIBRARY_PATH", build().toString());
+        builder.environment().putAll(environment);
+        Path out = Files.createTempFile(TARGET, "softcuda", ".out"),
+                err = Files.createTempFile(TARGET, "softcuda", ".err");
+        try {
+            Process child = builder.redirectOutput(out.toFile())
+                    .redirectError(err.toFile())
+                    .start();
+            if (!child.waitFor(5, TimeUnit.MINUTES)) {
+                child.destroyForcibly().waitFor();
+                throw new IOException("the child JVM did not end in 5 minutes:\n" + Files.readString(err));
+            }
+            return new Output(child.exitValue(), Files.readString(out), Files.readString(err));
+        } finally {
+            Files.deleteIfExists(out);
+            Files.deleteIfExists(err);
+        }
+    }
+}
