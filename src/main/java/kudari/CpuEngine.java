@@ -85,6 +85,16 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
+    void discard(Tensor tensor) {
+        // The garbage collector's.
+    }
+
+    @Override
+    void prepare(Class<? extends Rule> kind) {
+        // The rule's own loop is the kernel.
+    }
+
+    @Override
     Table table(Tensor[] params, Tensor[] grads, Tensor[][] state) {
         List<Chunk> chunks = new ArrayList<>();
         long elements = 0;
@@ -152,6 +162,11 @@ public final class CpuEngine extends Engine {
             this.rule = rule;
             this.scalars = scalars;
             for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
+        }
+
+        @Override
+        public void free() {
+            // The garbage collector's.
         }
 
         private int start(int share) {

@@ -1,6 +1,7 @@
 package kudari;
 
 import kudari.rule.Rule;
+import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
@@ -21,7 +22,7 @@ import org.slf4j.LoggerFactory;
  * }
  * }</pre>
  */
-public abstract sealed class Engine implements AutoCloseable permits CpuEngine {
+public abstract sealed class Engine implements AutoCloseable permits CpuEngine, CudaEngine {
 
     private final Thread owner = Thread.currentThread();
     private boolean closed;
@@ -30,9 +31,16 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine {
 
     /** The best engine of this machine: the first CUDA device if there is one, else the CPU. It logs which it took, and why. */
     public static Engine open() {
-        Engine engine = cpu();
-        LoggerFactory.getLogger(Engine.class).info("{}: this version of Kudari has no CUDA engine", engine);
-        return engine;
+        Logger log = LoggerFactory.getLogger(Engine.class);
+        try {
+            Engine engine = cuda(0);
+            log.info("{}", engine);
+            return engine;
+        } catch (CudaException e) {
+            Engine engine = cpu();
+            log.info("{}, because {}", engine, e.getMessage());
+            return engine;
+        }
     }
 
     /** The CPU engine, on as many threads as the machine has processors. */
@@ -53,11 +61,10 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine {
      * The CUDA engine on one device; never the CPU instead.
      *
      * @param ordinal the device, counted from 0
-     * @throws UnsupportedOperationException always, since this version has no CUDA engine
+     * @throws CudaException if there is no driver, no such device, or it cannot be used
      */
-    public static Engine cuda(int ordinal) {
-        throw new UnsupportedOperationException("cuda:" + ordinal
-                + ": this version of Kudari has no CUDA engine yet; take the CPU engine (Engine.cpu(), --device cpu)");
+    public static CudaEngine cuda(int ordinal) {
+        return new CudaEngine(ordinal);
     }
 
     /**
@@ -112,6 +119,12 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine {
 
     abstract Tensor allocate(long[] shape);
 
+    /** Frees a tensor that nobody has seen. */
+    abstract void discard(Tensor tensor);
+
+    /** Makes ready for steps of one kind of rule. */
+    abstract void prepare(Class<? extends Rule> kind);
+
     /** Lays out the work of a step over these tensors: once for every set of tensors, not once a step. */
     abstract Table table(Tensor[] params, Tensor[] grads, Tensor[][] state);
 
@@ -135,5 +148,9 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine {
     }
 
     /** One engine's layout of a step: which pieces of which tensors, where they are in its memory. */
-    interface Table {}
+    interface Table {
+
+        /** Frees what the layout itself takes; the tensors stay. */
+        void free();
+    }
 }

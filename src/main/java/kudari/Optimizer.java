@@ -1,8 +1,8 @@
 package kudari;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,6 +37,7 @@ public final class Optimizer {
         this.engine = engine;
         this.schedule = schedule;
         this.kind = schedule.rule(1).getClass();
+        engine.prepare(kind);
         this.table = engine.table(params, grads, new Tensor[0][]);
     }
 
@@ -154,7 +155,7 @@ public final class Optimizer {
             throw new IllegalArgumentException(
                     "grads: expected the names of params, " + sorted(params) + ", got " + sorted(grads));
         }
-        Map<Object, String> memories = new IdentityHashMap<>();
+        Map<Object, String> memories = new HashMap<>();
         params.forEach((name, param) -> {
             checkPlace("params '" + name + "'", param);
             String other = memories.put(param.memory(), name);
@@ -175,28 +176,41 @@ public final class Optimizer {
         String[] names = params.keySet().toArray(new String[0]);
         Tensor[] p = new Tensor[names.length], g = new Tensor[names.length];
         Tensor[][] s = new Tensor[names.length][];
-        for (int n = 0; n < names.length; n++) {
-            p[n] = params.get(names[n]);
-            g[n] = grads.get(names[n]);
-            Tensor[] known = state.get(names[n]);
-            s[n] = known != null ? known : newState(rule, p[n]);
+        List<Tensor> fresh = new ArrayList<>();
+        Engine.Table table;
+        try {
+            for (int n = 0; n < names.length; n++) {
+                p[n] = params.get(names[n]);
+                g[n] = grads.get(names[n]);
+                Tensor[] known = state.get(names[n]);
+                s[n] = known != null ? known : newState(rule, p[n], fresh);
+            }
+            table = engine.table(p, g, s);
+        } catch (RuntimeException | Error e) {
+            fresh.forEach(engine::discard);
+            throw e;
         }
-        this.table = engine.table(p, g, s);
         for (int n = 0; n < names.length; n++) state.put(names[n], s[n]);
+        this.table.free();
+        this.table = table;
         this.names = names;
         this.params = p;
         this.grads = g;
     }
 
     private void unbind() {
+        table.free();
         names = new String[0];
         params = grads = new Tensor[0];
         table = engine.table(params, grads, new Tensor[0][]);
     }
 
-    private Tensor[] newState(Rule rule, Tensor param) {
+    private Tensor[] newState(Rule rule, Tensor param, List<Tensor> fresh) {
         Tensor[] tensors = new Tensor[rule.state().size()];
-        for (int n = 0; n < tensors.length; n++) tensors[n] = engine.full(rule.initial(), param.shape());
+        for (int n = 0; n < tensors.length; n++) {
+            tensors[n] = engine.full(rule.initial(), param.shape());
+            fresh.add(tensors[n]);
+        }
         return tensors;
     }
 

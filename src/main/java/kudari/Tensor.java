@@ -6,7 +6,7 @@ import java.util.Arrays;
  * Contiguous float32 numbers, row-major, in the memory of one engine. Made by {@link Engine#tensor} and {@link Engine#zeros}; lives
  * until its engine is closed.
  */
-public abstract sealed class Tensor permits CpuTensor {
+public abstract sealed class Tensor permits CpuTensor, CudaTensor {
 
     /** The most elements that every JVM lets one Java array have. */
     static final int LARGEST_ARRAY = Integer.MAX_VALUE - 8;
@@ -87,7 +87,7 @@ public abstract sealed class Tensor permits CpuTensor {
 
     abstract void fill(float value);
 
-    /** What the elements live in; two tensors with the same memory are one parameter under two names. */
+    /** What the elements live in: equal for two tensors that are one parameter under two names. */
     abstract Object memory();
 
     /** The shape and the engine, as in {@code float32[784, 100] on CPU (2 threads)}. */

@@ -1,6 +1,6 @@
 package kudari;
 
-/** The engine that the tests run on: {@code -Dkudari.device=cpu|cuda[:N]}, the CPU where nothing is said. */
+/** The engine that the tests run on: {@code -Dkudari.device=cpu|cuda[:N]|soft}, the CPU where nothing is said. */
 final class Engines {
 
     private static final String DEVICE = System.getProperty("kudari.device", "cpu");
@@ -15,8 +15,20 @@ final class Engines {
     static Engine open() {
         if (DEVICE.equals("cpu")) return Engine.cpu();
         if (DEVICE.equals("cuda")) return Engine.cuda(0);
+        if (DEVICE.equals("soft")) return software(Engine.cuda(0));
         if (DEVICE.matches("cuda:\\d+")) return Engine.cuda(Integer.parseInt(DEVICE.substring(5)));
-        throw new IllegalArgumentException("kudari.device: expected cpu, cuda or cuda:N, got " + DEVICE);
+        throw new IllegalArgumentException("kudari.device: expected cpu, cuda, cuda:N or soft, got " + DEVICE);
+    }
+
+    /** Whether that is a CUDA device. */
+    static boolean onCuda() {
+        return !DEVICE.equals("cpu");
+    }
+
+    private static Engine software(Engine engine) {
+        if (engine.toString().contains("software")) return engine;
+        engine.close();
+        throw new IllegalStateException("kudari.device=soft: expected the software GPU, got " + engine);
     }
 
     private static String describe() {

@@ -2,6 +2,7 @@ package kudari.cli;
 
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import kudari.CudaException;
 import kudari.Engine;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
@@ -32,8 +33,17 @@ record Device(String kind, int ordinal) {
     Engine open(int threads) {
         return switch (kind) {
             case "cuda" -> Engine.cuda(ordinal);
-            default -> Engine.cpu(threads); // auto, too: no other engine exists yet
+            case "cpu" -> Engine.cpu(threads);
+            default -> best(threads);
         };
+    }
+
+    private static Engine best(int threads) {
+        try {
+            return Engine.cuda(0);
+        } catch (CudaException e) {
+            return Engine.cpu(threads);
+        }
     }
 
     @Override

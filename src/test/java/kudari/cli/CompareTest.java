@@ -189,7 +189,7 @@ class CompareTest {
                 "2|--data=digits:0,1           |'digits:0,1'",
                 "2|--bogus                     |'--bogus'",
                 "2|surplus                     |'surplus'",
-                "1|--device=cuda               |cuda:0: this version of Kudari has no CUDA engine",
+                "1|--device=cuda               |cuda:0: no CUDA driver",
                 "1|--device=cuda:7             |cuda:7",
                 "1|--data=mnist:/no/such/place |/no/such/place"
             })

@@ -1,0 +1,36 @@
+package kudari;
+
+import static jcuda.driver.JCudaDriver.cuGetErrorName;
+
+/** A call of the CUDA driver or of NVRTC that failed: which call, with what, and what to do about it. */
+public final class CudaException extends RuntimeException {
+
+    private static final long serialVersionUID = 1;
+
+    CudaException(String message) {
+        super(message);
+    }
+
+    /** Throws if a driver call failed. */
+    static void must(int code, String call) {
+        if (code != 0) throw new CudaException(call + ": " + name(code) + advice(code));
+    }
+
+    private static String name(int code) {
+        String[] name = new String[1];
+        return cuGetErrorName(code, name) == 0 ? name[0] : "error " + code;
+    }
+
+    private static String advice(int code) {
+        return switch (code) {
+            case 2 -> "; the device's memory is full: close what else uses it, or train with smaller tensors";
+            case 3, 100 -> "; no CUDA device is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES";
+            case 35 -> "; the NVIDIA driver is too old: it must know CUDA 12.6 or later";
+            case 46 -> "; the device is busy or forbidden: see nvidia-smi for its compute mode";
+            case 101 -> "; there is no device of that number: see nvidia-smi";
+            case 700, 715, 716, 717, 718, 719 ->
+                "; the device has lost its context: nothing on it can be read any more, start again";
+            default -> "";
+        };
+    }
+}

@@ -1,0 +1,43 @@
+package kudari;
+
+import jcuda.Pointer;
+import jcuda.driver.CUdeviceptr;
+
+/** A tensor in the memory of a CUDA device. */
+final class CudaTensor extends Tensor {
+
+    /** Where it begins; null, for the device, if it has no elements. */
+    final CUdeviceptr pointer;
+
+    private final CudaEngine engine;
+
+    CudaTensor(CudaEngine engine, CUdeviceptr pointer, long[] shape) {
+        super(engine, shape);
+        this.engine = engine;
+        this.pointer = pointer;
+    }
+
+    long address() {
+        return CudaEngine.address(pointer);
+    }
+
+    @Override
+    void read(float[] into) {
+        engine.toHost(Pointer.to(into), this);
+    }
+
+    @Override
+    void write(float[] values) {
+        engine.toDevice(this, Pointer.to(values));
+    }
+
+    @Override
+    void fill(float value) {
+        engine.fill(this, value);
+    }
+
+    @Override
+    Object memory() {
+        return size() == 0 ? this : (Object) address();
+    }
+}

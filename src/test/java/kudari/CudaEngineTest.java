@@ -1,0 +1,195 @@
+package kudari;
+
+import static kudari.OptimizerTest.refused;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import jcuda.Sizeof;
+import jcuda.driver.CUdeviceptr;
+import kudari.rule.Rule;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The CUDA engine against the CPU engine, bit for bit. Runs where {@code kudari.device} names a CUDA device. */
+class CudaEngineTest {
+
+    private static final long SEED = 50;
+
+    private CudaEngine cuda;
+    private CpuEngine cpu;
+
+    @BeforeEach
+    void open() {
+        assumeTrue(Engines.onCuda(), "kudari.device names no CUDA device");
+        cuda = (CudaEngine) Engines.open();
+        cpu = Engine.cpu(1);
+    }
+
+    @AfterEach
+    void close() {
+        if (cuda == null) return;
+        cuda.close();
+        cpu.close();
+        assertEquals(0, cuda.allocated());
+    }
+
+    static Stream<Arguments> sizes() {
+        return RulesTest.TABLE.stream().flatMap(row -> IntStream.of(1, 3, 255, 256, 257, 1000, 100_003)
+                .mapToObj(size -> Arguments.of(row, size)));
+    }
+
+    @ParameterizedTest(name = "{0}, {1} elements")
+    @MethodSource("sizes")
+    void parametersAndStateEqualTheCpusBits(RulesTest.Row row, int size) {
+        follow(row.of().apply(0.01), new int[] {size}, size > 10_000 ? 5 : 50);
+    }
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void setsOfTensorsEqualTheCpusBits(RulesTest.Row row) {
+        Random random = new Random(SEED);
+        follow(row.of().apply(0.01), random.ints(7, 0, 3000).toArray(), 20);
+        follow(row.of().apply(0.01), random.ints(300, 0, 50).toArray(), 10);
+    }
+
+    /** Runs both engines over the same gradients, of 60 decades with everything special among them, and compares every bit. */
+    private void follow(Rule rule, int[] sizes, int steps) {
+        Map<String, Tensor> a = new LinkedHashMap<>(), da = new LinkedHashMap<>();
+        Map<String, Tensor> b = new LinkedHashMap<>(), db = new LinkedHashMap<>();
+        Random random = new Random(SEED);
+        for (int n = 0; n < sizes.length; n++) {
+            float[] start = gradient(random, sizes[n]);
+            a.put("W" + n, cpu.tensor(start));
+            b.put("W" + n, cuda.tensor(start));
+            da.put("W" + n, cpu.zeros(sizes[n]));
+            db.put("W" + n, cuda.zeros(sizes[n]));
+        }
+        Optimizer expected = cpu.optimizer(rule), actual = cuda.optimizer(rule);
+        for (int step = 0; step < steps; step++) {
+            for (int n = 0; n < sizes.length; n++) {
+                float[] gradient = gradient(random, sizes[n]);
+                da.get("W" + n).set(gradient);
+                db.get("W" + n).set(gradient);
+            }
+            expected.update(a, da);
+            actual.update(b, db);
+        }
+        for (String name : a.keySet()) {
+            assertSameButPayloads(a.get(name).get(), b.get(name).get());
+            expected.state(name)
+                    .forEach((array, tensor) -> assertSameButPayloads(
+                            tensor.get(), actual.state(name).get(array).get()));
+        }
+    }
+
+    private static float[] gradient(Random random, int size) {
+        float[] values = new float[size];
+        for (int i = 0; i < size; i++) {
+            float special =
+                    switch (random.nextInt(400)) {
+                        case 0 -> Float.NaN;
+                        case 1 -> Float.POSITIVE_INFINITY;
+                        case 2 -> Float.NEGATIVE_INFINITY;
+                        case 3 -> -0f;
+                        case 4 -> Float.MIN_VALUE;
+                        case 5 -> Float.MAX_VALUE;
+                        default -> 0;
+                    };
+            values[i] = special != 0
+                    ? special
+                    : (float) (random.nextGaussian() * Math.pow(10, 60 * random.nextDouble() - 45));
+        }
+        return values;
+    }
+
+    /** The same bits, but for what a NaN carries. */
+    private static void assertSameButPayloads(float[] expected, float[] actual) {
+        RulesTest.assertSameBits(expected, actual); // floatToIntBits makes all NaNs one
+    }
+
+    static Stream<Arguments> alignments() {
+        return RulesTest.TABLE.stream()
+                .flatMap(row -> IntStream.range(0, 16).mapToObj(n -> Arguments.of(row, n % 4, n / 4)));
+    }
+
+    @ParameterizedTest(name = "{0}, p {1} and g {2} floats off")
+    @MethodSource("alignments")
+    void somebodyElsesMemoryOfAnyAlignmentIsChangedInPlaceAndItsNeighboursAreNot(
+            RulesTest.Row row, int offP, int offG) {
+        int size = 1037, room = size + 8;
+        Random random = new Random(SEED);
+        float[] p = gradient(random, room), g = gradient(random, room);
+        Tensor allP = cuda.tensor(p), allG = cuda.tensor(g);
+        Tensor param = cuda.wrap(offset(cuda.pointer(allP), offP), size),
+                grad = cuda.wrap(offset(cuda.pointer(allG), offG), size);
+        cuda.optimizer(row.of().apply(0.01)).update(param, grad);
+
+        float[] own = Arrays.copyOfRange(p, offP, offP + size);
+        Tensor expected = cpu.tensor(own);
+        cpu.optimizer(row.of().apply(0.01)).update(expected, cpu.tensor(Arrays.copyOfRange(g, offG, offG + size)));
+        System.arraycopy(expected.get(), 0, p, offP, size);
+        assertSameButPayloads(p, allP.get());
+        assertSameButPayloads(g, allG.get());
+    }
+
+    private static CUdeviceptr offset(CUdeviceptr pointer, int floats) {
+        return pointer.withByteOffset((long) floats * Sizeof.FLOAT);
+    }
+
+    @Test
+    void aStepAllocatesNothingOnTheDeviceNorOnTheHeap() {
+        Tensor p = cuda.zeros(1000), g = cuda.zeros(1000);
+        Optimizer adam = cuda.optimizer(kudari.rule.Adam.of());
+        Runnable steps = () -> {
+            for (int t = 0; t < 100; t++) adam.update(p, g);
+        };
+        steps.run();
+        steps.run();
+        long device = cuda.allocated();
+        var threads = (com.sun.management.ThreadMXBean) java.lang.management.ManagementFactory.getThreadMXBean();
+        long before = threads.getThreadAllocatedBytes(Thread.currentThread().getId());
+        steps.run();
+        assertEquals(0, threads.getThreadAllocatedBytes(Thread.currentThread().getId()) - before, "bytes on the heap");
+        assertEquals(device, cuda.allocated());
+        p.get();
+    }
+
+    @Test
+    void tooMuchMemoryLeaksNothingAndLeavesTheOptimizerUsable() {
+        Tensor p = cuda.tensor(floats(8)), g = cuda.tensor(floats(1));
+        Optimizer sgd = cuda.optimizer(kudari.rule.Sgd.of(0.5));
+        sgd.update(p, g);
+        long before = cuda.allocated();
+        refused(
+                CudaException.class,
+                () -> cuda.zeros(1L << 45),
+                "[35184372088832]",
+                "CUDA_ERROR_OUT_OF_MEMORY",
+                "full");
+        assertEquals(before, cuda.allocated());
+        sgd.update(p, g);
+        assertEquals(7, p.get()[0]);
+    }
+
+    @Test
+    void aWrappedPointerMustHoldFloats() {
+        Tensor whole = cuda.zeros(4);
+        refused(
+                IllegalArgumentException.class,
+                () -> cuda.wrap(cuda.pointer(whole).withByteOffset(2), 1),
+                "multiple of 4");
+        assertTrue(cuda.allocated() >= 16);
+    }
+}

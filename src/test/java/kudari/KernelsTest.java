@@ -1,0 +1,115 @@
+package kudari;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The kernels as text and as NVRTC compiles them; no device is needed to see either. */
+class KernelsTest {
+
+    private static final Pattern REGISTERS = Pattern.compile("Used (\\d+) registers");
+    private static final Pattern SPILLS = Pattern.compile("(\\d+) bytes spill (?:stores|loads)");
+
+    static Stream<Arguments> kernels() {
+        return RulesTest.TABLE.stream()
+                .map(row -> Arguments.of(row.toString(), row.toString().toLowerCase(Locale.ROOT)));
+    }
+
+    static Stream<Arguments> compilations() {
+        return kernels().flatMap(kernel -> Stream.of(70, 75, 80, 90, 100, 120)
+                .map(capability -> Arguments.of(kernel.get()[1], capability)));
+    }
+
+    @ParameterizedTest
+    @MethodSource("kernels")
+    void theKernelsLinesAreTheRulesLines(String rule, String kernel) throws IOException {
+        String java = Files.readString(Path.of("src/main/java/kudari/rule/" + rule + ".java"));
+        String cuda = Files.readString(Path.of("kernels/" + kernel + ".cu"));
+        String apply = java.substring(java.indexOf("public void apply("));
+        assertEquals(lines(apply, "for (int i = from; i < to; i++) {"), lines(cuda, "for (int i = 0; i < E; i++) {"));
+        assertEquals(scalars(apply), scalars(cuda), "the scalars, in their order");
+    }
+
+    /** The lines of the loop that begins so, up to its closing brace. */
+    private static List<String> lines(String text, String loop) {
+        int from = text.indexOf(loop);
+        assertTrue(from >= 0, "no loop '" + loop + "' in " + text);
+        String body = text.substring(from + loop.length(), text.indexOf('}', from));
+        List<String> lines = body.strip().lines().map(String::strip).toList();
+        assertFalse(lines.isEmpty());
+        return lines;
+    }
+
+    private static String scalars(String text) {
+        return text.lines()
+                .map(String::strip)
+                .filter(line -> line.contains("k[0]"))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    @ParameterizedTest(name = "{0} for sm_{1}")
+    @MethodSource("compilations")
+    void aKernelFitsItsRegistersAndSpillsNothing(String kernel, int capability) {
+        String[] options = Stream.concat(Stream.of(Nvrtc.options(capability, false)), Stream.of("--ptxas-options=-v"))
+                .toArray(String[]::new);
+        String log = Nvrtc.compile(Nvrtc.Source.of(kernel + ".cu"), options).log();
+        Matcher registers = REGISTERS.matcher(log);
+        assertTrue(registers.find(), log);
+        assertTrue(Integer.parseInt(registers.group(1)) <= 64, log);
+        assertTrue(SPILLS.matcher(log).results().count() == 2, log);
+        assertTrue(
+                SPILLS.matcher(log).results().allMatch(spill -> spill.group(1).equals("0")), log);
+    }
+
+    @ParameterizedTest
+    @MethodSource("kernels")
+    void everyOperationIsOneOfIeee754AndEveryStreamIs16BytesWide(String rule, String kernel) {
+        String ptx = new String(
+                Nvrtc.compile(Nvrtc.Source.of(kernel + ".cu"), Nvrtc.options(75, true))
+                        .code(),
+                StandardCharsets.UTF_8);
+        for (String forbidden : List.of("fma.rn.f32", ".approx", ".ftz")) {
+            assertFalse(ptx.contains(forbidden), forbidden);
+        }
+        int states = RulesTest.TABLE.stream()
+                .filter(row -> row.toString().equals(rule))
+                .findFirst()
+                .orElseThrow()
+                .of()
+                .apply(1)
+                .state()
+                .size();
+        assertEquals(2 + states, count(ptx, "ld.global.cs.v4.f32"), "p, g and the state are read");
+        assertEquals(1 + states, count(ptx, "st.global.cs.v4.f32"), "p and the state are written");
+    }
+
+    private static long count(String text, String part) {
+        return text.split(Pattern.quote(part), -1).length - 1;
+    }
+
+    @Test
+    void aKernelThatDoesNotCompileIsShownWithItsLogAndLines() {
+        Nvrtc.Source broken = new Nvrtc.Source("broken.cu", "int a;\nint b = c;\n", "");
+        String message = assertThrows(CudaException.class, () -> Nvrtc.compile(broken, Nvrtc.options(75, true)))
+                .getMessage();
+        for (String part : List.of("broken.cu", "-fmad=false", "identifier \"c\" is undefined", "   2  int b = c;")) {
+            assertTrue(message.contains(part), message);
+        }
+    }
+}
