@@ -14,9 +14,9 @@ final class Engines {
     /** Opens it, or fails: a device that was asked for and is missing is never replaced by another. */
     static Engine open() {
         if (DEVICE.equals("cpu")) return Engine.cpu();
-        if (DEVICE.equals("cuda")) return Engine.cuda(0);
+        if (DEVICE.equals("cuda")) return hardware(Engine.cuda(0));
         if (DEVICE.equals("soft")) return software(Engine.cuda(0));
-        if (DEVICE.matches("cuda:\\d+")) return Engine.cuda(Integer.parseInt(DEVICE.substring(5)));
+        if (DEVICE.matches("cuda:\\d+")) return hardware(Engine.cuda(Integer.parseInt(DEVICE.substring(5))));
         throw new IllegalArgumentException("kudari.device: expected cpu, cuda, cuda:N or soft, got " + DEVICE);
     }
 
@@ -25,10 +25,22 @@ final class Engines {
         return !DEVICE.equals("cpu");
     }
 
+    private static Engine hardware(Engine engine) {
+        return expect(engine, !isSoftware(engine));
+    }
+
     private static Engine software(Engine engine) {
-        if (engine.toString().contains("software")) return engine;
+        return expect(engine, isSoftware(engine));
+    }
+
+    private static boolean isSoftware(Engine engine) {
+        return engine.toString().contains("software");
+    }
+
+    private static Engine expect(Engine engine, boolean right) {
+        if (right) return engine;
         engine.close();
-        throw new IllegalStateException("kudari.device=soft: expected the software GPU, got " + engine);
+        throw new IllegalStateException("kudari.device=" + DEVICE + ": got " + engine);
     }
 
     private static String describe() {
