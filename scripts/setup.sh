@@ -66,8 +66,12 @@ set_up() {
   fi
 }
 
-# Maven's output goes to standard error, so that a command's own output stays clean.
-maven() { mvn -B -Dstyle.color=never --no-transfer-progress -f "$root/pom.xml" "$@"; }
+# Maven with plain output. From Java 23 the JVM would warn of what Maven's own libraries do.
+maven() {
+  local quiet=
+  [ "$(jdk_version)" -lt 23 ] || quiet=--sun-misc-unsafe-memory-access=allow
+  MAVEN_OPTS="${MAVEN_OPTS:-} $quiet" mvn -B -Dstyle.color=never --no-transfer-progress -f "$root/pom.xml" "$@"
+}
 
 # Builds the commands into target/run, if a source is newer. Two processes at once: the second waits, and finds them built. A jar is replaced by
 # another file of its name, so that a command that is running keeps the one it began with.
