@@ -27,6 +27,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -142,7 +143,12 @@ public final class CudaEngine extends Engine {
         CUdeviceptr pointer =
                 size == 0 ? new CUdeviceptr() : allocateBytes(Float.BYTES * size, "shape " + Arrays.toString(shape));
         CudaTensor tensor = new CudaTensor(this, pointer, shape);
-        fill(tensor, 0);
+        try {
+            fill(tensor, 0);
+        } catch (CudaException e) {
+            discard(List.of(tensor), e);
+            throw e;
+        }
         return tensor;
     }
 
@@ -155,7 +161,9 @@ public final class CudaEngine extends Engine {
     }
 
     void freeBytes(CUdeviceptr pointer) {
-        if (allocations.remove(pointer) != null) must(cuMemFree(pointer), "cuMemFree");
+        if (!allocations.containsKey(pointer)) return;
+        must(cuMemFree(pointer), "cuMemFree");
+        allocations.remove(pointer); // what could not be freed is tried again at the end
     }
 
     /** Host memory that stays where it is. */
@@ -167,7 +175,9 @@ public final class CudaEngine extends Engine {
     }
 
     void freePage(Pointer page) {
-        if (pages.remove(page)) must(cuMemFreeHost(page), "cuMemFreeHost");
+        if (!pages.contains(page)) return;
+        must(cuMemFreeHost(page), "cuMemFreeHost");
+        pages.remove(page);
     }
 
     /** Waits for all work asked for so far. */
@@ -177,7 +187,16 @@ public final class CudaEngine extends Engine {
 
     @Override
     void discard(Tensor tensor) {
-        freeBytes(((CudaTensor) tensor).pointer);
+        discard(((CudaTensor) tensor).pointer);
+    }
+
+    /** Frees memory that work asked for may still be writing to. */
+    void discard(CUdeviceptr pointer) {
+        try {
+            finish();
+        } finally {
+            freeBytes(pointer);
+        }
     }
 
     void fill(CudaTensor tensor, float value) {

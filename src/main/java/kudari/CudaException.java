@@ -28,7 +28,7 @@ public final class CudaException extends RuntimeException {
             case 35 -> "; the NVIDIA driver is too old: it must know CUDA 12.6 or later";
             case 46 -> "; the device is busy or forbidden: see nvidia-smi for its compute mode";
             case 101 -> "; there is no device of that number: see nvidia-smi";
-            case 700, 715, 716, 717, 718, 719 ->
+            case 214, 700, 702, 710, 714, 715, 716, 717, 718, 719 ->
                 "; the device has lost its context: nothing on it can be read any more, start again";
             default -> "";
         };

@@ -1,7 +1,6 @@
 package kudari;
 
 import static jcuda.driver.JCudaDriver.cuLaunchKernel;
-import static jcuda.driver.JCudaDriver.cuMemcpyHtoD;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static kudari.CudaException.must;
 
@@ -47,17 +46,19 @@ final class CudaTable implements Engine.Table {
         int count = words.length / wordsPerChunk(state);
         grid = Math.min(count, multiprocessors * BLOCKS);
         block = engine.allocateBytes(SCALARS + words.length * (long) Long.BYTES, "the chunk table");
+        CUdeviceptr chunks = block.withByteOffset(SCALARS);
         try {
+            if (count > 0) {
+                // In the stream's order, which the null stream's copies do not keep; from the heap, as in launch.
+                must(
+                        cuMemcpyHtoDAsync(chunks, Pointer.to(words), words.length * (long) Long.BYTES, engine.stream()),
+                        "cuMemcpyHtoDAsync of the chunk table");
+            }
             page = engine.allocatePage(6 * Long.BYTES);
         } catch (CudaException e) {
-            engine.freeBytes(block);
+            engine.discard(block);
             throw e;
         }
-        CUdeviceptr chunks = block.withByteOffset(SCALARS);
-        if (count > 0)
-            must(
-                    cuMemcpyHtoD(chunks, Pointer.to(words), words.length * (long) Long.BYTES),
-                    "cuMemcpyHtoD of the chunk table");
         long base = new Address(page).value();
         LongBuffer slots = page.getByteBuffer(0, 6 * Long.BYTES)
                 .order(ByteOrder.nativeOrder())
@@ -73,7 +74,7 @@ final class CudaTable implements Engine.Table {
     }
 
     /** The table as the kernels read it: for each chunk its count, then where it begins in p, g and the state. */
-    private static long[] words(int multiprocessors, Tensor[] params, Tensor[] grads, Tensor[][] state) {
+    static long[] words(int multiprocessors, Tensor[] params, Tensor[] grads, Tensor[][] state) {
         long elements = 0;
         for (Tensor param : params) elements += param.size();
         long even = elements / ((long) multiprocessors * BLOCKS) / 4 * 4; // so that every multiprocessor has work

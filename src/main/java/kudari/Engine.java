@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.List;
 import kudari.rule.Rule;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -75,7 +76,12 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      */
     public final Tensor tensor(float[] values, long... shape) {
         Tensor tensor = zeros(shape.length == 0 ? new long[] {values.length} : shape);
-        tensor.set(values);
+        try {
+            tensor.set(values);
+        } catch (RuntimeException e) {
+            discard(List.of(tensor), e);
+            throw e;
+        }
         return tensor;
     }
 
@@ -92,7 +98,13 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     /** A tensor in which every element is the same. */
     final Tensor full(float value, long... shape) {
         Tensor tensor = zeros(shape);
-        if (value != 0) tensor.fill(value);
+        if (value == 0) return tensor;
+        try {
+            tensor.fill(value);
+        } catch (RuntimeException e) {
+            discard(List.of(tensor), e);
+            throw e;
+        }
         return tensor;
     }
 
@@ -121,6 +133,17 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     /** Frees a tensor that nobody has seen. */
     abstract void discard(Tensor tensor);
+
+    /** Frees tensors that nobody has seen, all of them whatever fails: what made them useless stays the failure to tell. */
+    final void discard(List<Tensor> tensors, Throwable failure) {
+        for (Tensor tensor : tensors) {
+            try {
+                discard(tensor);
+            } catch (RuntimeException e) {
+                failure.addSuppressed(e);
+            }
+        }
+    }
 
     /** Makes ready for steps of one kind of rule. */
     abstract void prepare(Class<? extends Rule> kind);

@@ -42,8 +42,8 @@ public final class Optimizer {
     }
 
     /**
-     * One step: changes every parameter in place, against its gradient. Returns at once where the engine works on its own; reading a tensor
-     * waits.
+     * One step: changes every parameter in place, against its gradient. Returns at once where the engine works on its own, unless the set
+     * of tensors has changed since the last step; reading a tensor waits.
      *
      * @param params the parameters by name
      * @param grads the gradients, under the same names and of the same shapes
@@ -103,25 +103,34 @@ public final class Optimizer {
         if (steps < 0) throw new IllegalArgumentException("steps: expected at least 0, got " + steps);
         List<String> arrays = rule(steps + 1).state();
         Map<String, Tensor[]> copies = new HashMap<>();
-        saved.forEach((name, tensors) -> {
-            if (!tensors.keySet().equals(Set.copyOf(arrays))) {
-                throw new IllegalArgumentException(
-                        "state of '" + name + "': expected " + arrays + ", got " + sorted(tensors));
-            }
-            Tensor[] copy = new Tensor[arrays.size()];
-            for (int n = 0; n < copy.length; n++) {
-                Tensor tensor = tensors.get(arrays.get(n));
-                checkPlace("state of '" + name + "'", tensor);
-                copy[n] = engine.zeros(tensor.shape());
-                copy[n].set(tensor.get());
-                checkShape("state of '" + name + "'", copy[0], copy[n]);
-            }
-            copies.put(name, copy);
-        });
+        List<Tensor> fresh = new ArrayList<>();
+        Engine.Table empty;
+        try {
+            saved.forEach((name, tensors) -> {
+                if (!tensors.keySet().equals(Set.copyOf(arrays))) {
+                    throw new IllegalArgumentException(
+                            "state of '" + name + "': expected " + arrays + ", got " + sorted(tensors));
+                }
+                Tensor[] copy = new Tensor[arrays.size()];
+                for (int n = 0; n < copy.length; n++) {
+                    Tensor tensor = tensors.get(arrays.get(n));
+                    checkPlace("state of '" + name + "'", tensor);
+                    copy[n] = engine.zeros(tensor.shape());
+                    fresh.add(copy[n]);
+                    copy[n].set(tensor.get());
+                    checkShape("state of '" + name + "'", copy[0], copy[n]);
+                }
+                copies.put(name, copy);
+            });
+            empty = engine.table(new Tensor[0], new Tensor[0], new Tensor[0][]);
+        } catch (RuntimeException | Error e) {
+            engine.discard(fresh, e);
+            throw e;
+        }
         state.clear();
         state.putAll(copies);
         this.steps = steps;
-        unbind();
+        bound(empty, new String[0], new Tensor[0], new Tensor[0]);
     }
 
     private void step() {
@@ -187,22 +196,20 @@ public final class Optimizer {
             }
             table = engine.table(p, g, s);
         } catch (RuntimeException | Error e) {
-            fresh.forEach(engine::discard);
+            engine.discard(fresh, e);
             throw e;
         }
         for (int n = 0; n < names.length; n++) state.put(names[n], s[n]);
-        this.table.free();
-        this.table = table;
-        this.names = names;
-        this.params = p;
-        this.grads = g;
+        bound(table, names, p, g);
     }
 
-    private void unbind() {
-        table.free();
-        names = new String[0];
-        params = grads = new Tensor[0];
-        table = engine.table(params, grads, new Tensor[0][]);
+    private void bound(Engine.Table table, String[] names, Tensor[] params, Tensor[] grads) {
+        Engine.Table old = this.table;
+        this.table = table;
+        this.names = names;
+        this.params = params;
+        this.grads = grads;
+        old.free();
     }
 
     private Tensor[] newState(Rule rule, Tensor param, List<Tensor> fresh) {

@@ -50,6 +50,7 @@ struct LoadedModule {
   std::unique_ptr<Module> module;   // null: the one whose globals are questions to softcuda
   std::map<std::string, std::unique_ptr<LoadedFunction>> functions;
   std::string answer;
+  ~LoadedModule();
 };
 
 std::recursive_mutex& mutex = *new std::recursive_mutex;
@@ -58,6 +59,8 @@ Context* primary = nullptr;
 std::map<void*, EventPtr>& events = *new std::map<void*, EventPtr>;
 std::set<Graph*>& captures = *new std::set<Graph*>;
 std::vector<std::string*>& answers = *new std::vector<std::string*>;  // host memory that cuMemcpyDtoH may read
+// Whoever deletes a module, by itself or with its context, takes its answer back: a stale one would be read as somebody else's memory.
+LoadedModule::~LoadedModule() { answers.erase(std::remove(answers.begin(), answers.end(), &answer), answers.end()); }
 u64 tickets = 0;
 thread_local std::vector<Context*> stack;
 
@@ -764,7 +767,6 @@ API cuModuleUnload(void* handle) {
     if (!current()->modules.count(m)) return INVALID_HANDLE;
     drainAll(current());  // queued launches point into it
     if (m->module) for (auto& v : m->module->variables) memory.free(v.second->base);
-    answers.erase(std::remove(answers.begin(), answers.end(), &m->answer), answers.end());
     current()->modules.erase(m);
     delete m;
     return current()->lost;

@@ -1,0 +1,464 @@
+package kudari;
+
+import static java.util.stream.Collectors.toMap;
+import static java.util.stream.Collectors.toSet;
+import static kudari.OptimizerTest.refused;
+import static kudari.RulesTest.assertSameBits;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import jcuda.Pointer;
+import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUmodule;
+import jcuda.driver.JCudaDriver;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What the CUDA engine asks of a driver, and what it does when the driver fails. Runs on the GPU in software, which counts and fails calls. */
+class CudaFaultsTest {
+
+    private static final long SEED = 719;
+
+    /** Where questions to the GPU in software are asked: beside the engine's context, which a test may lose. */
+    private static final CUcontext ASIDE = new CUcontext();
+
+    private static final CUmodule CONTROL = new CUmodule();
+
+    private CudaEngine cuda;
+    private CpuEngine cpu;
+
+    @BeforeAll
+    static void connect() {
+        if (!onSoft()) return;
+        CudaException.must(JCudaDriver.cuInit(0), "cuInit");
+        CudaException.must(JCudaDriver.cuCtxCreate(ASIDE, 0, new CUdevice()), "cuCtxCreate");
+        CudaException.must(JCudaDriver.cuModuleLoadData(CONTROL, "softcuda"), "cuModuleLoadData");
+        JCudaDriver.cuCtxPopCurrent(new CUcontext());
+    }
+
+    private static boolean onSoft() {
+        return System.getProperty("kudari.device", "cpu").equals("soft");
+    }
+
+    @BeforeEach
+    void open() {
+        assumeTrue(onSoft(), "kudari.device is not soft");
+        cuda = (CudaEngine) Engines.open();
+        cpu = Engine.cpu(1);
+        ask("reset");
+    }
+
+    @AfterEach
+    void close() {
+        if (cuda == null) return;
+        cuda.close();
+        cpu.close();
+        assertEquals("[]", ask("live").toString());
+        assertEquals("[]", ask("errors").toString());
+        ask("mode late");
+    }
+
+    private static JsonElement ask(String question) {
+        JCudaDriver.cuCtxPushCurrent(ASIDE);
+        CUdeviceptr answer = new CUdeviceptr();
+        long[] size = {0};
+        CudaException.must(JCudaDriver.cuModuleGetGlobal(answer, size, CONTROL, question), question);
+        byte[] text = new byte[(int) size[0]];
+        CudaException.must(JCudaDriver.cuMemcpyDtoH(Pointer.to(text), answer, size[0]), question);
+        JCudaDriver.cuCtxPopCurrent(new CUcontext());
+        return JsonParser.parseString(new String(text));
+    }
+
+    /** The driver calls since the last reset, by name, without version and without those of {@link #ask}. */
+    private static Map<String, Long> calls() {
+        JsonObject calls = ask("stats").getAsJsonObject().getAsJsonObject("calls");
+        return calls.entrySet().stream()
+                .filter(e -> !e.getKey().matches("cuCtx(Push|Pop)Current.*"))
+                .collect(toMap(
+                        e -> e.getKey().replaceFirst("_v\\d$", ""),
+                        e -> e.getValue().getAsLong(),
+                        Long::sum,
+                        TreeMap::new));
+    }
+
+    private static Map<String, Tensor> set(Engine engine, int... sizes) {
+        Random random = new Random(SEED);
+        Map<String, Tensor> set = new LinkedHashMap<>();
+        for (int size : sizes) set.put("W" + set.size(), engine.tensor(values(random, size)));
+        return set;
+    }
+
+    private static float[] values(Random random, int size) {
+        float[] values = new float[size];
+        for (int i = 0; i < size; i++) values[i] = (float) random.nextGaussian();
+        return values;
+    }
+
+    private static void assertSame(Map<String, Tensor> expected, Map<String, Tensor> actual) {
+        expected.forEach(
+                (name, tensor) -> assertSameBits(tensor.get(), actual.get(name).get()));
+    }
+
+    // ---- what a step moves and calls ----
+
+    /** As in {@code speed.md} and each rule's documentation: p read and written, g read, state read and written. */
+    private static final Map<String, Integer> BYTES =
+            Map.of("Sgd", 12, "Momentum", 20, "Nesterov", 20, "AdaGrad", 20, "RmsProp", 20, "Adam", 28);
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aStepMovesItsBytesOnceAndSixteenAtATime(RulesTest.Row row) {
+        Rule rule = row.of().apply(0.01);
+        int[] sizes = {4, 1024, 1028, 40_000};
+        Map<String, Tensor> p = set(cuda, sizes), g = set(cuda, sizes);
+        Optimizer optimizer = cuda.optimizer(rule);
+        optimizer.update(p, g);
+        cuda.finish();
+        ask("reset");
+        optimizer.update(p, g);
+        cuda.finish();
+        Set<Long> tensors = Stream.of(
+                        p.values().stream(),
+                        g.values().stream(),
+                        p.keySet().stream().flatMap(name -> optimizer.state(name).values().stream()))
+                .flatMap(s -> s)
+                .map(tensor -> CudaEngine.address(cuda.pointer(tensor)))
+                .collect(toSet());
+        JsonArray launches = ask("launches").getAsJsonArray();
+        assertEquals(1, launches.size());
+        long bytes = 0;
+        for (JsonElement element : launches.get(0).getAsJsonObject().getAsJsonArray("memory")) {
+            JsonObject memory = element.getAsJsonObject();
+            if (!tensors.remove(memory.get("address").getAsLong())) continue;
+            bytes += memory.get("bytes_read").getAsLong()
+                    + memory.get("bytes_written").getAsLong();
+            for (String accesses : Set.of("reads", "writes"))
+                for (String width : memory.getAsJsonObject(accesses).keySet()) assertEquals("16", width);
+        }
+        assertEquals(Set.of(), tensors, "tensors not touched");
+        assertEquals(
+                BYTES.get(rule.getClass().getSimpleName())
+                        * (long) IntStream.of(sizes).sum(),
+                bytes);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 7, 300})
+    void tenStepsAreTenCopiesOfScalarsAndTenLaunchesAndNothingWaits(int count) {
+        int[] sizes = new Random(SEED).ints(count, 1, 40).toArray();
+        Map<String, Tensor> p = set(cuda, sizes), g = set(cuda, sizes);
+        Optimizer adam = cuda.optimizer(Adam.of());
+        adam.update(p, g);
+        cuda.finish();
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(p, g);
+        assertEquals(Map.of("cuMemcpyHtoDAsync", 10L, "cuLaunchKernel", 10L), calls());
+        assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt(), "launches that have run");
+        cuda.finish();
+        assertEquals(10, ask("stats").getAsJsonObject().get("launches").getAsInt());
+    }
+
+    @Test
+    void nothingGoesToTheNullStream() {
+        Map<String, Tensor> p = set(cuda, 5, 6), g = set(cuda, 5, 6);
+        Optimizer adam = cuda.optimizer(Adam.of());
+        adam.update(p, g);
+        p.get("W0").get();
+        assertEquals(
+                Set.of(),
+                calls().keySet().stream()
+                        .filter(call -> call.matches("cu(Memcpy|Memset).*(?<!Async)"))
+                        .collect(toSet()));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"late", "eager"})
+    void hostMemoryOverwrittenAfterTheCallDoesNoHarm(String mode) {
+        ask("mode " + mode);
+        Random random = new Random(SEED);
+        Map<String, Tensor> a = set(cpu, 5, 1030), da = set(cpu, 5, 1030);
+        Map<String, Tensor> b = set(cuda, 5, 1030), db = set(cuda, 5, 1030);
+        Schedule warm = t -> Adam.of(0.01 / t);
+        Optimizer expected = cpu.optimizer(warm), actual = cuda.optimizer(warm);
+        for (int round = 0; round < 3; round++) {
+            for (int t = 0; t < 10; t++) { // the scalars of each step overwrite those of the last, and nothing waits
+                expected.update(a, da);
+                actual.update(b, db);
+            }
+            for (String name : a.keySet()) {
+                float[] gradient = values(random, (int) a.get(name).size());
+                da.get(name).set(gradient);
+                db.get(name).set(gradient);
+                Arrays.fill(gradient, Float.NaN);
+            }
+            expected.update(Map.of("W0", a.get("W0")), Map.of("W0", da.get("W0"))); // another table, another page
+            actual.update(Map.of("W0", b.get("W0")), Map.of("W0", db.get("W0")));
+        }
+        assertSame(a, b);
+    }
+
+    // ---- the driver says no ----
+
+    static Stream<Arguments> refusals() {
+        // Three tensors: six arrays of state and the table; then the table's page, the zeroing, and the table's copy.
+        return Stream.of(
+                        IntStream.rangeClosed(1, 7).mapToObj(n -> "cuMemAlloc:" + n + ":2"),
+                        Stream.of("cuMemAllocHost:1:2"),
+                        IntStream.rangeClosed(1, 6).mapToObj(n -> "cuMemsetD32Async:" + n + ":1"),
+                        Stream.of("cuMemcpyHtoDAsync:1:1"))
+                .flatMap(s -> s)
+                .map(Arguments::of);
+    }
+
+    @ParameterizedTest
+    @MethodSource("refusals")
+    void aFailureWhileStateIsMadeLeavesNothingAndTheOptimizerUsable(String failure) {
+        int[] sizes = {3, 1030, 8};
+        Map<String, Tensor> p = set(cuda, sizes), g = set(cuda, sizes), expected = set(cpu, sizes);
+        Optimizer adam = cuda.optimizer(Adam.of());
+        long before = cuda.allocated();
+        int live = ask("live").getAsJsonArray().size();
+        ask("fail " + failure);
+        String message =
+                assertThrows(CudaException.class, () -> adam.update(p, g)).getMessage();
+        assertTrue(message.contains(failure.replaceFirst(":.*", "")), message);
+        if (failure.endsWith(":2")) assertTrue(message.contains("memory is full: close"), message);
+        assertEquals(before, cuda.allocated());
+        assertEquals(live, ask("live").getAsJsonArray().size());
+        assertEquals(0, adam.steps());
+        refused(IllegalArgumentException.class, () -> adam.state("W0"), "no state");
+        assertSame(expected, p);
+
+        adam.update(p, g);
+        cpu.optimizer(Adam.of()).update(expected, set(cpu, sizes));
+        assertSame(expected, p);
+        assertEquals(1, adam.steps());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cuMemAlloc:1:2", "cuMemsetD32Async:1:1", "cuMemsetD32Async:2:1", "cuMemcpyHtoDAsync:1:1"})
+    void aTensorThatCannotBeMadeLeavesNothing(String failure) {
+        long before = cuda.allocated();
+        ask("fail " + failure);
+        assertThrows(CudaException.class, () -> {
+            if (failure.contains("Memcpy")) cuda.tensor(floats(1, 2));
+            else cuda.full(1, 2); // zeroed, then filled
+        });
+        refused(IllegalArgumentException.class, () -> cuda.tensor(floats(1, 2), 3), "expected 3 values");
+        assertEquals(before, cuda.allocated());
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "cuMemAlloc:1:2",
+                "cuMemAlloc:4:2",
+                "cuMemcpyDtoHAsync:3:1",
+                "cuMemAlloc:5:2",
+                "cuMemAllocHost:1:2"
+            })
+    void aFailureWhileResumingChangesNothing(String failure) {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), a = set(cpu, 3, 8), da = set(cpu, 3, 8);
+        Optimizer adam = cuda.optimizer(Adam.of()), expected = cpu.optimizer(Adam.of());
+        for (int t = 0; t < 2; t++) {
+            adam.update(p, g);
+            expected.update(a, da);
+        }
+        Map<String, Map<String, Tensor>> saved = p.keySet().stream().collect(toMap(name -> name, adam::state));
+        long before = cuda.allocated();
+        ask("fail " + failure);
+        assertThrows(CudaException.class, () -> adam.resume(7, saved));
+        assertEquals(before, cuda.allocated());
+        assertEquals(2, adam.steps());
+        adam.update(p, g);
+        expected.update(a, da);
+        assertSame(a, p);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"cuLaunchKernel:1:1,cuLaunchKernel of kernels/adam.cu", "cuMemcpyHtoDAsync:1:1,scalars"})
+    void aStepThatFailsIsNotCountedAndChangesNothing(String failure, String named) {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), a = set(cpu, 3, 8), da = set(cpu, 3, 8);
+        Optimizer adam = cuda.optimizer(Adam.of()), expected = cpu.optimizer(Adam.of());
+        adam.update(p, g);
+        expected.update(a, da);
+        cuda.finish();
+        ask("reset");
+        ask("fail " + failure);
+        refused(CudaException.class, () -> adam.update(p, g), named);
+        cuda.finish();
+        assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt());
+        assertEquals(1, adam.steps());
+        assertSame(a, p);
+        adam.update(p, g);
+        expected.update(a, da);
+        assertSame(a, p);
+    }
+
+    // ---- the device is lost, or frees nothing ----
+
+    @ParameterizedTest
+    @CsvSource({"cuLaunchKernel:1:700", "cuLaunchKernel:1:719", "cuMemcpyHtoDAsync:1:700", "cuMemcpyHtoDAsync:1:702"})
+    void aLostDeviceIsSaidAtOnceByEveryLaterCallAndOnceByClose(String failure) {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4));
+        Optimizer adam = cuda.optimizer(Adam.of());
+        adam.update(p, g);
+        ask("fail " + failure);
+        refused(CudaException.class, () -> adam.update(p, g), "lost its context");
+        assertEquals(1, adam.steps());
+        refused(CudaException.class, () -> adam.update(p, g), "lost its context");
+        refused(CudaException.class, () -> adam.update(Map.of("W", p), Map.of("W", g)), "lost its context");
+        refused(CudaException.class, p::get, "lost its context");
+        refused(CudaException.class, () -> p.set(1, 2), "lost its context");
+        refused(CudaException.class, () -> cuda.zeros(3), "lost its context");
+        refused(CudaException.class, () -> cuda.optimizer(Sgd.of(1)), "lost its context");
+        assertEquals(1, adam.steps());
+        refused(CudaException.class, cuda::close, "closing cuda:0", "lost its context");
+        assertEquals(0, cuda.allocated());
+        cuda.close(); // does nothing
+        refused(IllegalStateException.class, p::get, "closed");
+        try (Engine again = Engine.cuda(0)) {
+            assertEquals(5, again.tensor(floats(5)).get()[0]);
+        }
+    }
+
+    @Test
+    void aKernelThatFailsAsItRunsIsSaidByWhoeverWaits() {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4));
+        Optimizer sgd = cuda.optimizer(Sgd.of(1));
+        ask("fail run:1:719");
+        sgd.update(p, g);
+        refused(CudaException.class, p::get, "lost its context");
+        refused(CudaException.class, () -> sgd.update(p, g), "lost its context");
+        refused(CudaException.class, cuda::close, "closing cuda:0", "lost its context");
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 5})
+    void oneFreeThatFailsKeepsNoOtherFromBeingDone(int n) {
+        try (Engine other = Engine.cuda(0)) { // the device's context outlives the first engine, and shows what it left
+            int live = ask("live").getAsJsonArray().size();
+            CudaEngine engine = Engine.cuda(0);
+            Map<String, Tensor> p = set(engine, 3, 4);
+            engine.optimizer(Momentum.of(0.1)).update(p, set(engine, 3, 4));
+            ask("fail cuMemFree:" + n + ":1");
+            refused(CudaException.class, engine::close, "closing cuda:0");
+            assertEquals(live + 1, ask("live").getAsJsonArray().size());
+            engine.close();
+            assertEquals(0, engine.allocated());
+            assertEquals(1, other.tensor(floats(1)).get()[0]);
+        }
+        cuda.close(); // the last to hold the context, with what could not be freed in it
+        assertTrue(ask("errors").toString().contains("left when its context was destroyed"));
+        ask("reset");
+    }
+
+    @Test
+    void aFreeThatFailsAsTheTensorsChangeLosesNoStep() {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), a = set(cpu, 3, 8), da = set(cpu, 3, 8);
+        Optimizer adam = cuda.optimizer(Adam.of()), expected = cpu.optimizer(Adam.of());
+        ask("fail cuMemFree:1:1");
+        refused(CudaException.class, () -> adam.update(p, g), "cuMemFree");
+        assertEquals(0, adam.steps());
+        adam.update(p, g);
+        expected.update(a, da);
+        assertSame(a, p);
+    }
+
+    // ---- what is left ----
+
+    @Test
+    void enginesOpenedAndClosedAgainAndAgainLeaveNothing() {
+        cuda.close();
+        for (int n = 0; n < 50; n++) {
+            try (CudaEngine engine = Engine.cuda(0)) {
+                Map<String, Tensor> p = set(engine, 3, 8, 1030), g = set(engine, 3, 8, 1030);
+                Optimizer adam = engine.optimizer(t -> Adam.of(0.1 / t)), sgd = engine.optimizer(Sgd.of(0.1));
+                Optimizer adagrad = engine.optimizer(AdaGrad.of());
+                for (Optimizer optimizer : new Optimizer[] {adam, sgd, adagrad}) {
+                    optimizer.update(p, g);
+                    optimizer.update(Map.of("W1", p.get("W1")), Map.of("W1", g.get("W1")));
+                    optimizer.update(p.get("W2"), g.get("W2"));
+                }
+                adam.resume(5, Map.of("W0", adam.state("W0")));
+                adam.update(p, g);
+            }
+            assertEquals("[]", ask("live").toString());
+        }
+    }
+
+    @Test
+    void changesOfTheTensorSetKeepOneTable() {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
+        Map<String, Tensor> p1 = Map.of("W1", p.get("W1")), g1 = Map.of("W1", g.get("W1"));
+        Optimizer adam = cuda.optimizer(Adam.of());
+        adam.update(p, g);
+        long before = cuda.allocated();
+        int live = ask("live").getAsJsonArray().size();
+        for (int t = 0; t < 20; t++) {
+            adam.update(p1, g1);
+            adam.update(p, g);
+        }
+        assertEquals(before, cuda.allocated());
+        assertEquals(live, ask("live").getAsJsonArray().size());
+    }
+
+    // ---- beyond 2^32 ----
+
+    @Test
+    void chunksOfMoreThanFourBillionElementsLieEndToEnd() {
+        long size = 5_000_000_003L;
+        long[] bases = {0x7f00_0000_0000L, 0x7e00_0000_0004L, 0x7d00_0000_0000L, 0x7c00_0000_0000L};
+        Tensor[] t = Arrays.stream(bases)
+                .mapToObj(base -> cuda.wrap(new CUdeviceptr().withByteOffset(base), size))
+                .toArray(Tensor[]::new);
+        long[] words = CudaTable.words(132, new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}});
+        int row = 1 + bases.length;
+        assertEquals(0, words.length % row);
+        long done = 0;
+        for (int at = 0; at < words.length; at += row) {
+            for (int n = 0; n < bases.length; n++) assertEquals(bases[n] + 4 * done, words[at + 1 + n]);
+            assertTrue(words[at] > 0 && (words[at] % 4 == 0 || at + row == words.length), "count " + words[at]);
+            done += words[at];
+        }
+        assertEquals(size, done);
+    }
+
+    @Test
+    void aTensorOfMoreThanFourBillionElementsIsAskedForInWholeBytes() {
+        refused(
+                CudaException.class,
+                () -> cuda.zeros(1 << 22, 1 << 22),
+                "[4194304, 4194304]",
+                "cuMemAlloc of 70368744177664 bytes");
+    }
+}
