@@ -27,7 +27,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
-import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -142,14 +141,7 @@ public final class CudaEngine extends Engine {
             throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": too many elements");
         CUdeviceptr pointer =
                 size == 0 ? new CUdeviceptr() : allocateBytes(Float.BYTES * size, "shape " + Arrays.toString(shape));
-        CudaTensor tensor = new CudaTensor(this, pointer, shape);
-        try {
-            fill(tensor, 0);
-        } catch (CudaException e) {
-            discard(List.of(tensor), e);
-            throw e;
-        }
-        return tensor;
+        return filled(new CudaTensor(this, pointer, shape), tensor -> fill(tensor, 0));
     }
 
     /** So many bytes, aligned to at least 256 as the driver promises, and so to every access. */
@@ -266,13 +258,13 @@ public final class CudaEngine extends Engine {
     }
 
     /** The address that a pointer holds, which JCuda shows to subclasses only. */
-    static long address(CUdeviceptr pointer) {
+    static long address(Pointer pointer) {
         return new Address(pointer).value();
     }
 
-    private static final class Address extends CUdeviceptr {
+    private static final class Address extends Pointer {
 
-        Address(CUdeviceptr pointer) {
+        Address(Pointer pointer) {
             super(pointer, 0);
         }
 

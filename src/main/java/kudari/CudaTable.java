@@ -59,7 +59,7 @@ final class CudaTable implements Engine.Table {
             engine.discard(block);
             throw e;
         }
-        long base = new Address(page).value();
+        long base = CudaEngine.address(page);
         LongBuffer slots = page.getByteBuffer(0, 6 * Long.BYTES)
                 .order(ByteOrder.nativeOrder())
                 .asLongBuffer();
@@ -118,16 +118,5 @@ final class CudaTable implements Engine.Table {
         engine.finish();
         engine.freeBytes(block);
         engine.freePage(page);
-    }
-
-    private static final class Address extends Pointer {
-
-        Address(Pointer pointer) {
-            super(pointer);
-        }
-
-        long value() {
-            return getNativePointer() + getByteOffset();
-        }
     }
 }

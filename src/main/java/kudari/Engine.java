@@ -1,6 +1,7 @@
 package kudari;
 
 import java.util.List;
+import java.util.function.Consumer;
 import kudari.rule.Rule;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -75,14 +76,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * @param shape the extents, outermost first, whose product is the number of values; left out, the values are a vector
      */
     public final Tensor tensor(float[] values, long... shape) {
-        Tensor tensor = zeros(shape.length == 0 ? new long[] {values.length} : shape);
-        try {
-            tensor.set(values);
-        } catch (RuntimeException e) {
-            discard(List.of(tensor), e);
-            throw e;
-        }
-        return tensor;
+        return filled(zeros(shape.length == 0 ? new long[] {values.length} : shape), tensor -> tensor.set(values));
     }
 
     /**
@@ -97,15 +91,18 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     /** A tensor in which every element is the same. */
     final Tensor full(float value, long... shape) {
-        Tensor tensor = zeros(shape);
-        if (value == 0) return tensor;
+        return value == 0 ? zeros(shape) : filled(zeros(shape), tensor -> tensor.fill(value));
+    }
+
+    /** The tensor, filled; or, if that fails, freed. */
+    final <T extends Tensor> T filled(T tensor, Consumer<T> filling) {
         try {
-            tensor.fill(value);
+            filling.accept(tensor);
+            return tensor;
         } catch (RuntimeException e) {
             discard(List.of(tensor), e);
             throw e;
         }
-        return tensor;
     }
 
     /** An optimizer that follows one rule. Its state is made as parameters are first seen, and lives on this engine. */

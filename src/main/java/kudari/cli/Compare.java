@@ -121,7 +121,7 @@ final class Compare implements Callable<Integer> {
         for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
 
         try (Engine engine = device.open(threads);
-                CpuEngine cpu = Engine.cpu(threads);
+                CpuEngine cpu = engine instanceof CpuEngine same ? same : Engine.cpu(threads);
                 Report report = Report.open(out)) {
             say("on " + where(engine, cpu) + ", seed " + seed + ", into " + out);
             Comparison comparison = compare(engine, cpu, report, onTheNetwork);
