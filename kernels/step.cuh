@@ -12,6 +12,13 @@ constexpr int E = 4;
 // Scalars of a step; Rule.SCALARS.
 constexpr int K = 8;
 
+// What one step is told: its scalars; what its gradient is multiplied by, 1 unless it is clipped; and whether it is done at all.
+struct Step {
+  float k[K];
+  float coefficient;
+  unsigned go;
+};
+
 // A piece of one tensor: where it begins in each array, and how many elements it has. The engine writes the table of them.
 template <int STATES>
 struct Chunk {
@@ -43,15 +50,18 @@ __device__ __forceinline__ void store(float* to, const float* from) {
 typedef void Body(const float* k, float* p, const float* g, float (*s)[E]);
 
 template <int STATES, Body body>
-__device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const float* scalars) {
+__device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const Step* step) {
+  if (!step->go) return;
   float k[K], p[E], g[E], s[STATES == 0 ? 1 : STATES][E];
-  for (int n = 0; n < K; n++) k[n] = scalars[n];
+  for (int n = 0; n < K; n++) k[n] = step->k[n];
+  float coefficient = step->coefficient;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
     const Chunk<STATES>& chunk = chunks[c];
     u64 whole = chunk.count / E * E;
     for (u64 i = (u64)threadIdx.x * E; i < whole; i += (u64)blockDim.x * E) {
       load(p, chunk.p + i);
       load(g, chunk.g + i);
+      for (int n = 0; n < E; n++) g[n] *= coefficient;
       for (int a = 0; a < STATES; a++) load(s[a], chunk.s[a] + i);
       body(k, p, g, s);
       store(chunk.p + i, p);
@@ -62,7 +72,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     if (i < chunk.count) {
       for (int n = 1; n < E; n++) p[n] = g[n] = 0;
       p[0] = chunk.p[i];
-      g[0] = chunk.g[i];
+      g[0] = chunk.g[i] * coefficient;
       for (int a = 0; a < STATES; a++) {
         for (int n = 1; n < E; n++) s[a][n] = 0;
         s[a][0] = chunk.s[a][i];
@@ -77,7 +87,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
 // Declares the kernel of a rule with so many state arrays; the loop body follows in braces.
 #define STEP(name, STATES)                                                                                                    \
   __device__ __forceinline__ void name##Body(const float* k, float* p, const float* g, float (*s)[E]);                        \
-  extern "C" __global__ void __launch_bounds__(256, 4) name(const Chunk<STATES>* chunks, u64 count, const float* scalars) {   \
-    drive<STATES, name##Body>(chunks, count, scalars);                                                                        \
+  extern "C" __global__ void __launch_bounds__(256, 4) name(const Chunk<STATES>* chunks, u64 count, const Step* step) {         \
+    drive<STATES, name##Body>(chunks, count, step);                                                                           \
   }                                                                                                                           \
   __device__ __forceinline__ void name##Body(const float* k, float* p, const float* g, float (*s)[E])

@@ -1,11 +1,7 @@
 package kudari;
 
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
-import java.util.concurrent.atomic.AtomicIntegerArray;
 import kudari.rule.Rule;
-import kudari.rule.Sgd;
 
 /**
  * The CPU engine: tensors are Java arrays, a step is the rule's own loop. It defines what is right; every other engine must equal it bit
@@ -60,9 +56,7 @@ public final class CpuEngine extends Engine {
      * @throws IllegalArgumentException if the tensor is another engine's
      */
     public float[] array(Tensor tensor) {
-        check();
-        if (tensor.engine != this)
-            throw new IllegalArgumentException(tensor + ": expected a tensor of this engine, " + this);
+        checkOwn(tensor);
         return ((CpuTensor) tensor).values;
     }
 
@@ -90,24 +84,8 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    void prepare(Class<? extends Rule> kind) {
-        // The rule's own loop is the kernel.
-    }
-
-    @Override
-    Table table(Tensor[] params, Tensor[] grads, Tensor[][] state) {
-        List<Chunk> chunks = new ArrayList<>();
-        long elements = 0;
-        for (int n = 0; n < params.length; n++) {
-            float[] p = array(params[n]), g = array(grads[n]);
-            float[][] s = new float[state[n].length][];
-            for (int a = 0; a < s.length; a++) s[a] = array(state[n][a]);
-            for (long from = 0; from < p.length; from += CHUNK) {
-                chunks.add(new Chunk(p, g, s, (int) from, (int) Math.min(from + CHUNK, p.length)));
-            }
-            elements += p.length;
-        }
-        return new CpuTable(chunks.toArray(new Chunk[0]), shares(elements));
+    Steps steps(Rule rule, Steps.Scalars scalars, double max) {
+        return new CpuSteps(this, rule, scalars, max);
     }
 
     /** How many threads share a step over so many elements. */
@@ -115,12 +93,14 @@ public final class CpuEngine extends Engine {
         return elements < PARALLEL_FROM ? 1 : threads();
     }
 
+    /** Runs a job on all threads. */
+    void run(Workers.Job job) {
+        workers.run(job);
+    }
+
     @Override
-    void apply(Rule rule, float[] scalars, Table table) {
-        CpuTable work = (CpuTable) table;
-        work.begin(rule, scalars);
-        if (work.shares == 1) work.run(0);
-        else workers.run(work);
+    void enter() {
+        // The CPU is where we are.
     }
 
     @Override
@@ -132,56 +112,5 @@ public final class CpuEngine extends Engine {
     @Override
     public String toString() {
         return threads() == 1 ? "CPU (1 thread)" : "CPU (" + threads() + " threads)";
-    }
-
-    /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. */
-    private record Chunk(float[] p, float[] g, float[][] s, int from, int to) {}
-
-    /**
-     * The chunks of all tensors, in one share per thread, and how far each share has come in the current step. A thread begins with its own
-     * share, the same in every step, for what it wrote last may still be in its cache; then it helps the others with theirs.
-     */
-    private static final class CpuTable implements Table, Workers.Job {
-
-        /** The counters of two shares are so many ints apart, lest two threads write the same line of cache. */
-        private static final int APART = 32;
-
-        private final Chunk[] chunks;
-        private final int shares;
-        private final AtomicIntegerArray next;
-        private Rule rule = Sgd.of();
-        private float[] scalars = {};
-
-        CpuTable(Chunk[] chunks, int shares) {
-            this.chunks = chunks;
-            this.shares = shares;
-            this.next = new AtomicIntegerArray(shares * APART);
-        }
-
-        void begin(Rule rule, float[] scalars) {
-            this.rule = rule;
-            this.scalars = scalars;
-            for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
-        }
-
-        @Override
-        public void free() {
-            // The garbage collector's.
-        }
-
-        private int start(int share) {
-            return (int) ((long) chunks.length * share / shares);
-        }
-
-        @Override
-        public void run(int thread) {
-            for (int n = 0; n < shares; n++) {
-                int share = (thread + n) % shares, end = start(share + 1);
-                for (int c = next.getAndIncrement(share * APART); c < end; c = next.getAndIncrement(share * APART)) {
-                    Chunk chunk = chunks[c];
-                    rule.apply(scalars, chunk.from, chunk.to, chunk.p, chunk.g, chunk.s);
-                }
-            }
-        }
     }
 }

@@ -9,6 +9,8 @@ import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
 import static jcuda.driver.JCudaDriver.cuDeviceGetName;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRelease;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain;
+import static jcuda.driver.JCudaDriver.cuEventCreate;
+import static jcuda.driver.JCudaDriver.cuEventDestroy;
 import static jcuda.driver.JCudaDriver.cuInit;
 import static jcuda.driver.JCudaDriver.cuMemAlloc;
 import static jcuda.driver.JCudaDriver.cuMemAllocHost;
@@ -17,23 +19,32 @@ import static jcuda.driver.JCudaDriver.cuMemFreeHost;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD32Async;
+import static jcuda.driver.JCudaDriver.cuModuleLoadData;
+import static jcuda.driver.JCudaDriver.cuModuleUnload;
 import static jcuda.driver.JCudaDriver.cuStreamCreate;
 import static jcuda.driver.JCudaDriver.cuStreamDestroy;
+import static jcuda.driver.JCudaDriver.cuStreamGetCtx;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static kudari.CudaException.must;
 
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUevent_flags;
+import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import kudari.rule.Rule;
@@ -47,10 +58,19 @@ import kudari.rule.Rule;
  */
 public final class CudaEngine extends Engine {
 
+    /** The driver says that the machine code is not for this device. */
+    private static final int NO_BINARY_FOR_GPU = 209;
+
     private final CUdevice device = new CUdevice();
-    private final CUstream stream = new CUstream();
+    private final CUcontext context = new CUcontext();
+    final CUstream stream;
+
+    /** Whether the stream is the engine's own, or was handed in. */
+    private final boolean owned;
+
     private final String name;
-    private final int capability, multiprocessors;
+    private final int capability;
+    final int multiprocessors;
 
     /** What the engine has allocated and not yet freed: address and bytes. */
     private final Map<CUdeviceptr, Long> allocations = new LinkedHashMap<>();
@@ -58,9 +78,24 @@ public final class CudaEngine extends Engine {
     /** Pages of host memory that stay where they are. */
     private final Set<Pointer> pages = new LinkedHashSet<>();
 
+    private final List<CUevent> events = new ArrayList<>();
+    private final Map<Nvrtc.Source, CUmodule> modules = new HashMap<>();
     private final Map<Class<? extends Rule>, CudaKernel> kernels = new HashMap<>();
 
-    CudaEngine(int ordinal) {
+    /**
+     * An engine whose work goes to a stream that somebody else made: after what is on it already, before what they put there next. The stream
+     * stays theirs, and must outlive the engine; closing the engine waits for it.
+     *
+     * @param ordinal the device, counted from 0
+     * @param stream of that device's primary context
+     * @throws IllegalArgumentException if it is a stream of another context
+     * @throws CudaException as {@link Engine#cuda}
+     */
+    public static CudaEngine open(int ordinal, CUstream stream) {
+        return new CudaEngine(ordinal, Optional.of(stream));
+    }
+
+    CudaEngine(int ordinal, Optional<CUstream> theirs) {
         try {
             must(cuInit(0), "cuInit");
         } catch (LinkageError e) {
@@ -69,7 +104,6 @@ public final class CudaEngine extends Engine {
                     + " engine (Engine.cpu(), --device cpu)");
         }
         must(cuDeviceGet(device, ordinal), "cuDeviceGet(" + ordinal + ")");
-        CUcontext context = new CUcontext();
         must(cuDevicePrimaryCtxRetain(context, device), "cuDevicePrimaryCtxRetain of device " + ordinal);
         try {
             must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
@@ -82,10 +116,22 @@ public final class CudaEngine extends Engine {
             capability = 10 * attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
                     + attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
             multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
-            must(cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+            owned = theirs.isEmpty();
+            stream = theirs.orElseGet(CUstream::new);
+            if (owned) must(cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+            else checkContext(stream);
         } catch (RuntimeException e) {
             cuDevicePrimaryCtxRelease(device);
             throw e;
+        }
+    }
+
+    private void checkContext(CUstream stream) {
+        CUcontext of = new CUcontext();
+        must(cuStreamGetCtx(stream, of), "cuStreamGetCtx of the stream handed in");
+        if (!of.equals(context)) {
+            throw new IllegalArgumentException("stream: expected one of the primary context of " + name
+                    + ", got one of another device or context");
         }
     }
 
@@ -95,7 +141,7 @@ public final class CudaEngine extends Engine {
         return value[0];
     }
 
-    /** The stream that all work of this engine goes to, in order. */
+    /** The stream that all work of this engine goes to, in order: its own, or the one handed in. */
     public CUstream stream() {
         check();
         return stream;
@@ -123,9 +169,7 @@ public final class CudaEngine extends Engine {
      * @throws IllegalArgumentException if the tensor is another engine's
      */
     public CUdeviceptr pointer(Tensor tensor) {
-        check();
-        if (tensor.engine != this)
-            throw new IllegalArgumentException(tensor + ": expected a tensor of this engine, " + this);
+        checkOwn(tensor);
         return ((CudaTensor) tensor).pointer;
     }
 
@@ -166,10 +210,12 @@ public final class CudaEngine extends Engine {
         return page;
     }
 
-    void freePage(Pointer page) {
-        if (!pages.contains(page)) return;
-        must(cuMemFreeHost(page), "cuMemFreeHost");
-        pages.remove(page);
+    /** What can say that the stream has come so far. */
+    CUevent event() {
+        CUevent event = new CUevent();
+        must(cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        events.add(event);
+        return event;
     }
 
     /** Waits for all work asked for so far. */
@@ -214,37 +260,76 @@ public final class CudaEngine extends Engine {
         finish();
     }
 
-    @Override
-    void prepare(Class<? extends Rule> kind) {
-        kernels.computeIfAbsent(kind, k -> new CudaKernel(k.getSimpleName().toLowerCase(Locale.ROOT), capability));
+    /**
+     * A kernel of your own, compiled for this device as the library's are (each operation one IEEE 754 operation, in the order written; kept in the
+     * same cache on disk), for launches on this engine's stream. It goes with the engine.
+     *
+     * @param file a name for the source, for messages
+     * @param source CUDA C++, header-free; it may include this library's {@code step.cuh}
+     * @param function an {@code extern "C" __global__} function in it
+     * @throws CudaException with the compiler's log and the numbered source if it does not compile, or has no such function
+     */
+    public CudaKernel kernel(String file, String source, String function) {
+        check();
+        return new CudaKernel(this, file, source, function);
+    }
+
+    /** The kernel of a rule: {@code kernels/adam.cu} for {@code Adam}. */
+    CudaKernel kernel(Rule rule) {
+        return kernels.computeIfAbsent(rule.getClass(), kind -> {
+            String name = kind.getSimpleName().toLowerCase(Locale.ROOT);
+            return kernel(
+                    "kernels/" + name + ".cu", Nvrtc.Source.of(name + ".cu").text(), name);
+        });
+    }
+
+    /** A source, compiled and loaded once. */
+    CUmodule module(String file, String source) {
+        return modules.computeIfAbsent(Nvrtc.Source.of(file, source), text -> {
+            CUmodule module = new CUmodule();
+            int code = cuModuleLoadData(module, Nvrtc.compile(text, capability, false));
+            if (code == NO_BINARY_FOR_GPU) code = cuModuleLoadData(module, Nvrtc.compile(text, capability, true));
+            must(code, "cuModuleLoadData of " + file);
+            return module;
+        });
+    }
+
+    /** How many blocks walk a table of so many rows. */
+    int blocks(int rows) {
+        return Math.min(rows, multiprocessors * CudaSteps.BLOCKS);
     }
 
     @Override
-    Table table(Tensor[] params, Tensor[] grads, Tensor[][] state) {
-        return new CudaTable(this, multiprocessors, params, grads, state);
+    Steps steps(Rule rule, Steps.Scalars scalars, double max) {
+        return max < Double.POSITIVE_INFINITY
+                ? new CudaClippedSteps(this, rule, scalars, max)
+                : CudaSteps.plain(this, rule, scalars);
     }
 
     @Override
-    void apply(Rule rule, float[] scalars, Table table) {
-        ((CudaTable) table).launch(kernels.get(rule.getClass()), scalars, stream);
+    void enter() {
+        must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
     }
 
     @Override
     void free() {
         // Everything is freed, whatever fails; the first failure is told at the end.
-        int failed = cuStreamSynchronize(stream);
+        int failed = cuCtxSetCurrent(context);
+        int code = cuStreamSynchronize(stream);
+        if (failed == 0) failed = code;
         for (CUdeviceptr pointer : allocations.keySet()) {
-            int code = cuMemFree(pointer);
+            code = cuMemFree(pointer);
             if (failed == 0) failed = code;
         }
         allocations.clear();
         for (Pointer page : pages) {
-            int code = cuMemFreeHost(page);
+            code = cuMemFreeHost(page);
             if (failed == 0) failed = code;
         }
         pages.clear();
-        for (CudaKernel kernel : kernels.values()) kernel.unload();
-        int code = cuStreamDestroy(stream);
+        for (CUevent event : events) cuEventDestroy(event);
+        for (CUmodule module : modules.values()) cuModuleUnload(module);
+        code = owned ? cuStreamDestroy(stream) : 0;
         if (failed == 0) failed = code;
         code = cuDevicePrimaryCtxRelease(device);
         if (failed == 0) failed = code;

@@ -1,49 +1,126 @@
 package kudari;
 
+import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
-import static jcuda.driver.JCudaDriver.cuModuleLoadData;
-import static jcuda.driver.JCudaDriver.cuModuleUnload;
 import static kudari.CudaException.must;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import jcuda.Pointer;
 import jcuda.driver.CUfunction;
-import jcuda.driver.CUmodule;
 
-/** The kernel of one rule, compiled for one device and loaded: {@code kernels/adam.cu} for {@code Adam}. */
-final class CudaKernel {
+/**
+ * A kernel of a CUDA engine, and its arguments. Made by {@link CudaEngine#kernel}; it belongs to the engine's thread and goes with the engine.
+ *
+ * <p>Arguments stay set from launch to launch, and neither setting one nor launching allocates anything.
+ *
+ * <pre>{@code
+ * CudaKernel scale = engine.kernel("scale.cu", """
+ *     extern "C" __global__ void scale(float* x, float by, long long n) {
+ *       long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+ *       if (i < n) x[i] *= by;
+ *     }
+ *     """, "scale");
+ * scale.set(0, tensor).set(1, 0.5f).set(2, tensor.size()).launch((tensor.size() + 255) / 256, 256);
+ * }</pre>
+ */
+public final class CudaKernel {
 
-    /** The driver says that the machine code is not for this device. */
-    private static final int NO_BINARY_FOR_GPU = 209;
+    private static final int MOST_ARGUMENTS = 16;
+    private static final long SLOT = Long.BYTES;
 
+    private final CudaEngine engine;
     private final String name;
-    private final CUmodule module = new CUmodule();
     private final CUfunction function = new CUfunction();
 
     /**
-     * Compiles and loads a kernel.
-     *
-     * @param name of the kernel, its file and its function
-     * @param capability the device's compute capability, as in 90
+     * A page that stays where it is, so that a launch passes one pointer: a slot for each argument, then the addresses of the slots. The
+     * driver has taken the arguments when it returns from a launch.
      */
-    CudaKernel(String name, int capability) {
-        this.name = name;
-        Nvrtc.Source source = Nvrtc.Source.of(name + ".cu");
-        int code = cuModuleLoadData(module, Nvrtc.compile(source, capability, false));
-        if (code == NO_BINARY_FOR_GPU) code = cuModuleLoadData(module, Nvrtc.compile(source, capability, true));
-        must(code, "cuModuleLoadData of " + this);
-        must(cuModuleGetFunction(function, module, name), "cuModuleGetFunction of " + this);
+    private final ByteBuffer slots;
+
+    private final Pointer addresses;
+
+    CudaKernel(CudaEngine engine, String file, String source, String function) {
+        this.engine = engine;
+        this.name = file + ": " + function;
+        must(
+                cuModuleGetFunction(this.function, engine.module(file, source), function),
+                "cuModuleGetFunction of " + this);
+        Pointer page = engine.allocatePage(2 * MOST_ARGUMENTS * SLOT);
+        slots = page.getByteBuffer(0, 2 * MOST_ARGUMENTS * SLOT).order(ByteOrder.nativeOrder());
+        long base = CudaEngine.address(page);
+        for (int n = 0; n < MOST_ARGUMENTS; n++) slots.putLong(slot(MOST_ARGUMENTS + n), base + n * SLOT);
+        addresses = page.withByteOffset(MOST_ARGUMENTS * SLOT);
     }
 
-    CUfunction function() {
-        return function;
+    private static int slot(int n) {
+        return (int) (n * SLOT);
     }
 
-    void unload() {
-        cuModuleUnload(module);
+    /**
+     * Sets an argument to the address of a tensor's first element.
+     *
+     * @param n which argument, from 0 to 15
+     * @throws IllegalArgumentException if the tensor is another engine's
+     */
+    public CudaKernel set(int n, Tensor tensor) {
+        engine.checkOwn(tensor);
+        return set(n, ((CudaTensor) tensor).address);
     }
 
-    /** The file, as in {@code kernels/adam.cu}. */
+    /** Sets an integer argument of any width; or an address. Arguments are numbered from 0 to 15. */
+    public CudaKernel set(int n, long value) {
+        slots.putLong(slot(argument(n)), value);
+        return this;
+    }
+
+    /** Sets a {@code float} argument. Arguments are numbered from 0 to 15. */
+    public CudaKernel set(int n, float value) {
+        slots.putFloat(slot(argument(n)), value);
+        return this;
+    }
+
+    /** Sets a {@code double} argument. Arguments are numbered from 0 to 15. */
+    public CudaKernel set(int n, double value) {
+        slots.putDouble(slot(argument(n)), value);
+        return this;
+    }
+
+    private int argument(int n) {
+        engine.checkOpen();
+        if (n < 0 || n >= MOST_ARGUMENTS) {
+            throw new IllegalArgumentException(
+                    this + ": expected an argument from 0 to " + (MOST_ARGUMENTS - 1) + ", got " + n);
+        }
+        return n;
+    }
+
+    /**
+     * Launches the kernel on the engine's stream, and returns at once.
+     *
+     * @param blocks how many, from 0, which launches nothing, to 2³¹ − 1
+     * @param threads of each block
+     * @throws CudaException if the driver refuses the launch
+     */
+    public void launch(long blocks, int threads) {
+        engine.check();
+        start(blocks, threads);
+    }
+
+    /** The same, for those who have checked. */
+    void start(long blocks, int threads) {
+        if (blocks == 0) return;
+        int code = blocks > Integer.MAX_VALUE
+                ? 1
+                : cuLaunchKernel(function, (int) blocks, 1, 1, threads, 1, 1, 0, engine.stream, addresses, null);
+        // A launch that works puts no message together.
+        if (code != 0) must(code, "cuLaunchKernel of " + this + " with " + blocks + " blocks of " + threads);
+    }
+
+    /** The file and the function, as in {@code kernels/adam.cu: adam}. */
     @Override
     public String toString() {
-        return "kernels/" + name + ".cu";
+        return name;
     }
 }

@@ -9,16 +9,15 @@ final class CudaTensor extends Tensor {
     /** Where it begins; null, for the device, if it has no elements. */
     final CUdeviceptr pointer;
 
+    final long address;
+
     private final CudaEngine engine;
 
     CudaTensor(CudaEngine engine, CUdeviceptr pointer, long[] shape) {
         super(engine, shape);
         this.engine = engine;
         this.pointer = pointer;
-    }
-
-    long address() {
-        return CudaEngine.address(pointer);
+        this.address = CudaEngine.address(pointer);
     }
 
     @Override
@@ -38,6 +37,6 @@ final class CudaTensor extends Tensor {
 
     @Override
     Object memory() {
-        return size() == 0 ? this : (Object) address();
+        return size() == 0 ? this : (Object) address;
     }
 }

@@ -1,6 +1,7 @@
 package kudari;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import kudari.rule.Rule;
 import org.slf4j.Logger;
@@ -66,7 +67,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * @throws CudaException if there is no driver, no such device, or it cannot be used
      */
     public static CudaEngine cuda(int ordinal) {
-        return new CudaEngine(ordinal);
+        return new CudaEngine(ordinal, Optional.empty());
     }
 
     /**
@@ -116,14 +117,31 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         return new Optimizer(this, schedule);
     }
 
-    /** Throws unless the engine is open and this is its thread. */
+    /** Throws unless the engine is open and this is its thread; turns the thread to the engine's device. */
     final void check() {
+        checkOpen();
+        enter();
+    }
+
+    /** Throws unless the engine is open and this is its thread. */
+    final void checkOpen() {
         if (closed) throw new IllegalStateException(this + " is closed");
+        checkThread();
+    }
+
+    private void checkThread() {
         if (Thread.currentThread() != owner) {
             throw new IllegalStateException(
                     this + " belongs to thread '" + owner.getName() + "', which opened it; this is thread '"
                             + Thread.currentThread().getName() + "'");
         }
+    }
+
+    /** Throws if a tensor is not of this engine, or as {@link #check}. */
+    final void checkOwn(Tensor tensor) {
+        check();
+        if (tensor.engine != this)
+            throw new IllegalArgumentException(tensor + ": expected a tensor of this engine, " + this);
     }
 
     abstract Tensor allocate(long[] shape);
@@ -142,14 +160,16 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         }
     }
 
-    /** Makes ready for steps of one kind of rule. */
-    abstract void prepare(Class<? extends Rule> kind);
+    /**
+     * The steps of an optimizer.
+     *
+     * @param rule of the optimizer's kind
+     * @param max the largest norm of the gradients, beyond which they are clipped; infinity to take no norm
+     */
+    abstract Steps steps(Rule rule, Steps.Scalars scalars, double max);
 
-    /** Lays out the work of a step over these tensors: once for every set of tensors, not once a step. */
-    abstract Table table(Tensor[] params, Tensor[] grads, Tensor[][] state);
-
-    /** Applies one step. All checks have been made; nothing is allocated. */
-    abstract void apply(Rule rule, float[] scalars, Table table);
+    /** Turns the calling thread to the engine's device. */
+    abstract void enter();
 
     /** Frees what is the engine's own. */
     abstract void free();
@@ -162,15 +182,8 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     @Override
     public final void close() {
         if (closed) return;
-        check();
+        checkThread();
         closed = true;
         free();
-    }
-
-    /** One engine's layout of a step: which pieces of which tensors, where they are in its memory. */
-    interface Table {
-
-        /** Frees what the layout itself takes; the tensors stay. */
-        void free();
     }
 }

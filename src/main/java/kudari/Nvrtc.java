@@ -42,7 +42,11 @@ final class Nvrtc {
     record Source(String name, String text, String header) {
 
         static Source of(String name) {
-            return new Source(name, resource(name), resource("step.cuh"));
+            return of(name, resource(name));
+        }
+
+        static Source of(String name, String text) {
+            return new Source(name, text, resource("step.cuh"));
         }
 
         private static String resource(String name) {

@@ -2,6 +2,7 @@ package kudari;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,21 +25,50 @@ public final class Optimizer {
     private final Schedule schedule;
     private final Class<? extends Rule> kind;
     private final Map<String, Tensor[]> state = new HashMap<>();
-    private final float[] scalars = new float[Rule.SCALARS];
-    private long steps;
+    private Steps steps;
+    private boolean clips;
 
-    // The tensors of the last update, and the engine's layout of them: made again only when the tensors change.
+    // The tensors of the last update, which the steps have laid out: again only when the tensors change.
+    private boolean bound;
     private String[] names = {};
     private Tensor[] params = {};
     private Tensor[] grads = {};
-    private Engine.Table table;
 
     Optimizer(Engine engine, Schedule schedule) {
         this.engine = engine;
         this.schedule = schedule;
         this.kind = schedule.rule(1).getClass();
-        engine.prepare(kind);
-        this.table = engine.table(params, grads, new Tensor[0][]);
+        this.steps = engine.steps(schedule.rule(1), this::scalars, Double.POSITIVE_INFINITY);
+    }
+
+    /**
+     * Clips gradients by their global norm from now on: where ‖g‖, the norm over all gradients of an update as one vector, exceeds the largest
+     * allowed, the step is that of g · max / ‖g‖. The gradients themselves stay as they are.
+     *
+     * <p>A norm that is not finite, because a gradient is not, skips the step: parameters, state and step count stay as they were, and {@link
+     * #skipped} counts it. On a device that happens there, and nothing waits for it.
+     *
+     * <p>The sum under the root is taken in double, in an order that depends on names and shapes alone, so that the same bits come out on every
+     * engine. Source: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013, algorithm 1.
+     * PyTorch divides by ‖g‖ + 10⁻⁶ instead.
+     *
+     * @param max the largest norm, positive and finite, in units of gradient
+     * @return this optimizer
+     * @throws IllegalArgumentException if it is not
+     * @throws IllegalStateException if a step has been done, or gradients are clipped already
+     */
+    public Optimizer clipNorm(double max) {
+        engine.check();
+        if (!(max > 0 && max < Double.POSITIVE_INFINITY))
+            throw new IllegalArgumentException("max: expected a positive, finite norm, got " + max);
+        if (clips) throw new IllegalStateException("gradients are clipped already");
+        if (bound || steps() > 0)
+            throw new IllegalStateException("clipNorm: expected before the first step, got after step " + steps());
+        Steps plain = steps;
+        steps = engine.steps(schedule.rule(1), this::scalars, max);
+        clips = true;
+        plain.free();
+        return this;
     }
 
     /**
@@ -55,7 +85,7 @@ public final class Optimizer {
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         engine.check();
         if (!isBound(params, grads)) bind(params, grads);
-        step();
+        steps.next();
     }
 
     /**
@@ -65,14 +95,32 @@ public final class Optimizer {
      */
     public void update(Tensor param, Tensor grad) {
         engine.check();
-        boolean bound = names.length == 1 && names[0].equals(SINGLE) && params[0] == param && grads[0] == grad;
-        if (!bound) bind(Map.of(SINGLE, param), Map.of(SINGLE, grad));
-        step();
+        boolean same = bound && names.length == 1 && names[0].equals(SINGLE) && params[0] == param && grads[0] == grad;
+        if (!same) bind(Map.of(SINGLE, param), Map.of(SINGLE, grad));
+        steps.next();
     }
 
-    /** The number of steps done. */
+    /** The number of steps done. Waits where gradients are clipped and the engine works on its own, for only a device knows what it skipped. */
     public long steps() {
-        return steps;
+        engine.check();
+        return steps.done();
+    }
+
+    /** The number of steps that {@link #clipNorm} left out because the norm was not finite. Waits as {@link #steps} does. */
+    public long skipped() {
+        engine.check();
+        return steps.skipped();
+    }
+
+    /**
+     * The global norm of the gradients of the last update, before clipping; 0 before the first. Waits as {@link #steps} does.
+     *
+     * @throws IllegalStateException if gradients are not clipped
+     */
+    public double norm() {
+        engine.check();
+        if (!clips) throw new IllegalStateException("no norm is taken: ask for it by clipNorm(max)");
+        return steps.norm();
     }
 
     /**
@@ -85,7 +133,7 @@ public final class Optimizer {
         if (tensors == null)
             throw new IllegalArgumentException("'" + name + "': no state; an update has seen " + sorted(state));
         Map<String, Tensor> byName = new LinkedHashMap<>();
-        List<String> arrays = schedule.rule(Math.max(steps, 1)).state();
+        List<String> arrays = schedule.rule(1).state();
         for (int n = 0; n < tensors.length; n++) byName.put(arrays.get(n), tensors[n]);
         return byName;
     }
@@ -104,7 +152,6 @@ public final class Optimizer {
         List<String> arrays = rule(steps + 1).state();
         Map<String, Tensor[]> copies = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
-        Engine.Table empty;
         try {
             saved.forEach((name, tensors) -> {
                 if (!tensors.keySet().equals(Set.copyOf(arrays))) {
@@ -122,23 +169,18 @@ public final class Optimizer {
                 }
                 copies.put(name, copy);
             });
-            empty = engine.table(new Tensor[0], new Tensor[0], new Tensor[0][]);
+            this.steps.resume(steps);
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
         state.clear();
         state.putAll(copies);
-        this.steps = steps;
-        bound(empty, new String[0], new Tensor[0], new Tensor[0]);
+        bound = false;
     }
 
-    private void step() {
-        long t = steps + 1;
-        Rule rule = rule(t);
-        rule.at(t, scalars);
-        engine.apply(rule, scalars, table);
-        steps = t;
+    private void scalars(long t, float[] k) {
+        rule(t).at(t, k);
     }
 
     private Rule rule(long t) {
@@ -151,7 +193,7 @@ public final class Optimizer {
     }
 
     private boolean isBound(Map<String, Tensor> params, Map<String, Tensor> grads) {
-        if (params.size() != names.length || grads.size() != names.length) return false;
+        if (!bound || params.size() != names.length || grads.size() != names.length) return false;
         for (int n = 0; n < names.length; n++) {
             if (params.get(names[n]) != this.params[n] || grads.get(names[n]) != this.grads[n]) return false;
         }
@@ -181,12 +223,15 @@ public final class Optimizer {
                 throw new IllegalArgumentException("grads '" + name + "': the same memory as params '" + other + "'");
         });
 
-        Rule rule = rule(steps + 1);
-        String[] names = params.keySet().toArray(new String[0]);
+        Rule rule = schedule.rule(1);
+        // In order of names, whatever the map's, for the norm adds in this order.
+        String[] names = params.keySet().stream()
+                .sorted(Comparator.nullsFirst(Comparator.naturalOrder()))
+                .toArray(String[]::new);
         Tensor[] p = new Tensor[names.length], g = new Tensor[names.length];
         Tensor[][] s = new Tensor[names.length][];
         List<Tensor> fresh = new ArrayList<>();
-        Engine.Table table;
+        bound = false;
         try {
             for (int n = 0; n < names.length; n++) {
                 p[n] = params.get(names[n]);
@@ -194,22 +239,16 @@ public final class Optimizer {
                 Tensor[] known = state.get(names[n]);
                 s[n] = known != null ? known : newState(rule, p[n], fresh);
             }
-            table = engine.table(p, g, s);
+            steps.bind(p, g, s);
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
         for (int n = 0; n < names.length; n++) state.put(names[n], s[n]);
-        bound(table, names, p, g);
-    }
-
-    private void bound(Engine.Table table, String[] names, Tensor[] params, Tensor[] grads) {
-        Engine.Table old = this.table;
-        this.table = table;
         this.names = names;
-        this.params = params;
-        this.grads = grads;
-        old.free();
+        this.params = p;
+        this.grads = g;
+        bound = true;
     }
 
     private Tensor[] newState(Rule rule, Tensor param, List<Tensor> fresh) {

@@ -181,7 +181,7 @@ class CudaFaultsTest {
         cuda.finish();
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(p, g);
-        assertEquals(Map.of("cuMemcpyHtoDAsync", 10L, "cuLaunchKernel", 10L), calls());
+        assertEquals(Map.of("cuCtxSetCurrent", 10L, "cuMemcpyHtoDAsync", 10L, "cuLaunchKernel", 10L), calls());
         assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt(), "launches that have run");
         cuda.finish();
         assertEquals(10, ask("stats").getAsJsonObject().get("launches").getAsInt());
@@ -229,10 +229,9 @@ class CudaFaultsTest {
     // ---- the driver says no ----
 
     static Stream<Arguments> refusals() {
-        // Three tensors: six arrays of state and the table; then the table's page, the zeroing, and the table's copy.
+        // Three tensors: six arrays of state and the table; then the zeroing, and the table's copy.
         return Stream.of(
                         IntStream.rangeClosed(1, 7).mapToObj(n -> "cuMemAlloc:" + n + ":2"),
-                        Stream.of("cuMemAllocHost:1:2"),
                         IntStream.rangeClosed(1, 6).mapToObj(n -> "cuMemsetD32Async:" + n + ":1"),
                         Stream.of("cuMemcpyHtoDAsync:1:1"))
                 .flatMap(s -> s)
@@ -278,14 +277,7 @@ class CudaFaultsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(
-            strings = {
-                "cuMemAlloc:1:2",
-                "cuMemAlloc:4:2",
-                "cuMemcpyDtoHAsync:3:1",
-                "cuMemAlloc:5:2",
-                "cuMemAllocHost:1:2"
-            })
+    @ValueSource(strings = {"cuMemAlloc:1:2", "cuMemAlloc:4:2", "cuMemcpyDtoHAsync:3:1", "cuMemcpyDtoHAsync:4:1"})
     void aFailureWhileResumingChangesNothing(String failure) {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), a = set(cpu, 3, 8), da = set(cpu, 3, 8);
         Optimizer adam = cuda.optimizer(Adam.of()), expected = cpu.optimizer(Adam.of());
@@ -386,11 +378,14 @@ class CudaFaultsTest {
     void aFreeThatFailsAsTheTensorsChangeLosesNoStep() {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), a = set(cpu, 3, 8), da = set(cpu, 3, 8);
         Optimizer adam = cuda.optimizer(Adam.of()), expected = cpu.optimizer(Adam.of());
-        ask("fail cuMemFree:1:1");
-        refused(CudaException.class, () -> adam.update(p, g), "cuMemFree");
-        assertEquals(0, adam.steps());
         adam.update(p, g);
+        ask("fail cuMemFree:1:1");
+        Map<String, Tensor> p1 = Map.of("W1", p.get("W1")), g1 = Map.of("W1", g.get("W1"));
+        refused(CudaException.class, () -> adam.update(p1, g1), "cuMemFree");
+        assertEquals(1, adam.steps());
+        adam.update(p1, g1);
         expected.update(a, da);
+        expected.update(Map.of("W1", a.get("W1")), Map.of("W1", da.get("W1")));
         assertSame(a, p);
     }
 
@@ -441,7 +436,8 @@ class CudaFaultsTest {
         Tensor[] t = Arrays.stream(bases)
                 .mapToObj(base -> cuda.wrap(new CUdeviceptr().withByteOffset(base), size))
                 .toArray(Tensor[]::new);
-        long[] words = CudaTable.words(132, new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}});
+        long[] words =
+                CudaTable.chunks(132 * 8L, new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}});
         int row = 1 + bases.length;
         assertEquals(0, words.length % row);
         long done = 0;

@@ -1,0 +1,161 @@
+package kudari;
+
+import static jcuda.driver.JCudaDriver.cuEventRecord;
+import static jcuda.driver.JCudaDriver.cuEventSynchronize;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
+import static kudari.CudaException.must;
+
+import java.nio.ByteOrder;
+import java.nio.LongBuffer;
+import jcuda.Pointer;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUevent;
+import kudari.rule.Rule;
+
+/**
+ * Steps on a CUDA device that {@code kernels/norm.cu} goes before: it takes the global norm of the gradients, and clips the step or leaves it out.
+ *
+ * <p>So only the device knows how many steps were done, and the host must not wait to hear. It sends the scalars of the highest step that the next
+ * one may be into a ring, from which the kernel takes those of the step that it is. A look at the device's count now and then, when it has long
+ * arrived, keeps the ring from overflowing.
+ */
+final class CudaClippedSteps extends CudaSteps {
+
+    /** Steps from one look to the next; the ring, norm.cu's, holds the scalars of twice as many. */
+    static final int WINDOW = 512, RING = 2 * WINDOW;
+
+    /** Where norm.cu's Steps has its count, what it skipped, and the norm; then a counter of blocks; then the ring. */
+    private static final int DONE = STEP, ROWS = DONE + 32;
+
+    private final CudaKernel kernel;
+    private final double max;
+    private final CUdeviceptr ring, count;
+
+    /** Where a look arrives, and what says that it has. */
+    private final Pointer page;
+
+    private final LongBuffer seen;
+    private final CUevent arrival;
+
+    private CudaTable pieces;
+    private CUdeviceptr partials = new CUdeviceptr();
+
+    /** Steps asked for so far; how many had been when the device was known to have done so many; the highest step sent. */
+    private long asked, knownAsked, knownDone, sent;
+
+    /** How many steps had been asked for at the look that is under way. */
+    private long looked = -1;
+
+    CudaClippedSteps(CudaEngine engine, Rule rule, Scalars scalars, double max) {
+        super(engine, rule, scalars, ROWS + RING * SCALARS, new float[ROWS / Float.BYTES]);
+        this.max = max;
+        ring = block.withByteOffset(ROWS);
+        count = block.withByteOffset(DONE);
+        try {
+            kernel = engine.kernel("kernels/norm.cu", Nvrtc.Source.of("norm.cu").text(), "norm");
+            page = engine.allocatePage(Long.BYTES);
+            arrival = engine.event();
+        } catch (CudaException e) {
+            engine.discard(block);
+            throw e;
+        }
+        seen = page.getByteBuffer(0, Long.BYTES).order(ByteOrder.nativeOrder()).asLongBuffer();
+        pieces = new CudaTable(engine, new long[0], 0);
+    }
+
+    @Override
+    void bind(Tensor[] params, Tensor[] grads, Tensor[][] state) {
+        super.bind(params, grads, state);
+        pieces.free();
+        pieces = new CudaTable(engine, new long[0], 0);
+        engine.freeBytes(partials);
+        CudaTable pieces = CudaTable.pieces(engine, grads);
+        try {
+            partials = engine.allocateBytes(Math.max(1, pieces.rows) * (long) Double.BYTES, "the norm's partials");
+        } catch (CudaException e) {
+            pieces.free();
+            throw e;
+        }
+        this.pieces = pieces;
+    }
+
+    @Override
+    void next() {
+        look();
+        for (long highest = knownDone + asked - knownAsked + 1; sent < highest; sent++) {
+            send(sent + 1, ring.withByteOffset((sent + 1) % RING * SCALARS));
+        }
+        kernel.set(0, pieces.address).set(1, (long) pieces.rows).set(2, CudaEngine.address(partials));
+        kernel.set(3, address).set(4, max).start(Math.max(1, engine.blocks(pieces.rows)), THREADS);
+        asked++;
+        try {
+            launch();
+        } catch (CudaException e) {
+            takeBack(e);
+            throw e;
+        }
+    }
+
+    /** Hears of the count once in a window, and asks for it again. */
+    private void look() {
+        if (asked - Math.max(looked, knownAsked) < WINDOW) return;
+        if (looked >= 0) {
+            must(cuEventSynchronize(arrival), "cuEventSynchronize of the count of steps");
+            knownAsked = looked;
+            knownDone = seen.get(0);
+        }
+        must(cuMemcpyDtoHAsync(page, count, Long.BYTES, engine.stream), "cuMemcpyDtoHAsync of the count of steps");
+        must(cuEventRecord(arrival, engine.stream), "cuEventRecord");
+        looked = asked;
+    }
+
+    /** The norm counted a step that was then not launched. */
+    private void takeBack(CudaException failure) {
+        try {
+            long[] counts = counts();
+            resume(Double.isFinite(norm(counts)) ? counts[0] - 1 : counts[0]);
+        } catch (CudaException e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    @Override
+    long done() {
+        return counts()[0];
+    }
+
+    @Override
+    long skipped() {
+        return counts()[1];
+    }
+
+    @Override
+    double norm() {
+        return norm(counts());
+    }
+
+    private static double norm(long[] counts) {
+        return Double.longBitsToDouble(counts[2]);
+    }
+
+    /** What the device has counted after all that was asked for so far: steps done, steps skipped, and the bits of the last norm. */
+    private long[] counts() {
+        long[] counts = new long[3];
+        must(
+                cuMemcpyDtoHAsync(Pointer.to(counts), count, 3L * Long.BYTES, engine.stream),
+                "cuMemcpyDtoHAsync of the count of steps");
+        engine.finish();
+        return counts;
+    }
+
+    @Override
+    void resume(long done) {
+        must(
+                cuMemcpyHtoDAsync(count, Pointer.to(new long[] {done}), Long.BYTES, engine.stream),
+                "cuMemcpyHtoDAsync of the count of steps");
+        knownAsked = asked;
+        knownDone = sent = done;
+        looked = -1;
+    }
+}
