@@ -40,7 +40,7 @@ __device__ __forceinline__ void fetch(float* to, const float* g, u64 i, u64 coun
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) norm(const Piece* pieces, u64 count, volatile double* partials, Steps* steps, double max) {
+extern "C" __global__ void __launch_bounds__(THREADS) globalNorm(const Piece* pieces, u64 count, volatile double* partials, Steps* steps, double max) {
   __shared__ double lanes[THREADS];
   __shared__ bool last;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {

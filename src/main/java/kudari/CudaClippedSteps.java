@@ -30,7 +30,10 @@ final class CudaClippedSteps extends CudaSteps {
 
     private final CudaKernel kernel;
     private final double max;
-    private final CUdeviceptr ring, count;
+    private final CUdeviceptr count;
+
+    /** Where the ring has each step's scalars: pointers made once, for a step makes nothing. */
+    private final CUdeviceptr[] ring = new CUdeviceptr[RING];
 
     /** Where a look arrives, and what says that it has. */
     private final Pointer page;
@@ -40,6 +43,7 @@ final class CudaClippedSteps extends CudaSteps {
 
     private CudaTable pieces;
     private CUdeviceptr partials = new CUdeviceptr();
+    private long partialsAddress;
 
     /** Steps asked for so far; how many had been when the device was known to have done so many; the highest step sent. */
     private long asked, knownAsked, knownDone, sent;
@@ -50,10 +54,10 @@ final class CudaClippedSteps extends CudaSteps {
     CudaClippedSteps(CudaEngine engine, Rule rule, Scalars scalars, double max) {
         super(engine, rule, scalars, ROWS + RING * SCALARS, new float[ROWS / Float.BYTES]);
         this.max = max;
-        ring = block.withByteOffset(ROWS);
+        for (int n = 0; n < RING; n++) ring[n] = block.withByteOffset(ROWS + n * (long) SCALARS);
         count = block.withByteOffset(DONE);
         try {
-            kernel = engine.kernel("kernels/norm.cu", Nvrtc.Source.of("norm.cu").text(), "norm");
+            kernel = engine.kernel("kernels/norm.cu", Nvrtc.Source.of("norm.cu").text(), "globalNorm");
             page = engine.allocatePage(Long.BYTES);
             arrival = engine.event();
         } catch (CudaException e) {
@@ -78,15 +82,16 @@ final class CudaClippedSteps extends CudaSteps {
             throw e;
         }
         this.pieces = pieces;
+        partialsAddress = CudaEngine.address(partials);
     }
 
     @Override
     void next() {
         look();
         for (long highest = knownDone + asked - knownAsked + 1; sent < highest; sent++) {
-            send(sent + 1, ring.withByteOffset((sent + 1) % RING * SCALARS));
+            send(sent + 1, ring[(int) ((sent + 1) % RING)]);
         }
-        kernel.set(0, pieces.address).set(1, (long) pieces.rows).set(2, CudaEngine.address(partials));
+        kernel.set(0, pieces.address).set(1, (long) pieces.rows).set(2, partialsAddress);
         kernel.set(3, address).set(4, max).start(Math.max(1, engine.blocks(pieces.rows)), THREADS);
         asked++;
         try {

@@ -32,6 +32,7 @@ struct Op { std::function<Error()> run; };
 struct Graph { std::vector<Op> ops; int mode = 0; bool broken = false; };
 struct Context {
   bool primary = false;
+  int device = 0;
   int uses = 0;
   Error lost = SUCCESS;             // a fault on the device: every later call answers it
   std::set<Stream*> streams;
@@ -55,7 +56,8 @@ struct LoadedModule {
 
 std::recursive_mutex& mutex = *new std::recursive_mutex;
 bool initialized = false;
-Context* primary = nullptr;
+std::map<int, Context*>& primaries = *new std::map<int, Context*>;  // by device
+std::set<Context*>& contexts = *new std::set<Context*>;
 std::map<void*, EventPtr>& events = *new std::map<void*, EventPtr>;
 std::set<Graph*>& captures = *new std::set<Graph*>;
 std::vector<std::string*>& answers = *new std::vector<std::string*>;  // host memory that cuMemcpyDtoH may read
@@ -277,9 +279,14 @@ int fill(const char* name, u64 to, u32 value, unsigned width, u64 n, void* handl
   });
 }
 
-Context* makeContext(bool isPrimary) {
+int devices() { return int(setting("SOFTCUDA_DEVICES", 1)); }
+bool isDevice(int device) { return device >= 0 && device < devices(); }
+
+Context* makeContext(bool isPrimary, int device) {
   auto* c = new Context;
   c->primary = isPrimary;
+  c->device = device;
+  contexts.insert(c);
   c->null = new Stream{c, true, 0, {}, nullptr};
   c->streams.insert(c->null);
   return c;
@@ -293,7 +300,8 @@ void destroyContext(Context* c) {
   for (Stream* s : c->streams) delete s;
   for (auto* m : c->modules) delete m;
   for (auto& entry : events) entry.second->stream = nullptr;
-  if (c == primary) primary = nullptr;
+  if (c->primary) primaries.erase(c->device);
+  contexts.erase(c);
   stack.erase(std::remove(stack.begin(), stack.end(), c), stack.end());
   delete c;
 }
@@ -379,7 +387,7 @@ const Code codes[] = {
 
 API cuInit(u32) {
   return api("cuInit", NOTHING, []() -> int {
-    if (setting("SOFTCUDA_DEVICES", 1) < 1) return NO_DEVICE;
+    if (devices() < 1) return NO_DEVICE;
     if (!initialized) fprintf(stderr, "softcuda: this is the software GPU; no figure of its speed means anything\n");
     memory.total = uint64_t(setting("SOFTCUDA_MEMORY", long(memory.total)));
     initialized = true;
@@ -394,20 +402,20 @@ API cuGetExportTable(const void** table, const void*) {
 API cuDriverGetVersion(int* v) {
   return api("cuDriverGetVersion", NOTHING, [&]() -> int { *v = int(setting("SOFTCUDA_VERSION", 12060)); return SUCCESS; });
 }
-API cuDeviceGetCount(int* n) { return api("cuDeviceGetCount", INIT, [&]() -> int { *n = 1; return SUCCESS; }); }
+API cuDeviceGetCount(int* n) { return api("cuDeviceGetCount", INIT, [&]() -> int { *n = devices(); return SUCCESS; }); }
 API cuDeviceGet(int* device, int ordinal) {
-  return api("cuDeviceGet", INIT, [&]() -> int { *device = 0; return ordinal == 0 ? SUCCESS : INVALID_DEVICE; });
+  return api("cuDeviceGet", INIT, [&]() -> int { *device = ordinal; return isDevice(ordinal) ? SUCCESS : INVALID_DEVICE; });
 }
 API cuDeviceGetName(char* name, int n, int device) {
   return api("cuDeviceGetName", INIT, [&]() -> int {
-    if (device) return INVALID_DEVICE;
+    if (!isDevice(device)) return INVALID_DEVICE;
     snprintf(name, size_t(n), "Kudari software GPU");
     return SUCCESS;
   });
 }
 API cuDeviceGetAttribute(int* x, int attribute, int device) {
   return api("cuDeviceGetAttribute", INIT, [&]() -> int {
-    if (device) return INVALID_DEVICE;
+    if (!isDevice(device)) return INVALID_DEVICE;
     if (attribute < 1 || attribute > 200) return INVALID_VALUE;
     auto it = attributes().find(attribute);
     *x = it == attributes().end() ? 0 : it->second;
@@ -418,7 +426,7 @@ API cuDeviceComputeCapability(int* major, int* minor, int) {
   return api("cuDeviceComputeCapability", INIT, [&]() -> int { *major = attributes().at(75); *minor = attributes().at(76); return SUCCESS; });
 }
 API cuDeviceTotalMem_v2(size_t* bytes, int device) {
-  return api("cuDeviceTotalMem_v2", INIT, [&]() -> int { *bytes = memory.total; return device ? INVALID_DEVICE : SUCCESS; });
+  return api("cuDeviceTotalMem_v2", INIT, [&]() -> int { *bytes = memory.total; return isDevice(device) ? SUCCESS : INVALID_DEVICE; });
 }
 API cuDeviceGetUuid(char* uuid, int) {
   return api("cuDeviceGetUuid", INIT, [&]() -> int { std::memcpy(uuid, "softcuda-softcud", 16); return SUCCESS; });
@@ -428,34 +436,37 @@ API cuDeviceGetPCIBusId(char* id, int n, int) {
 }
 API cuDevicePrimaryCtxRetain(void** c, int device) {
   return api("cuDevicePrimaryCtxRetain", INIT, [&]() -> int {
-    if (device) return INVALID_DEVICE;
-    if (!primary) primary = makeContext(true);
+    if (!isDevice(device)) return INVALID_DEVICE;
+    Context*& primary = primaries[device];
+    if (!primary) primary = makeContext(true, device);
     ++primary->uses;
     *c = primary;
     return SUCCESS;
   });
 }
-API cuDevicePrimaryCtxRelease_v2(int) {
-  return api("cuDevicePrimaryCtxRelease_v2", INIT, []() -> int {
-    if (!primary) return INVALID_CONTEXT;
-    if (--primary->uses == 0) destroyContext(primary);
+API cuDevicePrimaryCtxRelease_v2(int device) {
+  return api("cuDevicePrimaryCtxRelease_v2", INIT, [&]() -> int {
+    auto primary = primaries.find(device);
+    if (primary == primaries.end()) return INVALID_CONTEXT;
+    if (--primary->second->uses == 0) destroyContext(primary->second);
     return SUCCESS;
   });
 }
-API cuDevicePrimaryCtxReset_v2(int) {
-  return api("cuDevicePrimaryCtxReset_v2", INIT, []() -> int {
-    if (primary) destroyContext(primary);
+API cuDevicePrimaryCtxReset_v2(int device) {
+  return api("cuDevicePrimaryCtxReset_v2", INIT, [&]() -> int {
+    auto primary = primaries.find(device);
+    if (primary != primaries.end()) destroyContext(primary->second);
     return SUCCESS;
   });
 }
-API cuDevicePrimaryCtxGetState(int, u32* flags, int* active) {
-  return api("cuDevicePrimaryCtxGetState", INIT, [&]() -> int { *flags = 0; *active = primary != nullptr; return SUCCESS; });
+API cuDevicePrimaryCtxGetState(int device, u32* flags, int* active) {
+  return api("cuDevicePrimaryCtxGetState", INIT, [&]() -> int { *flags = 0; *active = primaries.count(device) != 0; return SUCCESS; });
 }
 API cuDevicePrimaryCtxSetFlags_v2(int, u32) { return api("cuDevicePrimaryCtxSetFlags_v2", INIT, []() -> int { return SUCCESS; }); }
 API cuCtxCreate_v2(void** c, u32, int device) {
   return api("cuCtxCreate_v2", INIT, [&]() -> int {
-    if (device) return INVALID_DEVICE;
-    auto* fresh = makeContext(false);
+    if (!isDevice(device)) return INVALID_DEVICE;
+    auto* fresh = makeContext(false, device);
     stack.push_back(fresh);
     *c = fresh;
     return SUCCESS;
@@ -489,7 +500,7 @@ API cuCtxPopCurrent_v2(void** c) {
 API cuCtxSynchronize() {
   return api("cuCtxSynchronize", SOUND, []() -> int { return capturing() ? STREAM_CAPTURE_UNSUPPORTED : drainAll(current()); });
 }
-API cuCtxGetDevice(int* device) { return api("cuCtxGetDevice", CONTEXT, [&]() -> int { *device = 0; return SUCCESS; }); }
+API cuCtxGetDevice(int* device) { return api("cuCtxGetDevice", CONTEXT, [&]() -> int { *device = current()->device; return SUCCESS; }); }
 API cuCtxGetApiVersion(void*, u32* v) { return api("cuCtxGetApiVersion", CONTEXT, [&]() -> int { *v = 12060; return SUCCESS; }); }
 API cuCtxGetStreamPriorityRange(int* least, int* greatest) {
   return api("cuCtxGetStreamPriorityRange", CONTEXT, [&]() -> int {
@@ -566,6 +577,8 @@ API cuStreamGetFlags(void* handle, u32* flags) {
 API cuStreamGetCtx(void* handle, void** c) {
   return api("cuStreamGetCtx", CONTEXT, [&]() -> int {
     Stream* s = streamOf(handle);
+    for (Context* other : contexts)  // whatever context is current
+      if (other->streams.count(static_cast<Stream*>(handle))) s = static_cast<Stream*>(handle);
     if (!s) return INVALID_HANDLE;
     *c = s->context;
     return SUCCESS;

@@ -27,6 +27,7 @@ import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUmodule;
+import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
@@ -185,6 +186,59 @@ class CudaFaultsTest {
         assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt(), "launches that have run");
         cuda.finish();
         assertEquals(10, ask("stats").getAsJsonObject().get("launches").getAsInt());
+    }
+
+    @Test
+    void aClippedStepIsOneMoreLaunchAndTheHostLooksAtTheCountOnceInAWindow() {
+        Tensor p = cuda.zeros(5), g = cuda.tensor(floats(1, 2, 3, 4, 5));
+        Optimizer adam = cuda.optimizer(Adam.of()).clipNorm(1);
+        adam.update(p, g);
+        cuda.finish();
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(p, g);
+        assertEquals(Map.of("cuCtxSetCurrent", 10L, "cuMemcpyHtoDAsync", 10L, "cuLaunchKernel", 20L), calls());
+        assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt(), "launches that have run");
+        for (int t = 0; t < 2 * CudaClippedSteps.WINDOW; t++) adam.update(p, g);
+        Map<String, Long> calls = calls();
+        assertEquals(2, calls.get("cuMemcpyDtoHAsync"));
+        assertEquals(2, calls.get("cuEventRecord"));
+        assertEquals(1, calls.get("cuEventSynchronize"), "of what was asked for a window before");
+        assertEquals(null, calls.get("cuStreamSynchronize"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"cuLaunchKernel:1:1,norm", "cuLaunchKernel:2:1,kernels/adam.cu", "cuMemcpyHtoDAsync:1:1,scalars"})
+    void aClippedStepThatFailsIsNotCountedAndChangesNothing(String failure, String named) {
+        Tensor p = cuda.tensor(floats(1, 2)),
+                g = cuda.tensor(floats(3, 4)),
+                a = cpu.tensor(floats(1, 2)),
+                da = cpu.tensor(floats(3, 4));
+        Optimizer adam = cuda.optimizer(Adam.of()).clipNorm(1),
+                expected = cpu.optimizer(Adam.of()).clipNorm(1);
+        for (int t = 0; t < 3; t++) {
+            adam.update(p, g);
+            expected.update(a, da);
+            ask("reset");
+            ask("fail " + failure);
+            refused(CudaException.class, () -> adam.update(p, g), named);
+            assertEquals(t + 1, adam.steps());
+        }
+        adam.update(p, g);
+        expected.update(a, da);
+        assertSameBits(a.get(), p.get());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cuMemAlloc:1:2", "cuMemcpyHtoDAsync:1:1", "cuMemAllocHost:1:2", "cuEventCreate:1:1"})
+    void aFailureAsClippingIsAskedForLeavesTheOptimizerAsItWas(String failure) {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4));
+        Optimizer sgd = cuda.optimizer(Sgd.of(1));
+        long before = cuda.allocated();
+        ask("fail " + failure);
+        refused(CudaException.class, () -> sgd.clipNorm(1), failure.replaceFirst(":.*", ""));
+        assertEquals(before, cuda.allocated());
+        sgd.clipNorm(5).update(p, g);
+        assertSameBits(floats(-2, -2), p.get());
     }
 
     @Test
@@ -387,6 +441,102 @@ class CudaFaultsTest {
         expected.update(a, da);
         expected.update(Map.of("W1", a.get("W1")), Map.of("W1", da.get("W1")));
         assertSame(a, p);
+    }
+
+    // ---- several devices, and somebody else's stream ----
+
+    @Test
+    void aStreamHandedInIsUsedInItsOrderAndLeftAlone() {
+        CUcontext primary = new CUcontext();
+        JCudaDriver.cuCtxGetCurrent(primary);
+        CUstream theirs = new CUstream();
+        CudaException.must(JCudaDriver.cuStreamCreate(theirs, 1), "cuStreamCreate");
+        CUdeviceptr memory = new CUdeviceptr();
+        CudaException.must(JCudaDriver.cuMemAlloc(memory, 8), "cuMemAlloc");
+        try (CudaEngine engine = CudaEngine.open(0, theirs)) {
+            assertEquals(theirs, engine.stream());
+            Tensor p = engine.wrap(memory, 2), g = engine.tensor(floats(3, 4));
+            // Their work, the step, and their work again: nothing waits, and all is done in this order.
+            JCudaDriver.cuMemsetD32Async(memory, Float.floatToRawIntBits(8), 2, theirs);
+            engine.optimizer(Sgd.of(1)).update(p, g);
+            float[] seen = new float[2];
+            JCudaDriver.cuMemcpyDtoHAsync(Pointer.to(seen), memory, 8, theirs);
+            JCudaDriver.cuStreamSynchronize(theirs);
+            assertSameBits(floats(5, 4), seen);
+            engine.optimizer(Sgd.of(1)).update(p, g); // on its way as the engine is closed
+        }
+        float[] seen = new float[2];
+        assertEquals(0, JCudaDriver.cuMemcpyDtoHAsync(Pointer.to(seen), memory, 8, theirs));
+        assertEquals(0, JCudaDriver.cuStreamSynchronize(theirs));
+        assertSameBits(floats(2, 0), seen);
+        assertEquals(0, JCudaDriver.cuStreamDestroy(theirs));
+        assertEquals(0, JCudaDriver.cuMemFree(memory));
+    }
+
+    @Test
+    void aStreamOfAnotherContextIsRefused() {
+        CUstream foreign = new CUstream();
+        JCudaDriver.cuCtxPushCurrent(ASIDE);
+        CudaException.must(JCudaDriver.cuStreamCreate(foreign, 1), "cuStreamCreate");
+        JCudaDriver.cuCtxPopCurrent(new CUcontext());
+        refused(
+                IllegalArgumentException.class,
+                () -> CudaEngine.open(0, foreign),
+                "stream",
+                "primary context of cuda:0");
+        JCudaDriver.cuCtxPushCurrent(ASIDE);
+        assertEquals(0, JCudaDriver.cuStreamDestroy(foreign));
+        JCudaDriver.cuCtxPopCurrent(new CUcontext());
+    }
+
+    @Test
+    void enginesOnTwoDevicesServeOneThread() {
+        try (CudaEngine other = Engine.cuda(1)) {
+            Tensor p = cuda.tensor(floats(1)),
+                    g = cuda.tensor(floats(2)),
+                    q = other.tensor(floats(3)),
+                    h = other.tensor(floats(4));
+            Optimizer here = cuda.optimizer(Sgd.of(1)), there = other.optimizer(Sgd.of(1));
+            for (int t = 0; t < 3; t++) {
+                here.update(p, g);
+                there.update(q, h);
+            }
+            assertEquals(-5, p.get()[0]);
+            assertEquals(-9, q.get()[0]);
+            refused(IllegalArgumentException.class, () -> here.update(p, h), "cuda:0", "cuda:1");
+        }
+        assertEquals("[]", ask("errors").toString());
+    }
+
+    // ---- kernels of one's own ----
+
+    private static final String SCALE = """
+            extern "C" __global__ void scale(float* x, float by, double plus, int n) {
+              int i = blockIdx.x * blockDim.x + threadIdx.x;
+              if (i < n) x[i] = x[i] * by + plus;
+            }
+            """;
+
+    @Test
+    void aKernelOfOnesOwnRunsInOrderWithTheEnginesWork() {
+        Tensor x = cuda.tensor(floats(1, 2, 3));
+        CudaKernel scale = cuda.kernel("scale.cu", SCALE, "scale");
+        scale.set(0, x).set(1, 2f).set(2, 0.5).set(3, 2).launch(1, 256);
+        scale.set(1, 10f).launch(1, 256); // the others stay
+        scale.launch(0, 256);
+        assertSameBits(floats(25.5, 45.5, 3), x.get());
+        assertEquals("scale.cu: scale", scale.toString());
+
+        refused(CudaException.class, () -> cuda.kernel("scale.cu", SCALE, "shrink"), "scale.cu: shrink", "NOT_FOUND");
+        refused(CudaException.class, () -> cuda.kernel("b.cu", "int b = c;", "b"), "b.cu", "   1  int b = c;");
+        refused(IllegalArgumentException.class, () -> scale.set(16, 1), "from 0 to 15", "16");
+        refused(IllegalArgumentException.class, () -> scale.set(0, cpu.zeros(1)), "expected a tensor of this engine");
+        refused(CudaException.class, () -> scale.launch(1, 5000), "scale.cu", "1 blocks of 5000");
+        ask("reset"); // forgets that report
+        refused(CudaException.class, () -> scale.launch(1L << 31, 1), "2147483648 blocks");
+        cuda.close();
+        refused(IllegalStateException.class, () -> scale.launch(1, 1), "closed");
+        refused(IllegalStateException.class, () -> scale.set(0, 1), "closed");
     }
 
     // ---- what is left ----

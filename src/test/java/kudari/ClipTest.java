@@ -1,0 +1,305 @@
+package kudari;
+
+import static kudari.OptimizerTest.refused;
+import static kudari.RulesTest.assertSameBits;
+import static kudari.RulesTest.assertSameState;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Clipping by the global norm, on every engine: what it computes, what it skips, and that its bits are the CPU's. */
+class ClipTest {
+
+    private static final long SEED = 2013;
+
+    private Engine engine;
+
+    @BeforeEach
+    void open() {
+        engine = Engines.open();
+    }
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    @Test
+    void aNormOfFiveIsClippedToOneByHand() {
+        Tensor a = engine.zeros(2),
+                b = engine.zeros(1),
+                da = engine.tensor(floats(3, 0)),
+                db = engine.tensor(floats(4));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(1);
+        assertEquals(0, sgd.norm());
+        sgd.update(Map.of("a", a, "b", b), Map.of("a", da, "b", db));
+        assertEquals(5, sgd.norm(), "√(3² + 4²)");
+        float fifth = 0.2f; // 1/5, rounded once
+        assertSameBits(new float[] {-(3 * fifth), 0}, a.get());
+        assertSameBits(new float[] {-(4 * fifth)}, b.get());
+        assertSameBits(floats(3, 0), da.get());
+        assertEquals(1, sgd.steps());
+        assertEquals(0, sgd.skipped());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3, 4, 1023, 1025, 4095, 4096, 4097, 100_003, 1_100_000})
+    void theNormIsTheRootOfTheSumOfSquares(int size) {
+        Random random = new Random(SEED);
+        float[] g = new float[size];
+        for (int i = 0; i < size; i++)
+            g[i] = (float) (random.nextGaussian() * Math.pow(10, 30 * random.nextDouble() - 15));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(1);
+        sgd.update(engine.zeros(size), engine.tensor(g));
+        BigDecimal sum = BigDecimal.ZERO;
+        for (float x : g) sum = sum.add(new BigDecimal(x).pow(2));
+        double exact = sum.sqrt(MathContext.DECIMAL128).doubleValue();
+        // An element's square goes through at most 4 additions in its lane, 2 + 8 in its piece, and for up to 269
+        // pieces 2 + 8 more: 24, each off by
+        // at most 2^-53 of a sum of positive numbers; the root halves that, and is off by 2^-53 itself.
+        assertEquals(exact, sgd.norm(), exact * 14 * 0x1p-53);
+    }
+
+    @Test
+    void gradientsWhoseSquaresOverflowFloatAreClippedAndNotSkipped() {
+        Tensor p = engine.zeros(2);
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(1);
+        sgd.update(p, engine.tensor(floats(3e38, 0)));
+        assertEquals((double) 3e38f, sgd.norm());
+        assertEquals(0, sgd.skipped());
+        assertEquals(-1, p.get()[0], 0x1p-23, "3e38 times 1/3e38, which is rounded");
+    }
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aNormWithinTheLimitChangesNoBit(RulesTest.Row row) {
+        Rule rule = row.of().apply(0.01);
+        Tensor a = engine.tensor(floats(1, -2, 3)),
+                b = engine.tensor(floats(1, -2, 3)),
+                g = engine.tensor(floats(3, -0.0, 4));
+        Optimizer free = engine.optimizer(rule), within = engine.optimizer(rule).clipNorm(5);
+        for (int t = 0; t < 3; t++) {
+            free.update(a, g);
+            within.update(b, g);
+        }
+        assertSameBits(a.get(), b.get());
+        assertSameState(free.state(Optimizer.SINGLE), within.state(Optimizer.SINGLE));
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
+    void aGradientThatIsNotFiniteLeavesEverythingAsIfTheStepHadNotBeenAskedFor(float bad) {
+        Schedule warmUp = t -> Adam.of(0.1 * t);
+        Tensor[] p = {engine.tensor(floats(1, 2)), engine.tensor(floats(3))},
+                q = {engine.tensor(floats(1, 2)), engine.tensor(floats(3))};
+        Tensor g = engine.tensor(floats(0.5, -0.25)),
+                h = engine.tensor(floats(2)),
+                damaged = engine.tensor(new float[] {bad});
+        Optimizer expected = engine.optimizer(warmUp).clipNorm(1),
+                actual = engine.optimizer(warmUp).clipNorm(1);
+        for (int t = 1; t <= 5; t++) {
+            expected.update(Map.of("a", p[0], "b", p[1]), Map.of("a", g, "b", h));
+            actual.update(Map.of("a", q[0], "b", q[1]), Map.of("a", g, "b", damaged));
+            actual.update(Map.of("a", q[0], "b", q[1]), Map.of("a", g, "b", h));
+            actual.update(Map.of("a", q[0], "b", q[1]), Map.of("a", g, "b", damaged));
+            assertEquals(t, actual.steps());
+            assertEquals(2 * t, actual.skipped());
+            assertTrue(!Double.isFinite(actual.norm()));
+        }
+        for (int n = 0; n < 2; n++) assertSameBits(p[n].get(), q[n].get());
+        for (String name : new String[] {"a", "b"}) assertSameState(expected.state(name), actual.state(name));
+    }
+
+    @Test
+    void theOrderOfAMapChangesNoBit() {
+        Random random = new Random(SEED);
+        float[][] g = new float[40][];
+        for (int n = 0; n < g.length; n++) {
+            g[n] = new float[1 + random.nextInt(9000)];
+            for (int i = 0; i < g[n].length; i++)
+                g[n][i] = (float) (random.nextGaussian() * Math.pow(10, random.nextInt(9)));
+        }
+        assertEquals(norm(new LinkedHashMap<>(), g, false), norm(new TreeMap<>(), g, false));
+        assertEquals(norm(new LinkedHashMap<>(), g, true), norm(new HashMap<>(), g, false));
+        assertEquals(norm(new LinkedHashMap<>(), g, true), norm(new LinkedHashMap<>(), g, false));
+    }
+
+    private double norm(Map<String, Tensor> grads, float[][] g, boolean backwards) {
+        for (int n = 0; n < g.length; n++) {
+            int m = backwards ? g.length - 1 - n : n;
+            grads.put("W" + m, engine.tensor(g[m]));
+        }
+        Map<String, Tensor> params = new HashMap<>();
+        grads.forEach((name, grad) -> params.put(name, engine.zeros(grad.shape())));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(1);
+        sgd.update(params, grads);
+        return sgd.norm();
+    }
+
+    @Test
+    void theNumberOfThreadsChangesNoBit() {
+        int size = 3 * CpuEngine.PARALLEL_FROM + 7;
+        float[] g = new float[size];
+        Random random = new Random(SEED);
+        for (int i = 0; i < size; i++) g[i] = (float) random.nextGaussian();
+        float[][] results = new float[4][];
+        double[] norms = new double[4];
+        int[] threads = {1, 2, 3, 8};
+        for (int n = 0; n < threads.length; n++) {
+            try (Engine cpu = Engine.cpu(threads[n])) {
+                Tensor p = cpu.zeros(size);
+                Optimizer adam = cpu.optimizer(Adam.of()).clipNorm(0.1);
+                for (int t = 0; t < 3; t++) adam.update(p, cpu.tensor(g));
+                norms[n] = adam.norm();
+                results[n] = p.get();
+            }
+            assertEquals(norms[0], norms[n]);
+            assertSameBits(results[0], results[n]);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void clippedStepsEqualTheCpusBits(RulesTest.Row row) {
+        Rule rule = row.of().apply(0.01);
+        Random random = new Random(SEED);
+        int[] sizes = {0, 1, 5, 4096, 9001, 3};
+        try (Engine cpu = Engine.cpu(1)) {
+            Map<String, Tensor> a = new HashMap<>(), da = new HashMap<>(), b = new HashMap<>(), db = new HashMap<>();
+            for (int n = 0; n < sizes.length; n++) {
+                a.put("W" + n, cpu.zeros(sizes[n]));
+                da.put("W" + n, cpu.zeros(sizes[n]));
+                b.put("W" + n, engine.zeros(sizes[n]));
+                db.put("W" + n, engine.zeros(sizes[n]));
+            }
+            Optimizer expected = cpu.optimizer(rule).clipNorm(50),
+                    actual = engine.optimizer(rule).clipNorm(50);
+            for (int t = 0; t < 12; t++) {
+                for (int n = 0; n < sizes.length; n++) {
+                    float[] g = new float[sizes[n]];
+                    for (int i = 0; i < g.length; i++) g[i] = (float) (random.nextGaussian() * (t % 2 == 0 ? 1 : 1e-3));
+                    if (t % 5 == 3 && n == 4) g[9000] = Float.NaN;
+                    da.get("W" + n).set(g);
+                    db.get("W" + n).set(g);
+                }
+                expected.update(a, da);
+                actual.update(b, db);
+                assertEquals(expected.norm(), actual.norm());
+            }
+            assertEquals(2, expected.skipped());
+            assertEquals(2, actual.skipped());
+            assertEquals(10, actual.steps());
+            for (String name : a.keySet()) {
+                assertSameBits(a.get(name).get(), b.get(name).get());
+                assertSameState(expected.state(name), actual.state(name));
+            }
+        }
+    }
+
+    /** More steps than the ring of scalars holds, some of them left out at random, under a schedule in which every step is another. */
+    @Test
+    void aLongRunWithStepsLeftOutFollowsTheCpu() {
+        Schedule decay = t -> Momentum.of(1.0 / t, 0.9);
+        Random random = new Random(SEED);
+        try (Engine cpu = Engine.cpu(1)) {
+            Tensor a = cpu.tensor(floats(1, 2, 3)), b = engine.tensor(floats(1, 2, 3));
+            Tensor good = cpu.tensor(floats(1, -1, 0.5)), bad = cpu.tensor(floats(1, Double.NaN, 0));
+            Tensor good2 = engine.tensor(good.get()), bad2 = engine.tensor(bad.get());
+            Optimizer expected = cpu.optimizer(decay).clipNorm(1),
+                    actual = engine.optimizer(decay).clipNorm(1);
+            for (int t = 0; t < 4000; t++) {
+                boolean leaveOut = t < 1100 ? t % 2 == 0 : random.nextInt(10) == 0;
+                expected.update(a, leaveOut ? bad : good);
+                actual.update(b, leaveOut ? bad2 : good2);
+            }
+            assertSameBits(a.get(), b.get());
+            assertEquals(expected.steps(), actual.steps());
+            assertEquals(expected.skipped(), actual.skipped());
+            assertEquals(4000, actual.steps() + actual.skipped());
+        }
+    }
+
+    @Test
+    void aRunThatIsResumedGoesOnWithTheSameBits() {
+        Tensor p = engine.tensor(floats(1, 2)), q = engine.tensor(floats(1, 2)), g = engine.tensor(floats(3, 4));
+        Optimizer whole = engine.optimizer(Adam.of(0.1)).clipNorm(1),
+                first = engine.optimizer(Adam.of(0.1)).clipNorm(1);
+        for (int t = 0; t < 6; t++) whole.update(p, g);
+        for (int t = 0; t < 2; t++) first.update(q, g);
+        Optimizer second = engine.optimizer(Adam.of(0.1)).clipNorm(1);
+        second.resume(first.steps(), Map.of(Optimizer.SINGLE, first.state(Optimizer.SINGLE)));
+        assertEquals(2, second.steps());
+        for (int t = 0; t < 4; t++) second.update(q, g);
+        assertEquals(6, second.steps());
+        assertSameBits(p.get(), q.get());
+    }
+
+    @Test
+    void noParametersAtAllHaveTheNormZero() {
+        Optimizer adam = engine.optimizer(Adam.of()).clipNorm(1);
+        adam.update(Map.of(), Map.of());
+        adam.update(engine.zeros(0), engine.zeros(0));
+        assertEquals(0, adam.norm());
+        assertEquals(2, adam.steps());
+    }
+
+    @Test
+    void aLimitThatIsNoneIsRefusedAndSoIsAskingTooLate() {
+        for (double max : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
+            refused(
+                    IllegalArgumentException.class,
+                    () -> engine.optimizer(Sgd.of()).clipNorm(max),
+                    "max",
+                    String.valueOf(max));
+        }
+        Optimizer sgd = engine.optimizer(Sgd.of());
+        refused(IllegalStateException.class, sgd::norm, "clipNorm");
+        assertEquals(0, sgd.skipped());
+        sgd.update(engine.zeros(1), engine.zeros(1));
+        refused(IllegalStateException.class, () -> sgd.clipNorm(1), "before the first step", "after step 1");
+        refused(
+                IllegalStateException.class,
+                () -> engine.optimizer(Sgd.of()).clipNorm(1).clipNorm(2),
+                "already");
+    }
+
+    @Test
+    void aClippedStepAllocatesNothingOnTheHeap() {
+        Tensor p = engine.zeros(5000), g = engine.tensor(filled(5000));
+        Optimizer adam = engine.optimizer(Adam.of()).clipNorm(1);
+        Runnable steps = () -> {
+            for (int t = 0; t < 100; t++) adam.update(p, g);
+        };
+        steps.run();
+        steps.run();
+        var threads = (com.sun.management.ThreadMXBean) java.lang.management.ManagementFactory.getThreadMXBean();
+        long before = threads.getThreadAllocatedBytes(Thread.currentThread().getId());
+        steps.run();
+        assertEquals(0, threads.getThreadAllocatedBytes(Thread.currentThread().getId()) - before, "bytes on the heap");
+    }
+
+    private static float[] filled(int size) {
+        float[] values = new float[size];
+        Arrays.fill(values, 1);
+        return values;
+    }
+}
