@@ -13,6 +13,11 @@ final class CpuTensor extends Tensor {
     }
 
     @Override
+    Reading newReading() {
+        return new CpuReading(this);
+    }
+
+    @Override
     void read(float[] into) {
         System.arraycopy(values, 0, into, 0, values.length);
     }

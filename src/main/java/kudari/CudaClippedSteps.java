@@ -1,16 +1,11 @@
 package kudari;
 
-import static jcuda.driver.JCudaDriver.cuEventRecord;
-import static jcuda.driver.JCudaDriver.cuEventSynchronize;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static kudari.CudaException.must;
 
-import java.nio.ByteOrder;
-import java.nio.LongBuffer;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
-import jcuda.driver.CUevent;
 import kudari.rule.Rule;
 
 /**
@@ -35,11 +30,8 @@ final class CudaClippedSteps extends CudaSteps {
     /** Where the ring has each step's scalars: pointers made once, for a step makes nothing. */
     private final CUdeviceptr[] ring = new CUdeviceptr[RING];
 
-    /** Where a look arrives, and what says that it has. */
-    private final Pointer page;
-
-    private final LongBuffer seen;
-    private final CUevent arrival;
+    /** A look at how many steps were done. */
+    private final CudaLook look;
 
     private CudaTable pieces;
     private CUdeviceptr partials = new CUdeviceptr();
@@ -58,13 +50,11 @@ final class CudaClippedSteps extends CudaSteps {
         count = block.withByteOffset(DONE);
         try {
             kernel = engine.kernel("kernels/norm.cu", Nvrtc.Source.of("norm.cu").text(), "globalNorm");
-            page = engine.allocatePage(Long.BYTES);
-            arrival = engine.event();
+            look = new CudaLook(engine, count, Long.BYTES, "the count of steps");
         } catch (CudaException e) {
             engine.discard(block);
             throw e;
         }
-        seen = page.getByteBuffer(0, Long.BYTES).order(ByteOrder.nativeOrder()).asLongBuffer();
         pieces = new CudaTable(engine, new long[0], 0);
     }
 
@@ -87,7 +77,7 @@ final class CudaClippedSteps extends CudaSteps {
 
     @Override
     void next() {
-        look();
+        hear();
         for (long highest = knownDone + asked - knownAsked + 1; sent < highest; sent++) {
             send(sent + 1, ring[(int) ((sent + 1) % RING)]);
         }
@@ -103,15 +93,14 @@ final class CudaClippedSteps extends CudaSteps {
     }
 
     /** Hears of the count once in a window, and asks for it again. */
-    private void look() {
+    private void hear() {
         if (asked - Math.max(looked, knownAsked) < WINDOW) return;
         if (looked >= 0) {
-            must(cuEventSynchronize(arrival), "cuEventSynchronize of the count of steps");
+            look.await();
             knownAsked = looked;
-            knownDone = seen.get(0);
+            knownDone = look.page.getLong(0);
         }
-        must(cuMemcpyDtoHAsync(page, count, Long.BYTES, engine.stream), "cuMemcpyDtoHAsync of the count of steps");
-        must(cuEventRecord(arrival, engine.stream), "cuEventRecord");
+        look.ask();
         looked = asked;
     }
 

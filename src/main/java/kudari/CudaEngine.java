@@ -25,7 +25,12 @@ import static jcuda.driver.JCudaDriver.cuStreamCreate;
 import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.driver.JCudaDriver.cuStreamGetCtx;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
+import static jcuda.jcublas.JCublas2.cublasCreate;
+import static jcuda.jcublas.JCublas2.cublasDestroy;
+import static jcuda.jcublas.JCublas2.cublasSetStream;
+import static jcuda.jcublas.JCublas2.cublasSetWorkspace;
 import static kudari.CudaException.must;
+import static kudari.CudaException.mustBlas;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -47,19 +52,25 @@ import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
+import jcuda.jcublas.JCublas2;
+import jcuda.jcublas.cublasHandle;
+import jcuda.runtime.cudaStream_t;
 import kudari.rule.Rule;
 
 /**
  * The CUDA engine: tensors are device memory, a step is one kernel launch over all of them. Its results equal the CPU engine's bit for bit.
  *
- * <p>All work goes to one stream, in order and asynchronously: {@link Optimizer#update} returns at once, {@link Tensor#get} and {@link
- * Tensor#set} wait. This class is the one place where JCuda's types show: {@link #wrap} makes a tensor of memory that somebody else owns,
+ * <p>All work goes to one stream, in order and asynchronously: {@link Optimizer#update} and {@link Tensor#set} return at once, {@link
+ * Tensor#get} waits. This class is the one place where JCuda's types show: {@link #wrap} makes a tensor of memory that somebody else owns,
  * {@link #pointer} and {@link #stream} let other CUDA code work on the engine's tensors in the right order.
  */
 public final class CudaEngine extends Engine {
 
     /** The driver says that the machine code is not for this device. */
     private static final int NO_BINARY_FOR_GPU = 209;
+
+    /** Bytes; what cuBLAS's documentation advises for the largest devices. */
+    private static final long CUBLAS_WORKSPACE = 32 << 20;
 
     private final CUdevice device = new CUdevice();
     private final CUcontext context = new CUcontext();
@@ -78,6 +89,7 @@ public final class CudaEngine extends Engine {
     /** Pages of host memory that stay where they are. */
     private final Set<Pointer> pages = new LinkedHashSet<>();
 
+    private Optional<cublasHandle> cublas = Optional.empty();
     private final List<CUevent> events = new ArrayList<>();
     private final Map<Nvrtc.Source, CUmodule> modules = new HashMap<>();
     private final Map<Class<? extends Rule>, CudaKernel> kernels = new HashMap<>();
@@ -244,12 +256,12 @@ public final class CudaEngine extends Engine {
                 "cuMemsetD32Async of " + tensor);
     }
 
+    /** From the heap: the driver takes such a copy's bytes before it returns, so nothing waits, and the array may change at once. */
     void toDevice(CudaTensor tensor, Pointer from) {
         if (tensor.size() == 0) return;
         must(
                 cuMemcpyHtoDAsync(tensor.pointer, from, Float.BYTES * tensor.size(), stream),
                 "cuMemcpyHtoDAsync to " + tensor);
-        finish();
     }
 
     void toHost(Pointer to, CudaTensor tensor) {
@@ -272,6 +284,38 @@ public final class CudaEngine extends Engine {
     public CudaKernel kernel(String file, String source, String function) {
         check();
         return new CudaKernel(this, file, source, function);
+    }
+
+    /**
+     * The engine's cuBLAS, whose work goes to the engine's stream; made when it is first asked for, with a workspace of its own, and freed with
+     * the engine. What is called on it is in order with everything else.
+     *
+     * @throws CudaException if cuBLAS 12 is not there
+     */
+    public cublasHandle cublas() {
+        check();
+        if (cublas.isEmpty()) cublas = Optional.of(openCublas());
+        return cublas.get();
+    }
+
+    private cublasHandle openCublas() {
+        cublasHandle handle = new cublasHandle();
+        try {
+            mustBlas(cublasCreate(handle), "cublasCreate");
+        } catch (LinkageError e) {
+            throw new CudaException(
+                    "no cuBLAS 12 (libcublas.so.12) on this machine: install the CUDA 12 toolkit's cuBLAS ("
+                            + e.getMessage() + ")");
+        }
+        try {
+            mustBlas(cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
+            CUdeviceptr workspace = allocateBytes(CUBLAS_WORKSPACE, "cuBLAS's workspace");
+            mustBlas(cublasSetWorkspace(handle, workspace, CUBLAS_WORKSPACE), "cublasSetWorkspace");
+            return handle;
+        } catch (CudaException e) {
+            cublasDestroy(handle);
+            throw e;
+        }
     }
 
     /** The kernel of a rule: {@code kernels/adam.cu} for {@code Adam}. */
@@ -317,6 +361,7 @@ public final class CudaEngine extends Engine {
         int failed = cuCtxSetCurrent(context);
         int code = cuStreamSynchronize(stream);
         if (failed == 0) failed = code;
+        cublas.ifPresent(JCublas2::cublasDestroy);
         for (CUdeviceptr pointer : allocations.keySet()) {
             code = cuMemFree(pointer);
             if (failed == 0) failed = code;

@@ -2,7 +2,9 @@ package kudari;
 
 import static jcuda.driver.JCudaDriver.cuGetErrorName;
 
-/** A call of the CUDA driver or of NVRTC that failed: which call, with what, and what to do about it. */
+import jcuda.jcublas.cublasStatus;
+
+/** A call of the CUDA driver, of NVRTC or of cuBLAS that failed: which call, with what, and what to do about it. */
 public final class CudaException extends RuntimeException {
 
     private static final long serialVersionUID = 1;
@@ -11,9 +13,24 @@ public final class CudaException extends RuntimeException {
         super(message);
     }
 
-    /** Throws if a driver call failed. */
-    static void must(int code, String call) {
+    /**
+     * Throws if a call of the driver failed; for calls of your own, too.
+     *
+     * @param code what the call returned
+     * @param call its name, and what it was about
+     */
+    public static void must(int code, String call) {
         if (code != 0) throw new CudaException(call + ": " + name(code) + advice(code));
+    }
+
+    /**
+     * Throws if a call of cuBLAS failed; for calls of your own, too.
+     *
+     * @param status what the call returned
+     * @param call its name, and what it was about
+     */
+    public static void mustBlas(int status, String call) {
+        if (status != 0) throw new CudaException(call + ": " + cublasStatus.stringFor(status));
     }
 
     private static String name(int code) {

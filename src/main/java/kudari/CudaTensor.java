@@ -21,6 +21,11 @@ final class CudaTensor extends Tensor {
     }
 
     @Override
+    Reading newReading() {
+        return new CudaReading(engine, this);
+    }
+
+    @Override
     void read(float[] into) {
         engine.toHost(Pointer.to(into), this);
     }

@@ -58,17 +58,32 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      */
     public final float[] get() {
         engine.check();
-        if (size > LARGEST_ARRAY) {
-            throw new IllegalStateException(
-                    this + ": too large for one Java array of at most " + LARGEST_ARRAY + " elements");
-        }
-        float[] values = new float[(int) size];
+        float[] values = room();
         read(values);
         return values;
     }
 
+    /** An array for the elements. */
+    final float[] room() {
+        if (size > LARGEST_ARRAY) {
+            throw new IllegalStateException(
+                    this + ": too large for one Java array of at most " + LARGEST_ARRAY + " elements");
+        }
+        return new float[(int) size];
+    }
+
     /**
-     * Copies elements in.
+     * A way to read this tensor again and again without holding up the engine.
+     *
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final Reading reading() {
+        engine.check();
+        return newReading();
+    }
+
+    /**
+     * Copies elements in, in the order of the engine's work. The array may change as soon as this returns.
      *
      * @param values as many as the tensor has, in row-major order
      * @throws IllegalArgumentException if there are more or fewer
@@ -80,6 +95,8 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
             throw new IllegalArgumentException(this + ": expected " + size + " values, got " + values.length);
         write(values);
     }
+
+    abstract Reading newReading();
 
     abstract void read(float[] into);
 

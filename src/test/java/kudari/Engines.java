@@ -1,7 +1,7 @@
 package kudari;
 
 /** The engine that the tests run on: {@code -Dkudari.device=cpu|cuda[:N]|soft}, the CPU where nothing is said. */
-final class Engines {
+public final class Engines {
 
     private static final String DEVICE = System.getProperty("kudari.device", "cpu");
 
@@ -12,7 +12,7 @@ final class Engines {
     private Engines() {}
 
     /** Opens it, or fails: a device that was asked for and is missing is never replaced by another. */
-    static Engine open() {
+    public static Engine open() {
         if (DEVICE.equals("cpu")) return Engine.cpu();
         if (DEVICE.equals("cuda")) return hardware(Engine.cuda(0));
         if (DEVICE.equals("soft")) return software(Engine.cuda(0));
@@ -21,7 +21,7 @@ final class Engines {
     }
 
     /** Whether that is a CUDA device. */
-    static boolean onCuda() {
+    public static boolean onCuda() {
         return !DEVICE.equals("cpu");
     }
 

@@ -12,7 +12,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
-import kudari.CpuEngine;
 import kudari.Engine;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
@@ -121,10 +120,9 @@ final class Compare implements Callable<Integer> {
         for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
 
         try (Engine engine = device.open(threads);
-                CpuEngine cpu = engine instanceof CpuEngine same ? same : Engine.cpu(threads);
                 Report report = Report.open(out)) {
-            say("on " + where(engine, cpu) + ", seed " + seed + ", into " + out);
-            Comparison comparison = compare(engine, cpu, report, onTheNetwork);
+            say("on " + engine + ", seed " + seed + ", into " + out);
+            Comparison comparison = compare(engine, report, onTheNetwork);
             table(comparison); // first, for it is what survives a full disk
             report.write(comparison);
             say("open " + out.resolve("report.html"));
@@ -132,8 +130,7 @@ final class Compare implements Callable<Integer> {
         return 0;
     }
 
-    private Comparison compare(Engine engine, CpuEngine cpu, Report report, Map<Contender, Rule> onTheNetwork)
-            throws IOException {
+    private Comparison compare(Engine engine, Report report, Map<Contender, Rule> onTheNetwork) throws IOException {
         List<Trajectory> trajectories = new ArrayList<>();
         for (Contender contender : onTheNetwork.keySet()) {
             Trajectory trajectory = Experiments.path(engine, contender);
@@ -144,27 +141,19 @@ final class Compare implements Callable<Integer> {
         say("reading " + data);
         Dataset train = data.train(seed), test = data.test(seed);
         check(train, test);
-        Experiments.Data held = new Experiments.Data(train, test, seed);
+        Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
 
         List<Training> trainings = new ArrayList<>();
         try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size())) {
             for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
                 progress.say(entry.getKey().toString());
                 trainings.add(Experiments.train(
-                        cpu,
-                        entry.getKey().toString(),
-                        entry.getValue(),
-                        held,
-                        HIDDEN,
-                        batch,
-                        steps,
-                        report,
-                        progress));
+                        entry.getKey().toString(), entry.getValue(), held, HIDDEN, batch, steps, report, progress));
             }
         }
 
         say("gradient descent three ways");
-        List<Sampling> samplings = Experiments.samplings(cpu, held, quick ? 5_000 : 60_000);
+        List<Sampling> samplings = Experiments.samplings(held, quick ? 5_000 : 60_000);
         String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
                 + System.getProperty("os.name") + " " + System.getProperty("os.arch");
         return new Comparison(
@@ -173,7 +162,7 @@ final class Compare implements Callable<Integer> {
                 samplings,
                 Experiments.sheet(train),
                 new Comparison.Facts(
-                        where(engine, cpu),
+                        engine.toString(),
                         String.format(
                                 Locale.ROOT, "%s (%,d to train on, %,d held out)", data, train.size(), test.size()),
                         Experiments.describe(train, HIDDEN) + ", ReLU, He initialisation, batches of " + batch,
@@ -181,13 +170,6 @@ final class Compare implements Callable<Integer> {
                         versions,
                         ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
                         commandLine()));
-    }
-
-    /** Networks run on the CPU engine only, so far; the paths run where they were asked to. */
-    private static String where(Engine engine, CpuEngine cpu) {
-        return engine instanceof CpuEngine
-                ? engine.toString()
-                : engine + " for the paths, " + cpu + " for the networks";
     }
 
     /** The command line that repeats this run, quoted for a shell. */

@@ -6,7 +6,6 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import kudari.Engine;
 import kudari.Optimizer;
 import kudari.Tensor;
@@ -14,6 +13,7 @@ import kudari.data.Dataset;
 import kudari.data.Sampler;
 import kudari.nn.Init;
 import kudari.nn.Network;
+import kudari.nn.Samples;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Mark;
 import kudari.report.Comparison.Point;
@@ -47,104 +47,96 @@ final class Experiments {
         }
     }
 
-    /** The samples of a run, and the seed of its weights and batches. */
-    record Data(Dataset train, Dataset test, long seed) {
+    /** The samples of a run in the memory of the engine that it runs on, and the seed of its weights and batches. */
+    record Data(Engine engine, Dataset set, Samples train, Samples test, long seed) {
 
-        Network network(Engine engine, int... hidden) {
+        /** Copies the samples to the engine. */
+        static Data of(Engine engine, Dataset train, Dataset test, long seed) {
+            return new Data(engine, train, samples(engine, train), samples(engine, test), seed);
+        }
+
+        private static Samples samples(Engine engine, Dataset of) {
+            return new Samples(engine, of.x(), of.labels());
+        }
+
+        /** The first of the training samples. */
+        Samples head(int n) {
+            return samples(engine, set.head(n));
+        }
+
+        Network network(int... hidden) {
             int[] widths = new int[hidden.length + 2];
             System.arraycopy(hidden, 0, widths, 1, hidden.length);
-            widths[0] = train.features();
-            widths[hidden.length + 1] = train.classes();
+            widths[0] = set.features();
+            widths[hidden.length + 1] = set.classes();
             return new Network(engine, Init.HE, seed, widths);
         }
     }
 
-    /** A data set as the floats that a network takes. */
-    private record Whole(float[] x, int[] labels) {
-
-        static Whole of(Dataset data) {
-            Whole whole = new Whole(new float[data.size() * data.features()], new int[data.size()]);
-            data.gather(IntStream.range(0, data.size()).toArray(), data.size(), whole.x, whole.labels);
-            return whole;
-        }
-    }
-
-    /** Trains a network by one rule, writing the loss of every step to the report as it comes. */
+    /** Trains a network by one rule, writing the losses to the report as they come. */
     static Training train(
-            Engine engine,
-            String name,
-            Rule rule,
-            Data data,
-            int[] hidden,
-            int batch,
-            int steps,
-            Report report,
-            Progress progress)
+            String name, Rule rule, Data data, int[] hidden, int batch, int steps, Report report, Progress progress)
             throws IOException {
-        Network network = data.network(engine, hidden);
-        Optimizer optimizer = engine.optimizer(rule);
+        Network network = data.network(hidden);
+        Optimizer optimizer = data.engine.optimizer(rule);
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
-        Whole test = Whole.of(data.test);
-        float[] x = new float[batch * data.train.features()];
-        int[] labels = new int[batch];
         List<Float> losses = new ArrayList<>();
         List<Mark> accuracies = new ArrayList<>();
-        long[] optimizerNanos = new long[steps];
+        network.onLoss(loss -> losses.add((float) loss));
+        int written = 0;
         long start = System.nanoTime();
         for (int step = 1; step <= steps; step++) {
-            data.train.gather(batches.next(), batch, x, labels);
-            network.gradient(x, labels, batch);
-            long before = System.nanoTime();
+            network.gradient(data.train, batches.next(), batch);
             optimizer.update(network.params(), network.grads());
-            optimizerNanos[step - 1] = System.nanoTime() - before;
-
-            losses.add(network.loss());
-            report.loss(name, step, network.loss());
             if (step == steps || step % Math.max(1, steps / 20) == 0) {
-                accuracies.add(new Mark(
-                        step,
-                        network.evaluate(test.x, test.labels, test.labels.length)
-                                .accuracy()));
+                accuracies.add(new Mark(step, network.evaluate(data.test).accuracy()));
+                network.tellLosses();
             }
+            for (; written < losses.size(); written++) report.loss(name, written + 1, losses.get(written));
             progress.advance(1);
         }
-        // The median of the second half: by then the JIT is done.
-        long[] warm = Arrays.copyOfRange(optimizerNanos, steps / 2, steps);
-        Arrays.sort(warm);
-        double micros = warm[warm.length / 2] / 1e3;
         double seconds = (System.nanoTime() - start) / 1e9;
-        return new Training(name, Contender.describe(rule), losses, accuracies, micros, seconds);
+        return new Training(
+                name, Contender.describe(rule), losses, accuracies, microsPerUpdate(network, optimizer), seconds);
+    }
+
+    /** Microseconds of an update: the median of eleven rounds of twenty, each begun and ended with nothing under way. The network is no more. */
+    private static double microsPerUpdate(Network network, Optimizer optimizer) {
+        int updates = 20;
+        double[] micros = new double[11];
+        for (int round = 0; round < micros.length; round++) {
+            network.loss(); // waits
+            long start = System.nanoTime();
+            for (int n = 0; n < updates; n++) optimizer.update(network.params(), network.grads());
+            network.loss();
+            micros[round] = (System.nanoTime() - start) / 1e3 / updates;
+        }
+        Arrays.sort(micros);
+        return micros[micros.length / 2];
     }
 
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */
-    static List<Sampling> samplings(Engine engine, Data data, int seen) {
+    static List<Sampling> samplings(Data data, int seen) {
         int n = Math.min(data.train.size(), seen / 30), batch = Math.min(n, 32);
-        Dataset few = data.train.head(n);
+        Samples few = data.head(n);
         Rule rule = Sgd.of(0.1);
         return List.of(
-                sampling(engine, data, few, "full batch", rule, Sampler.full(n), seen),
-                sampling(engine, data, few, "single samples", rule, Sampler.single(n, data.seed), seen),
-                sampling(engine, data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen));
+                sampling(data, few, "full batch", rule, Sampler.full(n), seen),
+                sampling(data, few, "single samples", rule, Sampler.single(n, data.seed), seen),
+                sampling(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen));
     }
 
-    private static Sampling sampling(
-            Engine engine, Data data, Dataset few, String name, Rule rule, Sampler batches, int seen) {
-        Network network = data.network(engine, 50);
-        Optimizer optimizer = engine.optimizer(rule);
-        Whole all = Whole.of(few);
-        float[] x = new float[batches.batch() * few.features()];
-        int[] labels = new int[batches.batch()];
+    private static Sampling sampling(Data data, Samples few, String name, Rule rule, Sampler batches, int seen) {
+        Network network = data.network(50);
+        Optimizer optimizer = data.engine.optimizer(rule);
         List<Mark> losses = new ArrayList<>();
         // Marks stand close at first and then further apart, as on a logarithmic axis.
         for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
             if (at >= next) {
-                losses.add(new Mark(
-                        at,
-                        network.evaluate(all.x, all.labels, all.labels.length).loss()));
+                losses.add(new Mark(at, network.evaluate(few).loss()));
                 next = at + Math.max(1, at / 8);
             }
-            few.gather(batches.next(), batches.batch(), x, labels);
-            network.gradient(x, labels, batches.batch());
+            network.gradient(few, batches.next(), batches.batch());
             optimizer.update(network.params(), network.grads());
         }
         return new Sampling(

@@ -78,6 +78,24 @@ public final class Dataset {
         return labels[i];
     }
 
+    /** Every sample as a network takes it: every pixel divided by 255, 0 (blank) to 1; {@code [size][features]} in row-major order. */
+    public float[] x() {
+        float[] x = new float[pixels.length];
+        for (int i = 0; i < x.length; i++) x[i] = shade(pixels[i]);
+        return x;
+    }
+
+    /** The class of every sample. */
+    public int[] labels() {
+        int[] labels = new int[size()];
+        for (int i = 0; i < labels.length; i++) labels[i] = this.labels[i];
+        return labels;
+    }
+
+    private static float shade(byte pixel) {
+        return (pixel & 0xff) / 255f;
+    }
+
     /**
      * Writes the first {@code count} samples that {@code indices} names into the start of two arrays. Nothing is allocated.
      *
@@ -96,7 +114,7 @@ public final class Dataset {
         int to = 0;
         for (int k = 0; k < count; k++) {
             int from = indices[k] * features();
-            for (int f = 0; f < features(); f++) x[to++] = (pixels[from + f] & 0xff) / 255f;
+            for (int f = 0; f < features(); f++) x[to++] = shade(pixels[from + f]);
             labels[k] = this.labels[indices[k]];
         }
     }

@@ -28,30 +28,32 @@ final class CpuDense implements Dense {
     }
 
     @Override
-    public void load(float[] x, int from, int count, Tensor into) {
-        System.arraycopy(x, from, engine.array(into), 0, count);
+    public void gather(Samples samples, int[] rows, int count, Pass into) {
+        float[] x = engine.array(samples.x), toX = engine.array(into.values[0]);
+        float[] labels = engine.array(samples.labels), toLabels = engine.array(into.labels);
+        int features = samples.features();
+        for (int i = 0; i < count; i++) {
+            System.arraycopy(x, rows[i] * features, toX, i * features, features);
+            toLabels[i] = labels[rows[i]];
+        }
     }
 
     @Override
-    public void affine(Layer layer, int rows, Tensor x, Tensor y) {
-        float[] sums = engine.array(y), bias = engine.array(layer.bias());
-        for (int row = 0; row < rows; row++) System.arraycopy(bias, 0, sums, row * layer.out(), layer.out());
+    public void affine(Layer layer, int rows, Tensor x, float least, Tensor y) {
+        float[] values = engine.array(y), bias = engine.array(layer.bias());
+        for (int row = 0; row < rows; row++) System.arraycopy(bias, 0, values, row * layer.out(), layer.out());
         multiply(rows, layer.out(), layer.in(), CblasNoTrans, x, CblasNoTrans, layer.weight(), 1, y);
+        int count = rows * layer.out();
+        for (int i = 0; i < count; i++) values[i] = Math.max(values[i], least);
     }
 
     @Override
-    public void relu(int count, Tensor y) {
-        float[] values = engine.array(y);
-        for (int i = 0; i < count; i++) values[i] = Math.max(values[i], 0);
-    }
-
-    @Override
-    public void crossEntropy(int rows, int classes, Tensor logits, int[] labels, int from, Tensor outcome) {
-        float[] z = engine.array(logits);
+    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at) {
+        float[] z = engine.array(logits), classOf = engine.array(labels);
         double loss = 0;
         int right = 0;
         for (int row = 0; row < rows; row++) {
-            int start = row * classes, end = start + classes, label = start + labels[from + row];
+            int start = row * classes, end = start + classes, label = start + (int) classOf[row];
             int largest = start;
             for (int i = start + 1; i < end; i++) if (z[i] > z[largest]) largest = i;
             // exp of what is left after the largest logit is taken away lies in 0 to 1: it cannot overflow, and the sum
@@ -64,9 +66,9 @@ final class CpuDense implements Dense {
             loss += below + Math.log(sum);
             if (largest == label && sum == sum) right++; // a row with NaN in it is never right
         }
-        float[] results = engine.array(outcome);
-        results[0] = (float) (loss / rows);
-        results[1] = right;
+        float[] results = engine.array(outcomes);
+        results[2 * at] = (float) (loss / rows);
+        results[2 * at + 1] = right;
     }
 
     @Override

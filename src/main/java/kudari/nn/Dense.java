@@ -1,6 +1,7 @@
 package kudari.nn;
 
 import kudari.CpuEngine;
+import kudari.CudaEngine;
 import kudari.Engine;
 import kudari.Tensor;
 
@@ -12,29 +13,25 @@ interface Dense {
 
     /** The dense operations on an engine. */
     static Dense on(Engine engine) {
-        if (engine instanceof CpuEngine cpu) return new CpuDense(cpu);
-        throw new UnsupportedOperationException(
-                engine + ": networks run on the CPU engine only (Engine.cpu(), --device cpu)");
+        return engine instanceof CudaEngine cuda ? new CudaDense(cuda) : new CpuDense((CpuEngine) engine);
     }
 
-    /** into ← {@code count} numbers of x, starting at {@code from}. */
-    void load(float[] x, int from, int count, Tensor into);
+    /** The first {@code count} of these samples, by their numbers, into the inputs and labels of a pass; numbers past them mean nothing. */
+    void gather(Samples samples, int[] rows, int count, Pass into);
 
-    /** y ← x · weight + bias; x [rows, in], y [rows, out]. */
-    void affine(Layer layer, int rows, Tensor x, Tensor y);
-
-    /** y ← max(y, 0) over the first {@code count} elements; NaN stays NaN. */
-    void relu(int count, Tensor y);
+    /** y ← max(x · weight + bias, least), NaN staying NaN; x [rows, in], y [rows, out]. */
+    void affine(Layer layer, int rows, Tensor x, float least, Tensor y);
 
     /**
-     * Softmax cross-entropy against labels {@code from} to {@code from + rows}. The logits become the gradient of the mean loss.
+     * Softmax cross-entropy. The logits become the gradient of the mean loss.
      *
      * @param logits [rows, classes]
-     * @param outcome [2]: becomes the mean loss, and the number of rows whose label has the largest logit
+     * @param labels [rows]
+     * @param outcomes [any, 2]: its row {@code at} becomes the mean loss, and the number of rows whose label has the largest logit
      */
-    void crossEntropy(int rows, int classes, Tensor logits, int[] labels, int from, Tensor outcome);
+    void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at);
 
-    /** dWeight ← xᵀ · dy, dBias ← the sum of the rows of dy from the first to the last; x [rows, in], dy [rows, out]. */
+    /** dWeight ← xᵀ · dy, dBias ← the sum of the rows of dy; x [rows, in], dy [rows, out]. */
     void parameterGradient(Layer layer, int rows, Tensor x, Tensor dy);
 
     /** dx ← dy · weightᵀ; dy [rows, out], dx [rows, in]. */

@@ -5,6 +5,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.DoubleConsumer;
 import kudari.Engine;
 import kudari.Tensor;
 
@@ -15,16 +16,18 @@ import kudari.Tensor;
  *
  * <pre>{@code
  * Network net = new Network(engine, Init.HE, 1, 784, 100, 10);
+ * Samples samples = new Samples(engine, x, labels);
  * Optimizer adam = engine.optimizer(Adam.of());
  * for (...) {
- *     net.gradient(x, labels, 128);
+ *     net.gradient(samples, batches.next(), 128);
  *     adam.update(net.params(), net.grads());
  * }
  * }</pre>
  *
- * <p>On the CPU the products are OpenBLAS's, which the first network sets to one thread for the whole process.
+ * <p>Samples, weights, activations and gradients are in the engine's memory from the first batch to the last. On the CPU the products are
+ * OpenBLAS's, which the first network sets to one thread for the whole process; on a device they are cuBLAS's, by the engine's handle.
  *
- * <p>On one machine the results are the same to the last bit from run to run, whatever the number of threads of the engine. A network
+ * <p>On one machine and engine the results are the same to the last bit from run to run, whatever the number of threads of the engine. A network
  * belongs to its engine's thread, and its tensors live until the engine is closed. Numbers that are not finite raise nothing: they show
  * in the loss.
  */
@@ -38,7 +41,11 @@ public final class Network {
     private final int[] widths;
     private final Layer[] layers;
     private final Map<String, Tensor> params, grads;
+    private final Losses losses;
     private Pass training, evaluation;
+
+    /** What the passes of an evaluation came to, [passes, 2]. */
+    private Tensor outcomes;
 
     /**
      * A network with biases of 0 and normal weights from a {@link Random} of this seed, layer after layer in row-major order: the same
@@ -49,7 +56,8 @@ public final class Network {
      * @param seed any number
      * @param widths the number of inputs, then of units in each layer; the last is the number of classes
      * @throws IllegalArgumentException if there are fewer than two widths, or one is not positive
-     * @throws UnsupportedOperationException if networks cannot run on this engine, or OpenBLAS is not there
+     * @throws UnsupportedOperationException if the engine is the CPU and OpenBLAS is not there
+     * @throws kudari.CudaException if the engine is a device and cuBLAS is not there
      */
     public Network(Engine engine, Init init, long seed, int... widths) {
         if (widths.length < 2) {
@@ -88,6 +96,8 @@ public final class Network {
         this.grads = Collections.unmodifiableMap(grads);
         this.training = new Pass(engine, 0, this.widths);
         this.evaluation = training;
+        this.losses = new Losses(engine);
+        this.outcomes = engine.zeros(0, 2);
     }
 
     /** The weights and biases: "W1" [inputs, units], "b1" [units], "W2", "b2", … in this order. */
@@ -104,23 +114,35 @@ public final class Network {
      * Computes the gradient of the mean loss of a batch, into {@link #grads}. Allocates nothing once it has seen the largest batch, and
      * returns at once where the engine works on its own.
      *
-     * @param x the inputs of one example after the other, for as many examples as there are labels
-     * @param labels the class of each example, counted from 0
-     * @param count the number of examples in the batch: the first ones of the arrays
-     * @throws IllegalArgumentException if the count is not from 1 to the number of labels, the inputs are not as many as the labels ask
-     *     for, or a label of the batch is not a class; nothing has changed then
+     * @param samples of this network's engine, from which the batch is taken
+     * @param rows the numbers of the samples in the batch, counted from 0; one may come more than once
+     * @param count how many of them: the first ones of the array
+     * @throws IllegalArgumentException if the count is not from 1 to the length of the array, a number is that of no sample, or the
+     *     samples' inputs or classes are not the network's; nothing has changed then
      */
-    public void gradient(float[] x, int[] labels, int count) {
-        check(x, labels, count);
+    public void gradient(Samples samples, int[] rows, int count) {
+        check(samples);
+        if (count < 1 || count > rows.length) {
+            throw new IllegalArgumentException(
+                    "count: expected from 1 to the number of rows, " + rows.length + ", got " + count);
+        }
+        for (int i = 0; i < count; i++) {
+            if (rows[i] < 0 || rows[i] >= samples.size()) {
+                throw new IllegalArgumentException(
+                        "rows[" + i + "]: expected from 0 to " + (samples.size() - 1) + ", got " + rows[i]);
+            }
+        }
         if (training.rows < count) training = new Pass(engine, count, widths);
         Pass pass = training;
-        forward(pass, x, labels, 0, count);
+        dense.gather(samples, rows, count, pass);
+        forward(pass, count, losses.window(), losses.place());
         for (int l = layers.length - 1; l >= 0; l--) {
             dense.parameterGradient(layers[l], count, pass.values[l], pass.slopes[l + 1]);
             if (l == 0) break; // nobody asks for the gradient of the inputs
             dense.inputGradient(layers[l], count, pass.slopes[l + 1], pass.slopes[l]);
             dense.reluGradient(count * widths[l], pass.values[l], pass.slopes[l]);
         }
+        losses.advance();
     }
 
     /**
@@ -128,59 +150,65 @@ public final class Network {
      * computed it.
      */
     public float loss() {
-        return training.outcome.get()[0];
+        return losses.last();
     }
 
     /**
-     * The mean loss and the accuracy over a set of examples of any size; {@link #grads} and {@link #loss} stay as they are.
+     * Tells somebody the mean loss of every batch from now on, in order. They come over from a device a window at a time and one window late,
+     * so that nothing waits for them: {@link #gradient} tells them, and {@link #tellLosses} those that are left.
      *
-     * @param x the inputs of one example after the other, for as many examples as there are labels
-     * @param labels the class of each example, counted from 0
-     * @param count the number of examples in the set: the first ones of the arrays
-     * @throws IllegalArgumentException as {@link #gradient}
+     * @param listener is told a loss, a float32, in nats per example
      */
-    public Score evaluate(float[] x, int[] labels, int count) {
-        check(x, labels, count);
-        int most = Math.min(count, EVALUATION_ROWS);
+    public void onLoss(DoubleConsumer listener) {
+        losses.tell(listener);
+    }
+
+    /** Tells the listener of {@link #onLoss} all that it has not been told; waits for the engine to have computed it. */
+    public void tellLosses() {
+        losses.tellAll();
+    }
+
+    /** The mean loss and the accuracy over all samples; {@link #grads} and {@link #loss} stay as they are. Waits. */
+    public Score evaluate(Samples samples) {
+        check(samples);
+        int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n + most - 1) / most;
         if (evaluation.rows < most) evaluation = new Pass(engine, most, widths);
+        if (outcomes.size() < 2L * passes) outcomes = engine.zeros(passes, 2);
+        int[] rows = new int[most];
+        for (int pass = 0; pass < passes; pass++) {
+            int from = pass * most, count = Math.min(most, n - from);
+            for (int i = 0; i < count; i++) rows[i] = from + i;
+            dense.gather(samples, rows, count, evaluation);
+            forward(evaluation, count, outcomes, pass);
+        }
+        float[] found = outcomes.get(); // one wait for all
         double loss = 0, right = 0;
-        for (int from = 0; from < count; from += most) {
-            int rows = Math.min(most, count - from);
-            forward(evaluation, x, labels, from, rows);
-            float[] outcome = evaluation.outcome.get();
-            loss += (double) rows * outcome[0];
-            right += outcome[1];
+        for (int pass = 0; pass < passes; pass++) {
+            loss += (double) Math.min(most, n - pass * most) * found[2 * pass];
+            right += found[2 * pass + 1];
         }
-        return new Score(loss / count, right / count);
+        return new Score(loss / n, right / n);
     }
 
-    /** From the inputs of some rows to the outcome and the gradient of the logits. */
-    private void forward(Pass pass, float[] x, int[] labels, int from, int rows) {
+    /** From the inputs of some rows to their outcome and the gradient of the logits. */
+    private void forward(Pass pass, int rows, Tensor outcomes, int at) {
         int last = layers.length;
-        dense.load(x, from * widths[0], rows * widths[0], pass.values[0]);
         for (int l = 0; l < last; l++) {
-            dense.affine(layers[l], rows, pass.values[l], pass.values[l + 1]);
-            if (l + 1 < last) dense.relu(rows * widths[l + 1], pass.values[l + 1]);
+            float least = l + 1 < last ? 0 : Float.NEGATIVE_INFINITY; // ReLU, but for the logits
+            dense.affine(layers[l], rows, pass.values[l], least, pass.values[l + 1]);
         }
-        dense.crossEntropy(rows, widths[last], pass.values[last], labels, from, pass.outcome);
+        dense.crossEntropy(rows, widths[last], pass.values[last], pass.labels, outcomes, at);
     }
 
-    private void check(float[] x, int[] labels, int count) {
-        if (count < 1 || count > labels.length) {
-            throw new IllegalArgumentException(
-                    "count: expected from 1 to the number of labels, " + labels.length + ", got " + count);
-        }
-        long inputs = (long) labels.length * widths[0];
-        if (x.length != inputs) {
-            throw new IllegalArgumentException("x: expected " + labels.length + " labels times " + widths[0]
-                    + " inputs, " + inputs + " numbers, got " + x.length);
-        }
+    private void check(Samples samples) {
         int classes = widths[widths.length - 1];
-        for (int i = 0; i < count; i++) {
-            if (labels[i] < 0 || labels[i] >= classes) {
-                throw new IllegalArgumentException(
-                        "labels[" + i + "]: expected a class from 0 to " + (classes - 1) + ", got " + labels[i]);
-            }
+        if (samples.features() != widths[0] || samples.classes() > classes) {
+            throw new IllegalArgumentException(
+                    "samples: expected " + widths[0] + " inputs and at most " + classes + " classes, got " + samples);
+        }
+        if (samples.engine != engine) {
+            throw new IllegalArgumentException(
+                    "samples: expected some of this network's engine, " + engine + ", got some of " + samples.engine);
         }
     }
 }

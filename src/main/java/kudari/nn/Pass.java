@@ -12,7 +12,7 @@ final class Pass {
     final int rows;
     final Tensor[] values; // [l]: what goes into layer l, [rows, in]; the last are the logits, [rows, classes]
     final Tensor[] slopes; // [l]: the gradient of values[l]; the last is in the logits' memory, the first is not used
-    final Tensor outcome; // [2]: mean loss, number right
+    final Tensor labels; // [rows]
 
     Pass(Engine engine, int rows, int... widths) {
         this.rows = rows;
@@ -20,6 +20,6 @@ final class Pass {
         for (int l = 0; l < widths.length; l++) values[l] = engine.zeros(rows, widths[l]);
         slopes = values.clone();
         for (int l = 1; l < widths.length - 1; l++) slopes[l] = engine.zeros(rows, widths[l]);
-        outcome = engine.zeros(2);
+        labels = engine.zeros(rows);
     }
 }

@@ -40,9 +40,9 @@ class ExperimentsTest {
         try (Engine engine = Engine.cpu(1);
                 Report report = Report.open(folder);
                 Progress progress = new Progress("", 1)) {
-            Experiments.Data data = new Experiments.Data(train, test, SEED);
+            Experiments.Data data = Experiments.Data.of(engine, train, test, SEED);
             int[] hidden = {50};
-            Training training = Experiments.train(engine, "Adam", Adam.of(), data, hidden, 50, 300, report, progress);
+            Training training = Experiments.train("Adam", Adam.of(), data, hidden, 50, 300, report, progress);
             assertTrue(training.finalLoss() < 0.2, "learned: " + training.finalLoss());
             assertTrue(training.finalAccuracy() < 0.1, "and is wrong: " + training.finalAccuracy());
             assertEquals(300, training.losses().size());
@@ -55,8 +55,8 @@ class ExperimentsTest {
     void theThreeWaysDescendFromOnePlaceAndSeeAsManySamples() {
         try (Engine engine = Engine.cpu(1)) {
             Dataset digits = Digits.train(400, SEED);
-            Experiments.Data data = new Experiments.Data(digits, digits, SEED);
-            List<Sampling> ways = Experiments.samplings(engine, data, 6000);
+            Experiments.Data data = Experiments.Data.of(engine, digits, digits, SEED);
+            List<Sampling> ways = Experiments.samplings(data, 6000);
             assertEquals(
                     List.of("full batch", "single samples", "mini-batches"),
                     ways.stream().map(Sampling::name).toList());

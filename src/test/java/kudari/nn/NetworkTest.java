@@ -7,10 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import kudari.Engine;
+import kudari.Engines;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.nn.Reference.Matrix;
@@ -30,7 +33,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class NetworkTest {
 
-    private final Engine engine = Engine.cpu(2);
+    private final Engine engine = Engines.open();
 
     @AfterEach
     void close() {
@@ -44,7 +47,7 @@ class NetworkTest {
         net.params().get("W1").set(1, -1, 1, -1);
         net.params().get("W2").set(1, 2, 2, 5);
         net.params().get("b2").set(3, 0);
-        net.gradient(new float[] {1, 2}, new int[] {0}, 1);
+        gradient(net, new float[] {1, 2}, new int[] {0});
 
         assertEquals((float) Math.log(2), net.loss());
         // d = (1/2 − 1, 1/2); dW2 = hᵀ·d; d·W2ᵀ = (1/2, 3/2), of which ReLU lets through (1/2, 0); dW1 = xᵀ·(1/2, 0).
@@ -60,7 +63,7 @@ class NetworkTest {
         net.params().get("W1").set(0, 0);
         // Both classes at 1/2 for every example: d = (∓1/2, ±1/2) / 4 by label, once for label 0 and three times for
         // label 1.
-        net.gradient(new float[] {1, 2, 3, 4}, new int[] {0, 1, 1, 1}, 4);
+        gradient(net, new float[] {1, 2, 3, 4}, new int[] {0, 1, 1, 1});
         assertArrayEquals(new float[] {0.25f, -0.25f}, net.grads().get("b1").get());
         assertArrayEquals(new float[] {1, -1}, net.grads().get("W1").get()); // (−1 + 2 + 3 + 4) / 8
     }
@@ -113,7 +116,7 @@ class NetworkTest {
         Network net = new Network(engine, Init.HE, seed, widths);
         shakeBiases(net, seed);
         Batch batch = new Batch(seed, 11, widths);
-        net.gradient(batch.x, batch.labels, 11);
+        net.gradient(batch.on(engine), batch.rows(), batch.labels.length);
         Reference reference = Reference.of(net, widths);
         reference.gradient(batch.matrix(), batch.labels);
 
@@ -143,10 +146,10 @@ class NetworkTest {
         Network net = new Network(engine, Init.HE, 0, 1, 2);
         net.params().get("W1").set(0, 0);
         net.params().get("b1").set(1000, 0);
-        net.gradient(new float[1], new int[] {0}, 1);
+        gradient(net, new float[1], new int[] {0});
         assertEquals(0, net.loss());
         assertArrayEquals(new float[] {0, 0}, net.grads().get("b1").get());
-        net.gradient(new float[1], new int[] {1}, 1);
+        gradient(net, new float[1], new int[] {1});
         assertEquals(1000, net.loss());
         assertArrayEquals(new float[] {1, -1}, net.grads().get("b1").get());
     }
@@ -156,20 +159,20 @@ class NetworkTest {
     void aNumberThatIsNotFiniteShowsInTheLossAndLeavesNothingBehind(float bad) {
         Network net = new Network(engine, Init.HE, 5, 8, 6, 6, 3);
         Batch batch = new Batch(5, 10, 8, 3);
-        net.gradient(batch.x, batch.labels, 10);
+        net.gradient(batch.on(engine), batch.rows(), batch.labels.length);
         float loss = net.loss();
         float[] gradient = net.grads().get("W1").get();
 
         Batch poisoned = new Batch(5, 10, 8, 3);
         poisoned.x[3] = bad;
         poisoned.labels[0] = 0; // what a search for the largest finds when nothing is larger than anything
-        net.gradient(poisoned.x, poisoned.labels, 10);
+        net.gradient(poisoned.on(engine), poisoned.rows(), poisoned.labels.length);
         assertTrue(Float.isNaN(net.loss()), "loss " + net.loss());
-        Score score = net.evaluate(poisoned.x, poisoned.labels, 1);
+        Score score = net.evaluate(poisoned.head(1).on(engine));
         assertTrue(Double.isNaN(score.loss()));
         assertEquals(0, score.accuracy());
 
-        net.gradient(batch.x, batch.labels, 10);
+        net.gradient(batch.on(engine), batch.rows(), batch.labels.length);
         assertEquals(loss, net.loss());
         assertArrayEquals(gradient, net.grads().get("W1").get());
     }
@@ -203,8 +206,9 @@ class NetworkTest {
         try (Engine engine = Engine.cpu(threads)) {
             Network net = new Network(engine, Init.XAVIER, 6, widths);
             Optimizer adam = engine.optimizer(Adam.of());
+            Samples samples = batch.on(engine);
             for (int step = 0; step < 20; step++) {
-                net.gradient(batch.x, batch.labels, batch.labels.length);
+                net.gradient(samples, batch.rows(), batch.labels.length);
                 adam.update(net.params(), net.grads());
             }
             return net.params().values().stream().map(Tensor::get).toArray(float[][]::new);
@@ -235,11 +239,12 @@ class NetworkTest {
         }
         Network net = new Network(engine, Init.HE, 4, 2, 16, 16, 2);
         Optimizer adam = engine.optimizer(Adam.of(0.01));
+        Samples moons = new Samples(engine, x, labels);
         for (int step = 0; step < 500; step++) {
-            net.gradient(x, labels, n);
+            net.gradient(moons, rows(n), n);
             adam.update(net.params(), net.grads());
         }
-        assertEquals(1, net.evaluate(x, labels, n).accuracy(), "seed 4");
+        assertEquals(1, net.evaluate(moons).accuracy(), "seed 4");
     }
 
     static Stream<Rule> rules() {
@@ -252,13 +257,14 @@ class NetworkTest {
         int[] widths = {10, 20, 4};
         Network net = new Network(engine, Init.HE, 8, widths);
         Batch batch = new Batch(8, 50, widths);
-        double before = net.evaluate(batch.x, batch.labels, 50).loss();
+        Samples samples = batch.on(engine);
+        double before = net.evaluate(samples).loss();
         Optimizer optimizer = engine.optimizer(rule);
         for (int step = 0; step < 100; step++) {
-            net.gradient(batch.x, batch.labels, 50);
+            net.gradient(samples, batch.rows(), batch.labels.length);
             optimizer.update(net.params(), net.grads());
         }
-        double after = net.evaluate(batch.x, batch.labels, 50).loss();
+        double after = net.evaluate(samples).loss();
         assertTrue(after < before, "seed 8: from " + before + " to " + after);
     }
 
@@ -267,9 +273,9 @@ class NetworkTest {
         int n = 1234;
         Network net = new Network(engine, Init.HE, 0, 1, 2);
         net.params().get("W1").set(1, 0);
-        float[] x = new float[n + 6];
-        int[] labels = new int[n + 6];
-        net.gradient(new float[] {0}, new int[] {1}, 1);
+        float[] x = new float[n];
+        int[] labels = new int[n];
+        gradient(net, new float[] {0}, new int[] {1});
         float[] gradient = net.grads().get("W1").get();
         // Logits (x, 0): with x = 1000 and label 0, or −1000 and label 1, the loss is 0; the other way about it is
         // 1000. The last 100 are so.
@@ -277,7 +283,7 @@ class NetworkTest {
             labels[i] = i < 700 ? 0 : 1;
             x[i] = (labels[i] == 0) == (i < n - 100) ? 1000 : -1000;
         }
-        Score score = net.evaluate(x, labels, n);
+        Score score = net.evaluate(new Samples(engine, x, labels));
         int wrong = 100;
         assertEquals(1000.0 * wrong / n, score.loss(), 1e-3);
         assertEquals((double) (n - wrong) / n, score.accuracy(), 1e-12);
@@ -290,10 +296,11 @@ class NetworkTest {
         int[] widths = {6, 5, 3};
         Batch batch = new Batch(9, 40, widths);
         Network used = new Network(engine, Init.HE, 9, widths), fresh = new Network(engine, Init.HE, 9, widths);
-        used.gradient(batch.x, batch.labels, 20);
-        used.gradient(batch.x, batch.labels, 40);
-        used.gradient(batch.x, batch.labels, 7);
-        fresh.gradient(batch.x, batch.labels, 7);
+        Samples samples = batch.on(engine);
+        used.gradient(samples, batch.rows(), 20);
+        used.gradient(samples, batch.rows(), 40);
+        used.gradient(samples, batch.rows(), 7);
+        fresh.gradient(samples, batch.rows(), 7);
         assertEquals(fresh.loss(), used.loss());
         fresh.grads()
                 .forEach((name, g) ->
@@ -303,23 +310,33 @@ class NetworkTest {
     @Test
     void badInputIsNamedAndChangesNothing() {
         Network net = new Network(engine, Init.HE, 0, 3, 2);
-        net.gradient(new float[] {1, 2, 3}, new int[] {1}, 1);
+        gradient(net, new float[] {1, 2, 3}, new int[] {1});
         float[] before = net.grads().get("W1").get();
+        Samples two = new Samples(engine, new float[6], new int[] {0, 1});
+        assertMessage("count: expected from 1 to the number of rows, 2, got 0", () -> net.gradient(two, new int[2], 0));
+        assertMessage("count: expected from 1 to the number of rows, 2, got 3", () -> net.gradient(two, new int[2], 3));
+        assertMessage("rows[1]: expected from 0 to 1, got 2", () -> net.gradient(two, new int[] {0, 2}, 2));
+        assertMessage("rows[0]: expected from 0 to 1, got -1", () -> net.gradient(two, new int[] {-1, 0}, 2));
+        Samples narrow = new Samples(engine, new float[4], new int[2]);
+        Samples third = new Samples(engine, new float[6], new int[] {0, 2});
+        for (Samples wrong : List.of(narrow, third)) {
+            String expected = "samples: expected 3 inputs and at most 2 classes, got " + wrong;
+            assertMessage(expected, () -> net.gradient(wrong, new int[1], 1));
+            assertMessage(expected, () -> net.evaluate(wrong));
+        }
+        try (Engine other = Engine.cpu(1)) {
+            Samples elsewhere = new Samples(other, new float[3], new int[1]);
+            assertMessage(
+                    "samples: expected some of this network's engine, " + engine + ", got some of " + other,
+                    () -> net.evaluate(elsewhere));
+        }
+        assertMessage("labels: expected at least one, got none", () -> new Samples(engine, new float[0], new int[0]));
         assertMessage(
-                "x: expected 2 labels times 3 inputs, 6 numbers, got 4",
-                () -> net.gradient(new float[4], new int[2], 2));
+                "x: expected a multiple of the number of labels, 2, got 3",
+                () -> new Samples(engine, new float[3], new int[2]));
         assertMessage(
-                "count: expected from 1 to the number of labels, 2, got 0",
-                () -> net.gradient(new float[6], new int[2], 0));
-        assertMessage(
-                "count: expected from 1 to the number of labels, 2, got 3",
-                () -> net.evaluate(new float[6], new int[2], 3));
-        assertMessage(
-                "labels[1]: expected a class from 0 to 1, got 2",
-                () -> net.gradient(new float[6], new int[] {0, 2}, 2));
-        assertMessage(
-                "labels[0]: expected a class from 0 to 1, got -1",
-                () -> net.evaluate(new float[6], new int[] {-1, 0}, 2));
+                "labels[1]: expected from 0 to 16777215, got -1",
+                () -> new Samples(engine, new float[2], new int[] {0, -1}));
         assertMessage(
                 "widths: expected at least inputs and classes, got [3]", () -> new Network(engine, Init.HE, 0, 3));
         assertMessage(
@@ -338,16 +355,26 @@ class NetworkTest {
         int[] widths = {784, 100, 100, 10};
         Network net = new Network(engine, Init.HE, 10, widths);
         Batch batch = new Batch(10, 128, widths);
-        for (int step = 0; step < 200; step++) net.gradient(batch.x, batch.labels, 128);
+        Samples samples = batch.on(engine);
+        int[] rows = batch.rows();
+        for (int step = 0; step < 200; step++) net.gradient(samples, rows, 128);
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         long least =
                 Long.MAX_VALUE; // of several rounds: what the virtual machine itself may do in one of them is not ours
         for (int round = 0; round < 5; round++) {
             long before = threads.getCurrentThreadAllocatedBytes();
-            for (int step = 0; step < 20; step++) net.gradient(batch.x, batch.labels, 128 - step);
+            for (int step = 0; step < 20; step++) net.gradient(samples, rows, 128 - step);
             least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
         }
         assertEquals(0, least, "bytes in 20 steps");
+    }
+
+    private void gradient(Network net, float[] x, int[] labels) {
+        net.gradient(new Samples(engine, x, labels), rows(labels.length), labels.length);
+    }
+
+    private static int[] rows(int count) {
+        return IntStream.range(0, count).toArray();
     }
 
     /** Biases away from 0, where a mistake in them would not show. */
@@ -375,6 +402,25 @@ class NetworkTest {
             labels = new int[count];
             for (int i = 0; i < x.length; i++) x[i] = (float) random.nextGaussian();
             for (int i = 0; i < count; i++) labels[i] = random.nextInt(widths[widths.length - 1]);
+        }
+
+        private Batch(float[] x, int[] labels, int inputs) {
+            this.x = x;
+            this.labels = labels;
+            this.inputs = inputs;
+        }
+
+        /** The first so many. */
+        Batch head(int count) {
+            return new Batch(Arrays.copyOf(x, count * inputs), Arrays.copyOf(labels, count), inputs);
+        }
+
+        Samples on(Engine engine) {
+            return new Samples(engine, x.clone(), labels);
+        }
+
+        int[] rows() {
+            return NetworkTest.rows(labels.length);
         }
 
         Matrix matrix() {

@@ -1,0 +1,78 @@
+// What cuBLAS leaves to do in a dense layer: the operations of nn/Dense.java, which nn/CpuDense.java has as plain loops. Matrices are row-major,
+// with a row for each example. Header-free, and compiled as the steps are: every operation is one IEEE 754 operation, in the order written.
+
+typedef long long i64;
+
+// into[r] <- x[rows[r]], and its label with it. A block for each r.
+extern "C" __global__ void gather(const float* x, const float* labels, const int* rows, int features, float* into, float* intoLabels) {
+  i64 from = rows[blockIdx.x], to = blockIdx.x;
+  for (int i = threadIdx.x; i < features; i += blockDim.x) into[to * features + i] = x[from * features + i];
+  if (threadIdx.x == 0) intoLabels[to] = labels[from];
+}
+
+// y <- max(y + bias, least), NaN staying NaN. A block for each row.
+extern "C" __global__ void biasAndLeast(float* y, const float* bias, int out, float least) {
+  y += (i64)blockIdx.x * out;
+  for (int i = threadIdx.x; i < out; i += blockDim.x) {
+    float v = y[i] + bias[i];
+    y[i] = v < least ? least : v;
+  }
+}
+
+// dy <- 0 where y, which ReLU gave, is 0. A thread for each element.
+extern "C" __global__ void reluGradient(const float* y, float* dy, i64 count) {
+  i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < count && y[i] == 0) dy[i] = 0;
+}
+
+// sums <- the sum of the rows of dy. A block takes 32 columns; each of its warps adds every eighth row, then a tree adds the warps.
+extern "C" __global__ void __launch_bounds__(256) biasGradient(const float* dy, int rows, int out, float* sums) {
+  __shared__ float lanes[256];
+  int column = blockIdx.x * 32 + threadIdx.x % 32, warp = threadIdx.x / 32;
+  float sum = 0;
+  if (column < out) {
+    for (int row = warp; row < rows; row += 8) sum += dy[(i64)row * out + column];
+  }
+  lanes[threadIdx.x] = sum;
+  for (int half = 4; half > 0; half /= 2) {
+    __syncthreads();
+    if (warp < half) lanes[threadIdx.x] += lanes[threadIdx.x + 32 * half];
+  }
+  if (warp == 0 && column < out) sums[column] = lanes[threadIdx.x];
+}
+
+// Softmax cross-entropy; the logits z become the gradient of the mean loss, and row `at` of outcomes the mean loss and the number of rows whose
+// label has the largest logit. One block: a thread for each row, then a tree over the threads.
+extern "C" __global__ void __launch_bounds__(256) crossEntropy(float* z, const float* labels, int rows, int classes, float* outcomes, int at) {
+  __shared__ double losses[256];
+  __shared__ int rights[256];
+  double loss = 0;
+  int right = 0;
+  for (int row = threadIdx.x; row < rows; row += 256) {
+    float* x = z + (i64)row * classes;
+    int label = (int)labels[row], largest = 0;
+    for (int i = 1; i < classes; i++) {
+      if (x[i] > x[largest]) largest = i;
+    }
+    // exp of what is left after the largest logit is taken away lies in 0 to 1: it cannot overflow, and the sum is at least 1.
+    float shift = x[largest];
+    double below = shift - x[label], sum = 0;
+    for (int i = 0; i < classes; i++) sum += exp((double)(x[i] - shift));
+    for (int i = 0; i < classes; i++) x[i] = (float)(exp((double)(x[i] - shift)) / sum / rows);
+    x[label] -= 1.0f / rows;
+    loss += below + log(sum);
+    if (largest == label && sum == sum) right++;  // a row with NaN in it is never right
+  }
+  losses[threadIdx.x] = loss;
+  rights[threadIdx.x] = right;
+  for (int half = 128; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) {
+      losses[threadIdx.x] += losses[threadIdx.x + half];
+      rights[threadIdx.x] += rights[threadIdx.x + half];
+    }
+  }
+  if (threadIdx.x > 0) return;
+  outcomes[2 * at] = (float)(losses[0] / rows);
+  outcomes[2 * at + 1] = rights[0];
+}

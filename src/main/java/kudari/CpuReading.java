@@ -1,0 +1,22 @@
+package kudari;
+
+/** On the CPU the copy is made at once. */
+final class CpuReading extends Reading {
+
+    private final CpuTensor tensor;
+
+    CpuReading(CpuTensor tensor) {
+        super(tensor);
+        this.tensor = tensor;
+    }
+
+    @Override
+    void copy(float[] into) {
+        tensor.read(into);
+    }
+
+    @Override
+    void arrive(float[] into) {
+        // It has.
+    }
+}

@@ -1,0 +1,53 @@
+package kudari;
+
+/**
+ * A way to read a tensor without holding up the engine: ask for a copy, go on, and fetch it when it has long arrived. Made by {@link
+ * Tensor#reading}, once; asking and fetching allocate nothing.
+ *
+ * <pre>{@code
+ * Reading losses = lossesOfAHundredSteps.reading();
+ * losses.ask();              // the copy is in the order of the engine's work: what comes after does not show in it
+ * ...                        // another hundred steps
+ * float[] read = losses.get();
+ * }</pre>
+ */
+public abstract sealed class Reading permits CpuReading, CudaReading {
+
+    private final Engine engine;
+    private final float[] values;
+    private boolean asked;
+
+    Reading(Tensor tensor) {
+        this.engine = tensor.engine;
+        this.values = tensor.room();
+    }
+
+    /**
+     * Asks for the elements as they will be when everything asked of the engine so far has been done, and returns at once. What was asked for
+     * before and not fetched is forgotten.
+     *
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final void ask() {
+        engine.check();
+        copy(values);
+        asked = true;
+    }
+
+    /**
+     * The elements last asked for; waits for them, and for nothing that was asked of the engine after them.
+     *
+     * @return an array that the next call writes anew
+     * @throws IllegalStateException if nothing has been asked for, the engine is closed, or this is not the thread that opened it
+     */
+    public final float[] get() {
+        engine.check();
+        if (!asked) throw new IllegalStateException("nothing to get: ask() comes first");
+        arrive(values);
+        return values;
+    }
+
+    abstract void copy(float[] into);
+
+    abstract void arrive(float[] into);
+}

@@ -1,0 +1,137 @@
+package kudari.nn;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
+import static jcuda.jcublas.JCublas2.cublasSgemm;
+import static jcuda.jcublas.cublasOperation.CUBLAS_OP_N;
+import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import jcuda.Pointer;
+import jcuda.driver.CUstream;
+import jcuda.jcublas.cublasHandle;
+import kudari.CudaEngine;
+import kudari.CudaException;
+import kudari.CudaKernel;
+import kudari.Tensor;
+
+/** The dense operations on a CUDA device: cuBLAS for the products, {@code kernels/nn.cu} for the rest. */
+final class CudaDense implements Dense {
+
+    private static final int THREADS = 256;
+
+    /** Columns of a block of the bias gradient. */
+    private static final int COLUMNS = 32;
+
+    private static final Pointer ONE = Pointer.to(new float[] {1}), ZERO = Pointer.to(new float[] {0});
+
+    private final CudaEngine engine;
+    private final CUstream stream;
+    private final cublasHandle cublas;
+    private final CudaKernel gather, biasAndLeast, reluGradient, biasGradient, crossEntropy;
+
+    /** The numbers of a batch's rows on their way to the device, where an int takes the room of a float. */
+    private int[] numbers = {};
+
+    private Pointer hostNumbers = Pointer.to(numbers);
+    private Tensor deviceNumbers;
+
+    CudaDense(CudaEngine engine) {
+        this.engine = engine;
+        stream = engine.stream();
+        cublas = engine.cublas();
+        deviceNumbers = engine.zeros(0);
+        String source = source();
+        gather = engine.kernel("kernels/nn.cu", source, "gather");
+        biasAndLeast = engine.kernel("kernels/nn.cu", source, "biasAndLeast");
+        reluGradient = engine.kernel("kernels/nn.cu", source, "reluGradient");
+        biasGradient = engine.kernel("kernels/nn.cu", source, "biasGradient");
+        crossEntropy = engine.kernel("kernels/nn.cu", source, "crossEntropy");
+    }
+
+    private static String source() {
+        try (InputStream in = CudaDense.class.getResourceAsStream("/kudari/kernels/nn.cu")) {
+            if (in == null) throw new IllegalStateException("kernels/nn.cu is not in the jar");
+            return new String(in.readAllBytes(), UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Override
+    public void gather(Samples samples, int[] rows, int count, Pass into) {
+        if (numbers.length < count) {
+            numbers = new int[count];
+            hostNumbers = Pointer.to(numbers);
+            deviceNumbers = engine.zeros(count);
+        }
+        System.arraycopy(rows, 0, numbers, 0, count);
+        // From the heap: the driver takes such a copy's bytes before it returns.
+        CudaException.must(
+                cuMemcpyHtoDAsync(engine.pointer(deviceNumbers), hostNumbers, (long) Integer.BYTES * count, stream),
+                "cuMemcpyHtoDAsync of the numbers of a batch");
+        gather.set(0, samples.x).set(1, samples.labels).set(2, deviceNumbers).set(3, samples.features());
+        gather.set(4, into.values[0]).set(5, into.labels).launch(count, THREADS);
+    }
+
+    @Override
+    public void affine(Layer layer, int rows, Tensor x, float least, Tensor y) {
+        multiply(rows, layer.out(), layer.in(), CUBLAS_OP_N, x, CUBLAS_OP_N, layer.weight(), y);
+        biasAndLeast.set(0, y).set(1, layer.bias()).set(2, layer.out()).set(3, least);
+        biasAndLeast.launch(rows, THREADS);
+    }
+
+    @Override
+    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at) {
+        crossEntropy
+                .set(0, logits)
+                .set(1, labels)
+                .set(2, rows)
+                .set(3, classes)
+                .set(4, outcomes)
+                .set(5, at);
+        crossEntropy.launch(1, THREADS);
+    }
+
+    @Override
+    public void parameterGradient(Layer layer, int rows, Tensor x, Tensor dy) {
+        multiply(layer.in(), layer.out(), rows, CUBLAS_OP_T, x, CUBLAS_OP_N, dy, layer.dWeight());
+        biasGradient.set(0, dy).set(1, rows).set(2, layer.out()).set(3, layer.dBias());
+        biasGradient.launch((layer.out() + COLUMNS - 1) / COLUMNS, THREADS);
+    }
+
+    @Override
+    public void inputGradient(Layer layer, int rows, Tensor dy, Tensor dx) {
+        multiply(rows, layer.in(), layer.out(), CUBLAS_OP_N, dy, CUBLAS_OP_T, layer.weight(), dx);
+    }
+
+    @Override
+    public void reluGradient(int count, Tensor y, Tensor dy) {
+        reluGradient.set(0, y).set(1, dy).set(2, count).launch((count + THREADS - 1L) / THREADS, THREADS);
+    }
+
+    /**
+     * c ← a · b, where the product is [m, n], a sum of k terms. cuBLAS reads columns where we have rows, so to it every matrix is its own
+     * transpose, and what it is asked for is cᵀ = bᵀ · aᵀ: nothing is copied.
+     */
+    private void multiply(int m, int n, int k, int formA, Tensor a, int formB, Tensor b, Tensor c) {
+        int status = cublasSgemm(
+                cublas,
+                formB,
+                formA,
+                n,
+                m,
+                k,
+                ONE,
+                engine.pointer(b),
+                formB == CUBLAS_OP_N ? n : k,
+                engine.pointer(a),
+                formA == CUBLAS_OP_N ? k : m,
+                ZERO,
+                engine.pointer(c),
+                n);
+        CudaException.mustBlas(status, "cublasSgemm");
+    }
+}
