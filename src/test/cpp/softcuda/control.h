@@ -8,7 +8,7 @@ namespace soft {
 
 // Called at the start of every driver call: counts it, and gives the error it was told to fail with, or SUCCESS.
 Error entering(const char* call);
-void report(const std::string& message);  // a mistake found: to stderr, the log and the answer to "errors"
+SHARED void report(const std::string& message);  // a mistake found: to stderr, the log and the answer to "errors"
 void record(const Launch& launch, const Outcome& outcome, double milliseconds);
 bool eager();
 int workers();

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <set>
 
-#include "control.h"
+#include "library.h"
 
 using namespace soft;
 
@@ -120,6 +120,17 @@ Error enqueue(Stream* s, std::function<Error()> run) {
   }
   s->ops.push_back({std::move(run)});
   return eager() ? drain(s) : SUCCESS;
+}
+
+// What a stream does with a kernel, or with work like one, when it comes to it.
+Error run(const Launch& launch, const std::function<Outcome()>& work) {
+  Error told = entering("run");  // "run:n:code": the n-th kernel fails when it runs, not when it is launched
+  if (told) return told;
+  auto start = Clock::now();
+  Outcome o = work();
+  record(launch, o, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  if (o.code) report(o.message);
+  return o.code;
 }
 
 // ---- the frame of every call ----
@@ -886,15 +897,22 @@ API cuLaunchKernel(void* handle, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz,
     } else if (!launch->params.empty()) {
       return INVALID_VALUE;
     }
-    return enqueue(s, [launch] {
-      Error told = entering("run");  // "run:n:code": the n-th kernel fails when it runs, not when it is launched
-      if (told) return told;
-      auto start = Clock::now();
-      Outcome o = execute(*launch, workers());
-      record(*launch, o, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-      if (o.code) report(o.message);
-      return o.code;
-    });
+    return enqueue(s, [launch] { return run(*launch, [&] { return execute(*launch, workers()); }); });
+  });
+}
+
+// ---- for libraries over the driver ----
+
+int soft::enter(const char* name, const std::function<int(Error, void*)>& body) {
+  return api(name, NOTHING, [&] { return body(current() ? current()->lost : INVALID_CONTEXT, current()); });
+}
+Error soft::submit(const char* kernel, void* stream, const std::function<Outcome()>& work) {
+  Stream* s = streamOf(stream);
+  if (!s) return INVALID_HANDLE;
+  return enqueue(s, [name = std::string(kernel), work] {
+    Function f;
+    f.name = name;
+    return run({nullptr, &f, {1, 1, 1}, {1, 1, 1}, 0, {}}, work);
   });
 }
 

@@ -32,7 +32,10 @@ struct Allocation {
   bool contains(uint64_t a, uint64_t n) const { return a - base < size && n <= size - (a - base); }
 };
 
-class Memory {
+// Seen from libcublas.so.12, too.
+#define SHARED __attribute__((visibility("default")))
+
+class SHARED Memory {
  public:
   Allocation* allocate(uint64_t size, Kind kind, const std::string& call, void* context);  // null: out of memory
   Allocation* adopt(void* host, uint64_t size, const std::string& call, void* context);    // pinned host memory, at its own address
@@ -52,6 +55,6 @@ class Memory {
   uint64_t next = DEVICE_BASE, liveBytes = 0, number = 0;
 };
 
-extern Memory& memory;  // never destroyed: the report at exit looks at it
+SHARED extern Memory& memory;  // never destroyed: the report at exit looks at it
 
 }  // namespace soft
