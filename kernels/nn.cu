@@ -42,8 +42,9 @@ extern "C" __global__ void __launch_bounds__(256) biasGradient(const float* dy, 
 }
 
 // Softmax cross-entropy; the logits z become the gradient of the mean loss, and row `at` of outcomes the mean loss and the number of rows whose
-// label has the largest logit. One block: a thread for each row, then a tree over the threads.
-extern "C" __global__ void __launch_bounds__(256) crossEntropy(float* z, const float* labels, int rows, int classes, float* outcomes, int at) {
+// label has the largest logit. A row's share of the mean is 1 / rows. One block: a thread for each row, then a tree over the threads.
+extern "C" __global__ void __launch_bounds__(256, 1) crossEntropy(float* z, const float* labels, int rows, double share, int classes,
+                                                                float* outcomes, int at) {
   __shared__ double losses[256];
   __shared__ int rights[256];
   double loss = 0;
@@ -58,9 +59,10 @@ extern "C" __global__ void __launch_bounds__(256) crossEntropy(float* z, const f
     float shift = x[largest];
     double below = shift - x[label], sum = 0;
     for (int i = 0; i < classes; i++) sum += exp((double)(x[i] - shift));
-    for (int i = 0; i < classes; i++) x[i] = (float)(exp((double)(x[i] - shift)) / sum / rows);
-    x[label] -= 1.0f / rows;
-    loss += below + log(sum);
+    double logSum = log(sum);
+    for (int i = 0; i < classes; i++) x[i] = (float)(exp((x[i] - shift) - logSum) * share);
+    x[label] -= (float)share;
+    loss += below + logSum;
     if (largest == label && sum == sum) right++;  // a row with NaN in it is never right
   }
   losses[threadIdx.x] = loss;
@@ -73,6 +75,6 @@ extern "C" __global__ void __launch_bounds__(256) crossEntropy(float* z, const f
     }
   }
   if (threadIdx.x > 0) return;
-  outcomes[2 * at] = (float)(losses[0] / rows);
+  outcomes[2 * at] = (float)(losses[0] * share);
   outcomes[2 * at + 1] = rights[0];
 }

@@ -13,20 +13,16 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
-import jcuda.driver.CUdevice;
 import jcuda.driver.CUdeviceptr;
-import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 import kudari.rule.AdaGrad;
@@ -34,6 +30,7 @@ import kudari.rule.Adam;
 import kudari.rule.Momentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import kudari.softcuda.Control;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -49,30 +46,19 @@ class CudaFaultsTest {
 
     private static final long SEED = 719;
 
-    /** Where questions to the GPU in software are asked: beside the engine's context, which a test may lose. */
-    private static final CUcontext ASIDE = new CUcontext();
-
-    private static final CUmodule CONTROL = new CUmodule();
+    private static Control control;
 
     private CudaEngine cuda;
     private CpuEngine cpu;
 
     @BeforeAll
     static void connect() {
-        if (!onSoft()) return;
-        CudaException.must(JCudaDriver.cuInit(0), "cuInit");
-        CudaException.must(JCudaDriver.cuCtxCreate(ASIDE, 0, new CUdevice()), "cuCtxCreate");
-        CudaException.must(JCudaDriver.cuModuleLoadData(CONTROL, "softcuda"), "cuModuleLoadData");
-        JCudaDriver.cuCtxPopCurrent(new CUcontext());
-    }
-
-    private static boolean onSoft() {
-        return System.getProperty("kudari.device", "cpu").equals("soft");
+        if (Control.isThere()) control = new Control();
     }
 
     @BeforeEach
     void open() {
-        assumeTrue(onSoft(), "kudari.device is not soft");
+        assumeTrue(Control.isThere(), "kudari.device is not soft");
         cuda = (CudaEngine) Engines.open();
         cpu = Engine.cpu(1);
         ask("reset");
@@ -89,26 +75,11 @@ class CudaFaultsTest {
     }
 
     private static JsonElement ask(String question) {
-        JCudaDriver.cuCtxPushCurrent(ASIDE);
-        CUdeviceptr answer = new CUdeviceptr();
-        long[] size = {0};
-        CudaException.must(JCudaDriver.cuModuleGetGlobal(answer, size, CONTROL, question), question);
-        byte[] text = new byte[(int) size[0]];
-        CudaException.must(JCudaDriver.cuMemcpyDtoH(Pointer.to(text), answer, size[0]), question);
-        JCudaDriver.cuCtxPopCurrent(new CUcontext());
-        return JsonParser.parseString(new String(text));
+        return control.ask(question);
     }
 
-    /** The driver calls since the last reset, by name, without version and without those of {@link #ask}. */
     private static Map<String, Long> calls() {
-        JsonObject calls = ask("stats").getAsJsonObject().getAsJsonObject("calls");
-        return calls.entrySet().stream()
-                .filter(e -> !e.getKey().matches("cuCtx(Push|Pop)Current.*"))
-                .collect(toMap(
-                        e -> e.getKey().replaceFirst("_v\\d$", ""),
-                        e -> e.getValue().getAsLong(),
-                        Long::sum,
-                        TreeMap::new));
+        return control.calls();
     }
 
     private static Map<String, Tensor> set(Engine engine, int... sizes) {
@@ -183,9 +154,9 @@ class CudaFaultsTest {
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(p, g);
         assertEquals(Map.of("cuCtxSetCurrent", 10L, "cuMemcpyHtoDAsync", 10L, "cuLaunchKernel", 10L), calls());
-        assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt(), "launches that have run");
+        assertEquals(0, control.launches(), "launches that have run");
         cuda.finish();
-        assertEquals(10, ask("stats").getAsJsonObject().get("launches").getAsInt());
+        assertEquals(10, control.launches());
     }
 
     @Test
@@ -197,7 +168,7 @@ class CudaFaultsTest {
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(p, g);
         assertEquals(Map.of("cuCtxSetCurrent", 10L, "cuMemcpyHtoDAsync", 10L, "cuLaunchKernel", 20L), calls());
-        assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt(), "launches that have run");
+        assertEquals(0, control.launches(), "launches that have run");
         for (int t = 0; t < 2 * CudaClippedSteps.WINDOW; t++) adam.update(p, g);
         Map<String, Long> calls = calls();
         assertEquals(2, calls.get("cuMemcpyDtoHAsync"));
@@ -362,7 +333,7 @@ class CudaFaultsTest {
         ask("fail " + failure);
         refused(CudaException.class, () -> adam.update(p, g), named);
         cuda.finish();
-        assertEquals(0, ask("stats").getAsJsonObject().get("launches").getAsInt());
+        assertEquals(0, control.launches());
         assertEquals(1, adam.steps());
         assertSame(a, p);
         adam.update(p, g);
@@ -476,7 +447,7 @@ class CudaFaultsTest {
     @Test
     void aStreamOfAnotherContextIsRefused() {
         CUstream foreign = new CUstream();
-        JCudaDriver.cuCtxPushCurrent(ASIDE);
+        JCudaDriver.cuCtxPushCurrent(control.aside());
         CudaException.must(JCudaDriver.cuStreamCreate(foreign, 1), "cuStreamCreate");
         JCudaDriver.cuCtxPopCurrent(new CUcontext());
         refused(
@@ -484,7 +455,7 @@ class CudaFaultsTest {
                 () -> CudaEngine.open(0, foreign),
                 "stream",
                 "primary context of cuda:0");
-        JCudaDriver.cuCtxPushCurrent(ASIDE);
+        JCudaDriver.cuCtxPushCurrent(control.aside());
         assertEquals(0, JCudaDriver.cuStreamDestroy(foreign));
         JCudaDriver.cuCtxPopCurrent(new CUcontext());
     }

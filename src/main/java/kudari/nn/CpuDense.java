@@ -50,7 +50,7 @@ final class CpuDense implements Dense {
     @Override
     public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at) {
         float[] z = engine.array(logits), classOf = engine.array(labels);
-        double loss = 0;
+        double loss = 0, share = 1.0 / rows;
         int right = 0;
         for (int row = 0; row < rows; row++) {
             int start = row * classes, end = start + classes, label = start + (int) classOf[row];
@@ -61,13 +61,14 @@ final class CpuDense implements Dense {
             float shift = z[largest];
             double below = shift - z[label], sum = 0;
             for (int i = start; i < end; i++) sum += Math.exp(z[i] - shift);
-            for (int i = start; i < end; i++) z[i] = (float) (Math.exp(z[i] - shift) / sum / rows);
-            z[label] -= 1f / rows;
-            loss += below + Math.log(sum);
+            double logSum = Math.log(sum);
+            for (int i = start; i < end; i++) z[i] = (float) (Math.exp((z[i] - shift) - logSum) * share);
+            z[label] -= (float) share;
+            loss += below + logSum;
             if (largest == label && sum == sum) right++; // a row with NaN in it is never right
         }
         float[] results = engine.array(outcomes);
-        results[2 * at] = (float) (loss / rows);
+        results[2 * at] = (float) (loss * share);
         results[2 * at + 1] = right;
     }
 

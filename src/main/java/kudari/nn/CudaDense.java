@@ -89,9 +89,9 @@ final class CudaDense implements Dense {
                 .set(0, logits)
                 .set(1, labels)
                 .set(2, rows)
-                .set(3, classes)
-                .set(4, outcomes)
-                .set(5, at);
+                .set(3, 1.0 / rows)
+                .set(4, classes);
+        crossEntropy.set(5, outcomes).set(6, at);
         crossEntropy.launch(1, THREADS);
     }
 

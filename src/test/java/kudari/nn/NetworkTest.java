@@ -228,7 +228,7 @@ class NetworkTest {
 
     @Test
     void twoMoonsAreToldApartEntirely() {
-        int n = 200;
+        int n = 100;
         float[] x = new float[2 * n];
         int[] labels = new int[n];
         for (int i = 0; i < n; i++) {
@@ -240,7 +240,7 @@ class NetworkTest {
         Network net = new Network(engine, Init.HE, 4, 2, 16, 16, 2);
         Optimizer adam = engine.optimizer(Adam.of(0.01));
         Samples moons = new Samples(engine, x, labels);
-        for (int step = 0; step < 500; step++) {
+        for (int step = 0; step < 250; step++) {
             net.gradient(moons, rows(n), n);
             adam.update(net.params(), net.grads());
         }
@@ -352,7 +352,7 @@ class NetworkTest {
 
     @Test
     void aStepAllocatesNothing() {
-        int[] widths = {784, 100, 100, 10};
+        int[] widths = {50, 20, 20, 10};
         Network net = new Network(engine, Init.HE, 10, widths);
         Batch batch = new Batch(10, 128, widths);
         Samples samples = batch.on(engine);

@@ -1,0 +1,248 @@
+package kudari.nn;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import kudari.CudaException;
+import kudari.Engine;
+import kudari.Engines;
+import kudari.Optimizer;
+import kudari.Tensor;
+import kudari.data.Sampler;
+import kudari.nn.Reference.Matrix;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.softcuda.Control;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A network that trains on a device without leaving it. */
+class CudaNetworkTest {
+
+    private static final long SEED = 42;
+    private static final int STEPS = 200, BATCH = 16;
+    private static final int[] WIDTHS = {12, 10, 8, 4};
+
+    private final Engine engine = Engines.open();
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    /** Clouds of points around a centre for each class, near enough to touch. */
+    private static Samples clouds(Engine engine) {
+        Random random = new Random(SEED);
+        int n = 300, inputs = WIDTHS[0], classes = WIDTHS[WIDTHS.length - 1];
+        float[] centres = new float[classes * inputs], x = new float[n * inputs];
+        int[] labels = new int[n];
+        for (int i = 0; i < centres.length; i++) centres[i] = (float) random.nextGaussian();
+        for (int i = 0; i < n; i++) {
+            labels[i] = i % classes;
+            for (int j = 0; j < inputs; j++) {
+                x[i * inputs + j] = centres[labels[i] * inputs + j] + (float) random.nextGaussian();
+            }
+        }
+        return new Samples(engine, x, labels);
+    }
+
+    /** What is done to the gradient of a step before it is used. */
+    private interface Meddling {
+        void with(int step, Network net, Samples samples, int[] rows);
+    }
+
+    private static List<Double> train(Engine engine, Meddling meddling) {
+        Network net = new Network(engine, Init.HE, SEED, WIDTHS);
+        Samples samples = clouds(engine);
+        Optimizer momentum = engine.optimizer(Momentum.of(0.02));
+        Sampler batches = Sampler.epochs(samples.size(), BATCH, SEED);
+        List<Double> losses = new ArrayList<>();
+        net.onLoss(losses::add);
+        for (int step = 0; step < STEPS; step++) {
+            int[] rows = batches.next();
+            net.gradient(samples, rows, BATCH);
+            meddling.with(step, net, samples, rows);
+            momentum.update(net.params(), net.grads());
+        }
+        net.tellLosses();
+        return losses;
+    }
+
+    /**
+     * A device adds up products in another order than the CPU, so a gradient differs, by at most the bound that {@link Reference} carries for
+     * every order. How far a run may stray by it is seen by making it so: in eight runs on the CPU every element of every gradient is moved by
+     * its whole bound, up or down by chance. The farthest that one of them has strayed by a step, and the rounding of the loss itself, are the
+     * tolerance at that step.
+     */
+    @Test
+    void twoHundredStepsFollowTheCpusWithinWhatAnotherOrderOfSummationMayDo() {
+        try (Engine cpu = Engine.cpu(1)) {
+            List<Map<String, Matrix>> bounds = new ArrayList<>();
+            double[] lossErrors = new double[STEPS];
+            List<Double> expected = train(cpu, (step, net, samples, rows) -> {
+                Reference reference = Reference.of(net, WIDTHS);
+                float[] x = new float[BATCH * WIDTHS[0]];
+                int[] labels = new int[BATCH];
+                float[] all = samples.x.get(), classOf = samples.labels.get();
+                for (int i = 0; i < BATCH; i++) {
+                    System.arraycopy(all, rows[i] * WIDTHS[0], x, i * WIDTHS[0], WIDTHS[0]);
+                    labels[i] = (int) classOf[rows[i]];
+                }
+                reference.gradient(Matrix.exact(x, BATCH, WIDTHS[0]), labels);
+                Map<String, Matrix> ofStep = new TreeMap<>();
+                for (int l = 0; l < WIDTHS.length - 1; l++) {
+                    ofStep.put("W" + (l + 1), reference.dWeights[l]);
+                    ofStep.put("b" + (l + 1), reference.dBiases[l]);
+                }
+                bounds.add(ofStep);
+                lossErrors[step] = reference.lossError;
+            });
+            double[] strayed = new double[STEPS];
+            for (int run = 0; run < 8; run++) {
+                Random random = new Random(SEED + run);
+                List<Double> moved =
+                        train(cpu, (step, net, samples, rows) -> net.grads().forEach((name, grad) -> {
+                            Matrix bound = bounds.get(step).get(name);
+                            float[] g = grad.get();
+                            for (int i = 0; i < g.length; i++) {
+                                double by = bound.error()[i / bound.columns()][i % bound.columns()];
+                                g[i] += (float) (random.nextBoolean() ? by : -by);
+                            }
+                            grad.set(g);
+                        }));
+                double farthest = 0;
+                for (int step = 0; step < STEPS; step++) {
+                    farthest = Math.max(farthest, Math.abs(moved.get(step) - expected.get(step)));
+                    strayed[step] = Math.max(strayed[step], farthest);
+                }
+            }
+            List<Double> actual = train(engine, (step, net, samples, rows) -> {});
+            double first = mean(expected.subList(0, 20)), last = mean(expected.subList(STEPS - 20, STEPS));
+            assertTrue(last < first / 2, "it learns: from " + first + " to " + last);
+            for (int step = 0; step < STEPS; step++) {
+                double tolerance = strayed[step] + 2 * lossErrors[step];
+                assertTrue(tolerance < 1e-3 * first, "a tolerance that lets a mistake pass: " + tolerance);
+                assertEquals(expected.get(step), actual.get(step), tolerance, "seed " + SEED + ", step " + step);
+            }
+        }
+    }
+
+    private static double mean(List<Double> values) {
+        return values.stream().mapToDouble(x -> x).average().orElseThrow();
+    }
+
+    @Test
+    void aRunGivesTheSameBitsAgain() {
+        assertEquals(train(engine, (step, net, samples, rows) -> {}), train(engine, (step, net, samples, rows) -> {}));
+    }
+
+    /** The GPU in software does nothing before somebody waits: that nothing has run after many steps shows that nobody has. */
+    @Test
+    void aStepWaitsForNothingAndHearsOfItsLossesAWindowLate() {
+        assumeTrue(Control.isThere(), "kudari.device is not soft");
+        Control control = new Control();
+        Network net = new Network(engine, Init.HE, SEED, WIDTHS);
+        Samples samples = clouds(engine);
+        Optimizer adam = engine.optimizer(Adam.of()).clipNorm(1);
+        Sampler batches = Sampler.random(samples.size(), BATCH, SEED);
+        List<Double> losses = new ArrayList<>();
+        net.onLoss(losses::add);
+        Runnable step = () -> {
+            net.gradient(samples, batches.next(), BATCH);
+            adam.update(net.params(), net.grads());
+        };
+        step.run();
+        net.tellLosses();
+        control.ask("reset");
+        int steps = Losses.WINDOW - 2;
+        for (int n = 0; n < steps; n++) step.run();
+        Map<String, Long> calls = control.calls();
+        calls.keySet().removeIf(name -> name.startsWith("cuCtxSetCurrent"));
+        assertEquals(
+                Map.of(
+                        "cuMemcpyHtoDAsync", 2L * steps, // the numbers of the batch, the scalars of the step
+                        "cuLaunchKernel", (1L + 3 + 1 + 3 + 2 + 2) * steps, // 3 layers, 2 of them with ReLU; norm, step
+                        "cublasSgemm", (3L + 3 + 2) * steps),
+                calls);
+        assertEquals(0, control.launches(), "kernels that have run");
+        assertEquals(1, losses.size());
+
+        for (int n = 0; n < 2 * Losses.WINDOW; n++) step.run();
+        calls = control.calls();
+        assertEquals(null, calls.get("cuStreamSynchronize"));
+        assertEquals(1L, calls.get("cuEventSynchronize"), "of the losses of a window before");
+        assertEquals(Losses.WINDOW, losses.size());
+        net.tellLosses();
+        assertEquals(1 + steps + 2 * Losses.WINDOW, losses.size());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cublasSgemm:3:13,cublasSgemm", "cuLaunchKernel:2:1,kernels/nn.cu"})
+    void aStepThatFailsSaysWhatFailed(String failureAndName) {
+        assumeTrue(Control.isThere(), "kudari.device is not soft");
+        Control control = new Control();
+        String failure = failureAndName.split(",")[0], name = failureAndName.split(",")[1];
+        Network net = new Network(engine, Init.HE, SEED, WIDTHS);
+        Samples samples = clouds(engine);
+        net.gradient(samples, new int[] {1, 2}, 2);
+        float loss = net.loss();
+        control.ask("fail " + failure);
+        String message = assertThrows(CudaException.class, () -> net.gradient(samples, new int[] {1, 2}, 2))
+                .getMessage();
+        assertTrue(message.contains(name), message);
+        net.gradient(samples, new int[] {1, 2}, 2);
+        assertEquals(loss, net.loss());
+    }
+
+    @Test
+    void rowsWiderThanABlockAndMoreClassesThanAWarpAreTheCpusWithinRounding() {
+        int[] widths = {300, 70, 40};
+        try (Engine cpu = Engine.cpu(1)) {
+            Random random = new Random(SEED);
+            int n = 300;
+            float[] x = new float[n * widths[0]];
+            int[] labels = new int[n];
+            for (int i = 0; i < x.length; i++) x[i] = (float) random.nextGaussian();
+            for (int i = 0; i < n; i++) labels[i] = random.nextInt(widths[2]);
+            int[] rows = random.ints(n, 0, n).toArray();
+            Network here = new Network(engine, Init.HE, SEED, widths), there = new Network(cpu, Init.HE, SEED, widths);
+            here.gradient(new Samples(engine, x.clone(), labels), rows, n);
+            there.gradient(new Samples(cpu, x.clone(), labels), rows, n);
+            assertEquals(there.loss(), here.loss(), 1e-5);
+            for (String name : here.grads().keySet()) {
+                float[] expected = there.grads().get(name).get(),
+                        actual = here.grads().get(name).get();
+                double largest = 0;
+                for (float g : expected) largest = Math.max(largest, Math.abs(g));
+                for (int i = 0; i < expected.length; i++) assertEquals(expected[i], actual[i], 1e-4 * largest, name);
+            }
+        }
+    }
+
+    @Test
+    void aReadingShowsWhatWasThereWhenItWasAskedFor() {
+        Tensor tensor = engine.tensor(new float[] {1, 2});
+        var reading = tensor.reading();
+        assertThrows(IllegalStateException.class, reading::get);
+        reading.ask();
+        tensor.set(3, 4);
+        float[] values = {5, 6};
+        tensor.set(values);
+        Arrays.fill(values, 7); // the tensor has a copy, however late it is written
+        assertArrayEquals(new float[] {1, 2}, reading.get());
+        assertArrayEquals(new float[] {1, 2}, reading.get());
+        reading.ask();
+        assertArrayEquals(new float[] {5, 6}, reading.get());
+    }
+}
