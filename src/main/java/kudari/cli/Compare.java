@@ -48,11 +48,13 @@ final class Compare implements Callable<Integer> {
 
     @Option(
             names = "--device",
+            split = ",",
             paramLabel = "auto|cpu|cuda[:N]",
-            description = "where it runs (default: ${DEFAULT-VALUE})",
+            description =
+                    "where it runs (default: ${DEFAULT-VALUE}); cpu,cuda runs on both and shows them side by side",
             defaultValue = "auto",
             converter = Device.Converter.class)
-    private Device device;
+    private List<Device> devices;
 
     @Option(
             names = "--data",
@@ -119,41 +121,62 @@ final class Compare implements Callable<Integer> {
         Map<Contender, Rule> onTheNetwork = new EnumMap<>(Contender.class);
         for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
 
-        try (Engine engine = device.open(threads);
-                Report report = Report.open(out)) {
-            say("on " + engine + ", seed " + seed + ", into " + out);
-            Comparison comparison = compare(engine, report, onTheNetwork);
-            table(comparison); // first, for it is what survives a full disk
-            report.write(comparison);
-            say("open " + out.resolve("report.html"));
+        for (int n = 0; n < devices.size(); n++) {
+            Device device = devices.get(n);
+            if (devices.indexOf(device) < n) throw refusal("--device: " + device + " is named twice");
+        }
+
+        List<Engine> engines = new ArrayList<>();
+        try {
+            for (Device device : devices) engines.add(device.open(threads)); // all, before anything is begun
+            try (Report report = Report.open(out)) {
+                say("on " + where(engines) + ", seed " + seed + ", into " + out);
+                Comparison comparison = compare(engines, report, onTheNetwork);
+                table(comparison); // first, for it is what survives a full disk
+                report.write(comparison);
+                say("open " + out.resolve("report.html"));
+            }
+        } finally {
+            engines.forEach(Engine::close);
         }
         return 0;
     }
 
-    private Comparison compare(Engine engine, Report report, Map<Contender, Rule> onTheNetwork) throws IOException {
+    private static String where(List<Engine> engines) {
+        return engines.stream().map(Engine::toString).collect(Collectors.joining(" and "));
+    }
+
+    private Comparison compare(List<Engine> engines, Report report, Map<Contender, Rule> onTheNetwork)
+            throws IOException {
         List<Trajectory> trajectories = new ArrayList<>();
-        for (Contender contender : onTheNetwork.keySet()) {
-            Trajectory trajectory = Experiments.path(engine, contender);
-            report.trajectory(trajectory);
-            trajectories.add(trajectory);
+        for (Engine engine : engines) {
+            for (Contender contender : onTheNetwork.keySet()) {
+                Trajectory trajectory = Experiments.path(engine, contender);
+                report.trajectory(trajectory);
+                trajectories.add(trajectory);
+            }
         }
 
         say("reading " + data);
         Dataset train = data.train(seed), test = data.test(seed);
         check(train, test);
-        Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
 
         List<Training> trainings = new ArrayList<>();
-        try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size())) {
-            for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
-                progress.say(entry.getKey().toString());
-                trainings.add(Experiments.train(
-                        entry.getKey().toString(), entry.getValue(), held, HIDDEN, batch, steps, report, progress));
+        List<Sampling> samplings = List.of();
+        try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size() * engines.size())) {
+            for (Engine engine : engines) {
+                Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
+                for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
+                    String name = entry.getKey().toString();
+                    progress.say(engines.size() == 1 ? name : name + " on " + Experiments.nameOf(engine));
+                    trainings.add(
+                            Experiments.train(name, entry.getValue(), held, HIDDEN, batch, steps, report, progress));
+                }
+                // On the first alone: it is about the samples, not about what it runs on.
+                if (samplings.isEmpty()) samplings = Experiments.samplings(held, quick ? 5_000 : 60_000);
             }
         }
 
-        say("gradient descent three ways");
-        List<Sampling> samplings = Experiments.samplings(held, quick ? 5_000 : 60_000);
         String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
                 + System.getProperty("os.name") + " " + System.getProperty("os.arch");
         return new Comparison(
@@ -162,7 +185,7 @@ final class Compare implements Callable<Integer> {
                 samplings,
                 Experiments.sheet(train),
                 new Comparison.Facts(
-                        engine.toString(),
+                        where(engines),
                         String.format(
                                 Locale.ROOT, "%s (%,d to train on, %,d held out)", data, train.size(), test.size()),
                         Experiments.describe(train, HIDDEN) + ", ReLU, He initialisation, batches of " + batch,
@@ -221,12 +244,14 @@ final class Compare implements Callable<Integer> {
     private void table(Comparison comparison) {
         var print = spec.commandLine().getOut();
         print.printf(
-                "%-9s  %12s  %13s  %16s  %8s%n", "rule", "final loss", "test accuracy", "µs per opt. step", "seconds");
+                "%-9s  %-8s  %12s  %13s  %16s  %8s%n",
+                "rule", "device", "final loss", "test accuracy", "µs per opt. step", "seconds");
         for (Training training : comparison.trainings()) {
             print.printf(
                     Locale.ROOT,
-                    "%-9s  %12.6f  %11.2f %%  %16.1f  %8.1f%n",
+                    "%-9s  %-8s  %12.6f  %11.2f %%  %16.1f  %8.1f%n",
                     training.rule(),
+                    training.device(),
                     training.finalLoss(),
                     100 * training.finalAccuracy(),
                     training.microsPerStep(),

@@ -41,10 +41,16 @@ final class Experiments {
             float[] at = param.get();
             float x = at[0], y = at[1];
             points.add(new Point(x, y, x * x / 20 + y * y));
-            if (step == PATH_STEPS) return new Trajectory(contender.toString(), "lr " + rule.lr(), points);
+            if (step == PATH_STEPS)
+                return new Trajectory(contender.toString(), "lr " + rule.lr(), nameOf(engine), points);
             grad.set(x / 10, 2 * y);
             optimizer.update(param, grad);
         }
+    }
+
+    /** The device in a word: {@code cuda:0} of {@code cuda:0 (NVIDIA H200)}. */
+    static String nameOf(Engine engine) {
+        return engine.toString().replaceFirst(" .*", "");
     }
 
     /** The samples of a run in the memory of the engine that it runs on, and the seed of its weights and batches. */
@@ -92,12 +98,20 @@ final class Experiments {
                 accuracies.add(new Mark(step, network.evaluate(data.test).accuracy()));
                 network.tellLosses();
             }
-            for (; written < losses.size(); written++) report.loss(name, written + 1, losses.get(written));
+            for (; written < losses.size(); written++) {
+                report.loss(name, written + 1, losses.get(written), nameOf(data.engine));
+            }
             progress.advance(1);
         }
         double seconds = (System.nanoTime() - start) / 1e9;
         return new Training(
-                name, Contender.describe(rule), losses, accuracies, microsPerUpdate(network, optimizer), seconds);
+                name,
+                Contender.describe(rule),
+                nameOf(data.engine),
+                losses,
+                accuracies,
+                microsPerUpdate(network, optimizer),
+                seconds);
     }
 
     /** Microseconds of an update: the median of eleven rounds of twenty, each begun and ended with nothing under way. The network is no more. */

@@ -5,8 +5,8 @@ import java.util.List;
 /**
  * All that a comparison found. Any part may be empty, and any figure NaN or infinite where a rule diverged: the report leaves a gap there.
  *
- * @param trajectories the path of each rule over f(x, y) = x²/20 + y²
- * @param trainings the run of each rule on the network
+ * @param trajectories the path of each rule over f(x, y) = x²/20 + y², on each device
+ * @param trainings the run of each rule on the network, on each device
  * @param samplings gradient descent with different samples behind the gradient
  * @param digits some of the samples that the network learns
  * @param facts what, where and when
@@ -26,14 +26,20 @@ public record Comparison(
         digits = List.copyOf(digits);
     }
 
+    /** The devices of the trainings, in their order. The first one's lines are solid, those of others are not. */
+    List<String> devices() {
+        return trainings.stream().map(Training::device).distinct().toList();
+    }
+
     /**
      * The path of one rule.
      *
      * @param rule the rule's name, which decides its colour
      * @param settings its hyperparameters, to be read by people
+     * @param device what it ran on, in a word, as in "cuda:0"
      * @param points where it was: the start, then one point after each step
      */
-    public record Trajectory(String rule, String settings, List<Point> points) {
+    public record Trajectory(String rule, String settings, String device, List<Point> points) {
 
         /** Copies the points, of which there must be at least one. */
         public Trajectory {
@@ -51,6 +57,7 @@ public record Comparison(
      *
      * @param rule the rule's name, which decides its colour
      * @param settings its hyperparameters, to be read by people
+     * @param device what it ran on, in a word, as in "cuda:0"
      * @param losses the loss of each step, from step 1
      * @param accuracies the accuracy on held-out data, from 0 to 1, after some of the steps, the last one among them
      * @param microsPerStep how long the optimizer's part of a step took, in microseconds
@@ -59,6 +66,7 @@ public record Comparison(
     public record Training(
             String rule,
             String settings,
+            String device,
             List<Float> losses,
             List<Mark> accuracies,
             double microsPerStep,

@@ -26,6 +26,7 @@ final class Json {
     private record Row(
             String rule,
             String settings,
+            String device,
             int steps,
             double finalLoss,
             double testAccuracy,
@@ -40,6 +41,7 @@ final class Json {
             return new Row(
                     training.rule(),
                     training.settings(),
+                    training.device(),
                     training.losses().size(),
                     training.finalLoss(),
                     training.finalAccuracy(),
@@ -65,6 +67,7 @@ final class Json {
     /** All of it, for the page: safe between script tags, since Gson writes every angle bracket as an escape. */
     static String page(Comparison comparison) {
         JsonObject page = GSON.toJsonTree(comparison).getAsJsonObject();
+        page.add("devices", GSON.toJsonTree(comparison.devices()));
         page.add("table", GSON.toJsonTree(Row.of(comparison)));
         page.add("colours", GSON.toJsonTree(Palette.of(comparison)));
         return GSON.toJson(page);

@@ -34,6 +34,8 @@ final class Pictures {
             HEADING = 64,
             CAPTION = 24;
     private static final int SMOOTHING = 51;
+    private static final BasicStroke DASHED =
+            new BasicStroke(2, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, new float[] {7, 6}, 0);
     private static final Color INK = new Color(0x222222),
             GREY = new Color(0x6B6B6B),
             FAINT = new Color(0xE4E4E4),
@@ -57,9 +59,12 @@ final class Pictures {
         }
     }
 
-    /** The path of each rule over the contours of f, a panel each; empty if there is none. */
-    static byte[] paths(List<Trajectory> trajectories) throws IOException {
-        if (trajectories.isEmpty()) return new byte[0];
+    /** The path of each rule over the contours of f on the first device, a panel each; empty if there is none. */
+    static byte[] paths(List<Trajectory> all) throws IOException {
+        if (all.isEmpty()) return new byte[0];
+        String device = all.get(0).device();
+        List<Trajectory> trajectories =
+                all.stream().filter(path -> path.device().equals(device)).toList();
         int columns = Math.min(PANELS_PER_ROW, trajectories.size());
         int rows = (trajectories.size() + columns - 1) / columns;
         int width = WIDTH / PANELS_PER_ROW;
@@ -115,14 +120,14 @@ final class Pictures {
         return chart;
     }
 
-    /** The smoothed loss of each rule, on a logarithmic scale; empty if there is none. */
-    static byte[] training(List<Training> trainings) throws IOException {
+    /** The smoothed loss of each rule, on a logarithmic scale, dashed where it is not the first device's; empty if there is none. */
+    static byte[] training(List<Training> trainings, List<String> devices) throws IOException {
         List<Training> drawn = trainings.stream()
                 .filter(training -> training.losses().stream().anyMatch(Pictures::isDrawable))
                 .toList();
         if (drawn.isEmpty()) return new byte[0];
         XYChart chart = new XYChartBuilder()
-                .title("Training loss (mean of " + SMOOTHING + " steps)")
+                .title("Training loss (mean of " + SMOOTHING + " steps" + strokes(devices) + ")")
                 .xAxisTitle("step")
                 .yAxisTitle("loss")
                 .build();
@@ -130,7 +135,11 @@ final class Pictures {
         for (Training training : drawn) {
             double[] y = smooth(training.losses());
             double[] x = IntStream.rangeClosed(1, y.length).asDoubleStream().toArray();
-            line(chart, training.rule(), x, y, Color.decode(Palette.of(training.rule())), 2);
+            boolean first = training.device().equals(devices.get(0));
+            String name = first ? training.rule() : training.rule() + ", " + training.device();
+            XYSeries series = line(chart, name, x, y, Color.decode(Palette.of(training.rule())), 2);
+            if (!first) series.setLineStyle(DASHED);
+            series.setShowInLegend(first);
             low = Math.min(
                     low, DoubleStream.of(y).filter(Pictures::isDrawable).min().orElseThrow());
             high = Math.max(
@@ -153,6 +162,12 @@ final class Pictures {
                 .setXAxisTickMarkSpacingHint(150)
                 .setLegendPosition(LegendPosition.OutsideE);
         return png(WIDTH, 640, g -> chart.paint(g, WIDTH, 640));
+    }
+
+    /** Whose lines are solid and whose are dashed, where there is more than one device. */
+    private static String strokes(List<String> devices) {
+        if (devices.size() < 2) return "";
+        return "; solid: " + devices.get(0) + ", dashed: " + String.join(", ", devices.subList(1, devices.size()));
     }
 
     /** The mean of the steps up to each one, of what is there; NaN, which is a gap in the line, where there is nothing to draw. */

@@ -20,8 +20,8 @@ import org.slf4j.LoggerFactory;
  *
  * <pre>{@code
  * try (Report report = Report.open(Path.of("comparison"))) {
- *     report.trajectory(new Trajectory("Sgd", "lr 0.95", points));
- *     report.loss("Sgd", 1, 2.3f);
+ *     report.trajectory(new Trajectory("Sgd", "lr 0.95", "CPU", points));
+ *     report.loss("Sgd", 1, 2.3f, "CPU");
  *     report.write(comparison);
  * }
  * }</pre>
@@ -51,9 +51,10 @@ public final class Report implements Closeable {
         } catch (IOException e) {
             throw failure("cannot make the folder " + folder, e);
         }
-        CsvFile trajectories = new CsvFile(folder.resolve("trajectories.csv"), "rule,step,x,y,f");
+        CsvFile trajectories = new CsvFile(folder.resolve("trajectories.csv"), "rule,step,x,y,f,device");
         try {
-            return new Report(folder, trajectories, new CsvFile(folder.resolve("training.csv"), "rule,step,loss"));
+            return new Report(
+                    folder, trajectories, new CsvFile(folder.resolve("training.csv"), "rule,step,loss,device"));
         } catch (IOException e) {
             trajectories.close();
             throw e;
@@ -65,13 +66,13 @@ public final class Report implements Closeable {
         List<Comparison.Point> points = trajectory.points();
         for (int step = 0; step < points.size(); step++) {
             Comparison.Point point = points.get(step);
-            trajectories.row(trajectory.rule(), step, point.x(), point.y(), point.f());
+            trajectories.row(trajectory.rule(), step, point.x(), point.y(), point.f(), trajectory.device());
         }
     }
 
     /** Adds the loss of one step to {@code training.csv}. */
-    public void loss(String rule, int step, float loss) throws IOException {
-        training.row(rule, step, loss);
+    public void loss(String rule, int step, float loss, String device) throws IOException {
+        training.row(rule, step, loss, device);
     }
 
     /**
@@ -85,7 +86,7 @@ public final class Report implements Closeable {
         replace("report.html", Page.of(comparison).getBytes(StandardCharsets.UTF_8));
         try {
             replace("paths.png", Pictures.paths(comparison.trajectories()));
-            replace("training.png", Pictures.training(comparison.trainings()));
+            replace("training.png", Pictures.training(comparison.trainings(), comparison.devices()));
         } catch (Pictures.NoFonts e) {
             LOG.warn("{}", e.getMessage());
         }

@@ -5,6 +5,9 @@ const hidden = new Set();
 
 const at = id => document.getElementById(id);
 const shown = list => list.filter(({ rule }) => !hidden.has(rule));
+const first = list => list.filter(({ device }) => device === list[0].device);
+const several = data.devices.length > 1;
+const others = data.devices.slice(1).join(', ');
 const finite = list => list.filter(Number.isFinite);
 
 // Not Math.max(...list), which takes no more numbers than fit on the stack.
@@ -86,7 +89,7 @@ const tooltip = more => ({
   ...more,
 });
 
-/** Lines over steps or samples. A line: { name, colour, points, faint, marks }, its points [x, y], y null for a gap. */
+/** Lines over steps or samples. A line: { name, colour, points, faint, marks, dashed }, its points [x, y], y null for a gap. */
 function curves({ lines, names, xName, logX, logY, yMin, yMax, format, axisFormat, interval }) {
   const drawable = lines.filter(({ points }) => points.some(([, y]) => Number.isFinite(y)));
   if (drawable.length === 0) {
@@ -117,9 +120,9 @@ function curves({ lines, names, xName, logX, logY, yMin, yMax, format, axisForma
       {
         id: 'line ' + line.name, name: line.name, type: 'line', data: line.points, z: 2,
         showSymbol: Boolean(line.marks), symbol: 'circle', symbolSize: 5,
-        color: line.colour, lineStyle: { width: line.faint ? 2 : 1.5 },
+        color: line.colour, lineStyle: { width: line.faint ? 2 : 1.5, type: line.dashed ? 'dashed' : 'solid' },
         endLabel: {
-          show: Boolean(names), formatter: line.name, color: colour('ink'), distance: 6, offset: [0, names?.get(line) ?? 0],
+          show: Boolean(names) && !line.dashed, formatter: line.name, color: colour('ink'), distance: 6, offset: [0, names?.get(line) ?? 0],
           textBorderColor: colour('paper'), textBorderWidth: 3,
         },
         emphasis: { disabled: true },
@@ -195,6 +198,7 @@ function rows() {
     make('td', { class: 'number' }, row[name] === best[name] && data.table.length > 1 ? make('b', {}, text) : text);
   at('table').querySelector('tbody').replaceChildren(...data.table.map(row => make('tr', { class: hidden.has(row.rule) ? 'off' : '' },
     make('th', { scope: 'row' }, swatch(row.rule), row.rule),
+    ...(several ? [make('td', { class: 'settings' }, row.device)] : []),
     make('td', { class: 'settings' }, row.settings),
     cell(row, 'finalLoss', row.finalLoss === null && row.steps > 0 ? 'diverged' : number(row.finalLoss)),
     cell(row, 'testAccuracy', orDash(percents)(row.testAccuracy)),
@@ -244,7 +248,7 @@ function panels() {
     charts.get(element).drawing.dispose();
     charts.delete(element);
   }
-  const trajectories = shown(data.trajectories);
+  const trajectories = shown(first(data.trajectories));
   const groups = together ? [trajectories] : trajectories.map(trajectory => [trajectory]);
   at('panels').className = together ? 'together' : '';
   at('panels').replaceChildren();
@@ -298,6 +302,16 @@ function paths() {
     }, 250);
   });
   panels();
+  if (several) at('paths-note').textContent = sameBits();
+}
+
+/** Whether the paths of other devices are the first one's, float by float: JSON has every digit of them. */
+function sameBits() {
+  const paths = new Map(first(data.trajectories).map(({ rule, points }) => [rule, JSON.stringify(points)]));
+  const astray = data.trajectories.filter(({ rule, points }) => JSON.stringify(points) !== paths.get(rule));
+  return astray.length === 0
+    ? `These are the paths on ${data.devices[0]}. On ${others} they are the same, bit for bit.`
+    : `These are the paths on ${data.devices[0]}. Others: ${astray.map(({ rule, device }) => `${rule} on ${device}`).join(', ')}.`;
 }
 
 // ---- The curves
@@ -311,27 +325,33 @@ function smooth(values, window) {
   });
 }
 
+/** What a training's line is called, and whether it is dashed: the first device's has the rule's name alone. */
+const line = (rule, device) => (device === data.devices[0] ? { name: rule } : { name: `${rule}, ${device}`, dashed: true });
+
 const numbered = values => values.map((y, i) => [i + 1, y]);
 
 function losses(element) {
   const window = Number(at('window').value), logX = at('loss-log-x').checked, logY = at('loss-log-y').checked;
-  const lines = shown(data.trainings).map(({ rule, losses }) => ({
-    name: rule,
+  const lines = shown(data.trainings).map(({ rule, device, losses }) => ({
+    ...line(rule, device),
     colour: data.colours[rule],
     points: positive(numbered(smooth(losses, window)), logY),
     faint: at('raw').checked ? positive(numbered(losses), logY) : undefined,
   }));
   const { yMin, yMax, cut } = bounds(lines, logY);
   at('window-shown').textContent = window;
-  at('losses-note').textContent = cut ? 'What lies above is cut off, so that the other curves can be read.' : '';
-  const names = clear(element, lines, { logY, yMin, yMax });
+  at('losses-note').textContent = [
+    several ? `Solid: ${data.devices[0]}. Dashed: ${others}.` : '',
+    cut ? 'What lies above is cut off, so that the other curves can be read.' : '',
+  ].join(' ').trim();
+  const names = clear(element, lines.filter(({ dashed }) => !dashed), { logY, yMin, yMax });
   return curves({ lines, names, xName: 'step', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number });
 }
 
 function accuracies(element) {
   const best = highest(finite(data.table.map(row => row.testAccuracy)));
-  const lines = shown(data.trainings).map(({ rule, accuracies }) => ({
-    name: rule,
+  const lines = shown(data.trainings).map(({ rule, device, accuracies }) => ({
+    ...line(rule, device),
     colour: data.colours[rule],
     points: accuracies.map(({ at, value }) => [at, value]),
     marks: true,
@@ -339,7 +359,7 @@ function accuracies(element) {
   // The end of the race is decided among the last percents; how a rule gets there is seen from 0.
   const yMin = at('whole').checked ? 0 : Math.max(0, Math.floor(20 * best - 3) / 20);
   return curves({
-    lines, names: clear(element, lines, { yMin, yMax: 1 }), xName: 'step', yMin, yMax: 1,
+    lines, names: clear(element, lines.filter(({ dashed }) => !dashed), { yMin, yMax: 1 }), xName: 'step', yMin, yMax: 1,
     interval: yMin > 0 ? 0.05 : 0.2, format: percents, axisFormat: x => percent(x),
   });
 }
@@ -395,7 +415,10 @@ function section(id, list, fill) {
 
 legend();
 facts();
-section('table', data.table, rows);
+section('table', data.table, () => {
+  at('device-heading').hidden = !several;
+  rows();
+});
 section('paths', data.trajectories, paths);
 section('losses', data.trainings, () => curveChart('losses', 'Training loss of each rule against the step', losses,
   ['window', 'raw', 'loss-log-x', 'loss-log-y']));

@@ -49,7 +49,7 @@ class CompareTest {
     void theSixPathsEndWhereTheBooksDo() throws IOException {
         assertEquals(0, small(folder, "--steps", "1"), err::toString);
         List<String> lines = Files.readAllLines(folder.resolve("trajectories.csv"));
-        assertEquals("rule,step,x,y,f", lines.get(0));
+        assertEquals("rule,step,x,y,f,device", lines.get(0));
         assertEquals(1 + 6 * 31, lines.size());
         Map.of(
                         "Sgd", new double[] {-0.35039299575231969, 0.084782316550432196},
@@ -162,14 +162,15 @@ class CompareTest {
     @Test
     void aFolderThatAnotherRunWritesToIsLeftAlone() throws IOException {
         try (Report running = Report.open(folder)) {
-            running.loss("Adam", 1, 2);
-            running.trajectory(new Trajectory("Adam", "", List.of(new Point(1, 2, 3))));
+            running.loss("Adam", 1, 2, "CPU");
+            running.trajectory(new Trajectory("Adam", "", "CPU", List.of(new Point(1, 2, 3))));
             assertEquals(1, small(folder));
             assertTrue(err.toString().contains(folder.toString()), err::toString);
         }
-        assertEquals(List.of("rule,step,loss", "Adam,1,2.0"), Files.readAllLines(folder.resolve("training.csv")));
         assertEquals(
-                List.of("rule,step,x,y,f", "Adam,0,1.0,2.0,3.0"),
+                List.of("rule,step,loss,device", "Adam,1,2.0,CPU"), Files.readAllLines(folder.resolve("training.csv")));
+        assertEquals(
+                List.of("rule,step,x,y,f,device", "Adam,0,1.0,2.0,3.0,CPU"),
                 Files.readAllLines(folder.resolve("trajectories.csv")));
     }
 
@@ -189,7 +190,9 @@ class CompareTest {
                 "2|--data=digits:0,1           |'digits:0,1'",
                 "2|--bogus                     |'--bogus'",
                 "2|surplus                     |'surplus'",
+                "2|--device=cpu,cpu            |--device: cpu is named twice",
                 "1|--device=cuda               |cuda:0: no CUDA driver",
+                "1|--device=cpu,cuda           |cuda:0: no CUDA driver",
                 "1|--device=cuda:7             |cuda:7",
                 "1|--data=mnist:/no/such/place |/no/such/place"
             })

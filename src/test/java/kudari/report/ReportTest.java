@@ -53,11 +53,11 @@ class ReportTest {
     @Test
     void thePathsAreATableOfStepsFromZero() throws IOException {
         try (Report report = Report.open(folder)) {
-            report.trajectory(
-                    new Trajectory("Sgd", "", List.of(new Point(-7, 2, 6.45f), new Point(-6.335f, -1.8f, 5.25f))));
+            report.trajectory(new Trajectory(
+                    "Sgd", "", "CPU", List.of(new Point(-7, 2, 6.45f), new Point(-6.335f, -1.8f, 5.25f))));
         }
         assertEquals(
-                List.of("rule,step,x,y,f", "Sgd,0,-7.0,2.0,6.45", "Sgd,1,-6.335,-1.8,5.25"),
+                List.of("rule,step,x,y,f,device", "Sgd,0,-7.0,2.0,6.45,CPU", "Sgd,1,-6.335,-1.8,5.25,CPU"),
                 Files.readAllLines(folder.resolve("trajectories.csv")));
     }
 
@@ -66,10 +66,10 @@ class ReportTest {
         List<Float> losses = List.of(
                 0.1f, -0f, Float.MIN_VALUE, Float.MAX_VALUE, 2.0000002f, Float.NaN, Float.POSITIVE_INFINITY, 1 / 3f);
         try (Report report = Report.open(folder)) {
-            for (int i = 0; i < losses.size(); i++) report.loss("Adam", i + 1, losses.get(i));
+            for (int i = 0; i < losses.size(); i++) report.loss("Adam", i + 1, losses.get(i), "CPU");
         }
         List<String> lines = Files.readAllLines(folder.resolve("training.csv"));
-        assertEquals("rule,step,loss", lines.get(0));
+        assertEquals("rule,step,loss,device", lines.get(0));
         List<Float> read = new ArrayList<>();
         for (String line : lines.subList(1, lines.size())) read.add(Float.valueOf(line.split(",")[2]));
         assertEquals(losses, read);
@@ -79,9 +79,9 @@ class ReportTest {
     void aLineIsOnDiskAsSoonAsItIsWritten() throws IOException {
         try (Report report = Report.open(folder)) {
             for (int step = 1; step <= 3; step++) {
-                report.loss("Adam", step, 0.5f);
+                report.loss("Adam", step, 0.5f, "CPU");
                 String text = Files.readString(folder.resolve("training.csv"));
-                assertTrue(text.endsWith("Adam," + step + ",0.5\n"), text);
+                assertTrue(text.endsWith("Adam," + step + ",0.5,CPU\n"), text);
             }
         }
     }
@@ -89,10 +89,10 @@ class ReportTest {
     @Test
     void aNameWithACommaOrAQuoteStaysOneCell() throws IOException {
         try (Report report = Report.open(folder)) {
-            report.loss("Adam, \"mine\"", 1, 1);
+            report.loss("Adam, \"mine\"", 1, 1, "CPU");
         }
         assertEquals(
-                "\"Adam, \"\"mine\"\"\",1,1.0",
+                "\"Adam, \"\"mine\"\"\",1,1.0,CPU",
                 Files.readAllLines(folder.resolve("training.csv")).get(1));
     }
 
@@ -101,13 +101,13 @@ class ReportTest {
     @Test
     void aSecondRunInTheSameFolderIsRefusedAndHarmsNothing() throws IOException {
         try (Report first = Report.open(folder)) {
-            first.loss("Adam", 1, 0.5f);
+            first.loss("Adam", 1, 0.5f, "CPU");
             IOException refused = assertThrows(IOException.class, () -> Report.open(folder));
             assertTrue(refused.getMessage().contains("another run"), refused.getMessage());
-            first.loss("Adam", 2, 0.25f);
+            first.loss("Adam", 2, 0.25f, "CPU");
         }
         assertEquals(
-                List.of("rule,step,loss", "Adam,1,0.5", "Adam,2,0.25"),
+                List.of("rule,step,loss,device", "Adam,1,0.5,CPU", "Adam,2,0.25,CPU"),
                 Files.readAllLines(folder.resolve("training.csv")));
     }
 
@@ -116,7 +116,7 @@ class ReportTest {
         try (Report first = Report.open(folder)) {
             String output = anotherProcess(Map.of());
             assertTrue(output.contains("is being written by another run"), output);
-            first.loss("Adam", 1, 0.5f);
+            first.loss("Adam", 1, 0.5f, "CPU");
         }
     }
 
@@ -352,11 +352,12 @@ class ReportTest {
         for (int n = 0; n < RULES.size(); n++) {
             List<Point> points = new ArrayList<>();
             for (int step = 0; step <= 30; step++) points.add(new Point(-7 + step / 5f, 2 - n, 0));
-            trajectories.add(new Trajectory(RULES.get(n), "lr 0.1", points));
+            trajectories.add(new Trajectory(RULES.get(n), "lr 0.1", "CPU", points));
             float scale = n + 1;
             trainings.add(new Training(
                     RULES.get(n),
                     "lr 0.01",
+                    "CPU",
                     losses.stream().map(loss -> loss * scale).toList(),
                     List.of(new Mark(1, 0.1), new Mark(120, 0.75)),
                     12.5,
@@ -374,12 +375,16 @@ class ReportTest {
         List<Point> points = List.of(new Point(-7, 2, 6), new Point(7, -2, 6), new Point(infinity, nan, nan));
         List<Float> losses = List.of(2.5f, infinity, Float.NEGATIVE_INFINITY, nan);
         Training lost = new Training(
-                "Sgd", "lr 9", losses, List.of(new Mark(4, Double.NaN)), Double.NaN, Double.POSITIVE_INFINITY);
+                "Sgd", "lr 9", "CPU", losses, List.of(new Mark(4, Double.NaN)), Double.NaN, Double.POSITIVE_INFINITY);
         List<Float> fine = new ArrayList<>();
         for (int step = 0; step < 100; step++) fine.add(2.5f);
-        Training still = new Training("Adam", "lr 0", fine, List.of(), 1, 1);
+        Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1);
         return new Comparison(
-                List.of(new Trajectory("Sgd", "lr 9", points)), List.of(lost, still), List.of(), List.of(), FACTS);
+                List.of(new Trajectory("Sgd", "lr 9", "CPU", points)),
+                List.of(lost, still),
+                List.of(),
+                List.of(),
+                FACTS);
     }
 
     private static JsonObject dataOf(String page) {

@@ -1,0 +1,74 @@
+package kudari.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import kudari.Engine;
+import kudari.Engines;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The command {@code compare} on a device, and on the CPU beside it. */
+class CudaCompareTest {
+
+    @TempDir
+    private Path folder;
+
+    @Test
+    void theDeviceWalksTheSamePathsBitForBitAndStartsFromTheSameLoss() throws IOException {
+        String device;
+        try (Engine engine = Engines.open()) {
+            device = Experiments.nameOf(engine);
+        }
+        StringWriter out = new StringWriter(), err = new StringWriter();
+        int status = Main.run(
+                new PrintWriter(out, true),
+                new PrintWriter(err, true),
+                "compare",
+                "--quick",
+                "--device=cpu," + device,
+                "--data=digits:60,20",
+                "--batch=8",
+                "--steps=5",
+                "--rules=sgd,adam",
+                "--out=" + folder);
+        assertEquals(0, status, err::toString);
+
+        List<String> paths = Files.readAllLines(folder.resolve("trajectories.csv"));
+        assertEquals(1 + 2 * 2 * 31, paths.size());
+        assertEquals(of(paths, "CPU"), of(paths, device));
+        List<String> losses = Files.readAllLines(folder.resolve("training.csv"));
+        List<String> here = of(losses, "CPU"), there = of(losses, device);
+        assertEquals(2 * 5, here.size());
+        assertEquals(2 * 5, there.size());
+        for (int n = 0; n < here.size(); n++) {
+            // Before any step only the order of summation differs; after a few, what has come of it.
+            double tolerance = n % 5 == 0 ? 1e-5 : 1e-3;
+            assertEquals(loss(here.get(n)), loss(there.get(n)), tolerance * loss(here.get(n)), there.get(n));
+        }
+        String summary = Files.readString(folder.resolve("summary.json"));
+        assertTrue(
+                summary.contains("\"device\": \"CPU\"") && summary.contains("\"device\": \"" + device + "\""), summary);
+        assertTrue(out.toString().contains(device), out::toString);
+    }
+
+    /** The lines of one device, without it. */
+    private static List<String> of(List<String> lines, String device) {
+        List<String> of = new ArrayList<>();
+        for (String line : lines) {
+            if (line.endsWith("," + device)) of.add(line.substring(0, line.length() - device.length()));
+        }
+        return of;
+    }
+
+    private static double loss(String line) {
+        return Double.parseDouble(line.split(",")[2]);
+    }
+}
