@@ -42,10 +42,7 @@ class SoftCudaTest {
             return;
         }
         Path file = folder.resolve("log");
-        output = SoftCuda.run(
-                Probe.class,
-                Map.of("SOFTCUDA_LOG", file.toString()),
-                SoftCuda.nvrtc().stream().map(Path::toString).toArray(String[]::new));
+        output = SoftCuda.run(Probe.class, Map.of("SOFTCUDA_LOG", file.toString()));
         log = Files.readAllLines(file);
         for (String line : output.out().lines().toList()) {
             String[] parts = line.split("\t");
