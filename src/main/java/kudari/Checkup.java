@@ -49,7 +49,7 @@ public final class Checkup {
         OK("ok"),
         /** It is not there. */
         ABSENT("--"),
-        /** It is there and does not work. */
+        /** It is there and does not work, or is needed and not there. */
         BROKEN("!!");
 
         private final String text;

@@ -1,6 +1,8 @@
 package kudari.cli;
 
 import com.google.gson.GsonBuilder;
+import com.google.gson.JsonPrimitive;
+import com.google.gson.JsonSerializer;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -69,7 +71,9 @@ final class Doctor implements Callable<Integer> {
     private void print(Diagnosis diagnosis) {
         PrintWriter out = spec.commandLine().getOut();
         if (json) {
+            JsonSerializer<Mark> mark = (value, type, context) -> new JsonPrimitive(value.toString());
             out.println(new GsonBuilder()
+                    .registerTypeAdapter(Mark.class, mark)
                     .setPrettyPrinting()
                     .disableHtmlEscaping()
                     .create()
