@@ -9,6 +9,7 @@ import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
 import static jcuda.driver.JCudaDriver.cuDeviceGetName;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRelease;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain;
+import static jcuda.driver.JCudaDriver.cuDriverGetVersion;
 import static jcuda.driver.JCudaDriver.cuEventCreate;
 import static jcuda.driver.JCudaDriver.cuEventDestroy;
 import static jcuda.driver.JCudaDriver.cuInit;
@@ -108,13 +109,7 @@ public final class CudaEngine extends Engine {
     }
 
     CudaEngine(int ordinal, Optional<CUstream> theirs) {
-        try {
-            must(cuInit(0), "cuInit");
-        } catch (LinkageError e) {
-            throw new CudaException("cuda:" + ordinal
-                    + ": no CUDA driver (libcuda.so.1) on this machine: install NVIDIA's driver, or take the CPU"
-                    + " engine (Engine.cpu(), --device cpu)");
-        }
+        start("cuda:" + ordinal + ": ");
         must(cuDeviceGet(device, ordinal), "cuDeviceGet(" + ordinal + ")");
         must(cuDevicePrimaryCtxRetain(context, device), "cuDevicePrimaryCtxRetain of device " + ordinal);
         try {
@@ -136,6 +131,33 @@ public final class CudaEngine extends Engine {
             cuDevicePrimaryCtxRelease(device);
             throw e;
         }
+    }
+
+    /**
+     * Finds the driver and starts it.
+     *
+     * @param who asks, for the message
+     */
+    static void start(String who) {
+        driver(who);
+        must(cuInit(0), who + "cuInit");
+    }
+
+    /** The newest CUDA that the driver knows: 12060 for 12.6. */
+    static int driver(String who) {
+        int[] version = new int[1];
+        try {
+            must(cuDriverGetVersion(version), who + "cuDriverGetVersion");
+        } catch (LinkageError e) {
+            throw Libraries.failure(
+                    e,
+                    "libcuda.so.1",
+                    new CudaException(
+                            who + "no CUDA driver (libcuda.so.1) on this machine",
+                            "install NVIDIA's driver for CUDA 12.6 or later, or take the CPU engine (Engine.cpu(),"
+                                    + " --device cpu)"));
+        }
+        return version[0];
     }
 
     private void checkContext(CUstream stream) {

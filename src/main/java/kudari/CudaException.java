@@ -9,8 +9,31 @@ public final class CudaException extends RuntimeException {
 
     private static final long serialVersionUID = 1;
 
-    CudaException(String message) {
-        super(message);
+    private final String what, mend;
+
+    CudaException(String what) {
+        this(what, "");
+    }
+
+    /**
+     * The message is both.
+     *
+     * @param mend what to do about it; empty where we know nothing
+     */
+    CudaException(String what, String mend) {
+        super(mend.isEmpty() ? what : what + "; " + mend);
+        this.what = what;
+        this.mend = mend;
+    }
+
+    /** What happened, without what to do about it. */
+    String what() {
+        return what;
+    }
+
+    /** What to do about it; empty where we know nothing. */
+    String mend() {
+        return mend;
     }
 
     /**
@@ -20,7 +43,7 @@ public final class CudaException extends RuntimeException {
      * @param call its name, and what it was about
      */
     public static void must(int code, String call) {
-        if (code != 0) throw new CudaException(call + ": " + name(code) + advice(code));
+        if (code != 0) throw new CudaException(call + ": " + name(code), advice(code));
     }
 
     /**
@@ -40,13 +63,15 @@ public final class CudaException extends RuntimeException {
 
     private static String advice(int code) {
         return switch (code) {
-            case 2 -> "; the device's memory is full: close what else uses it, or train with smaller tensors";
-            case 3, 100 -> "; no CUDA device is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES";
-            case 35 -> "; the NVIDIA driver is too old: it must know CUDA 12.6 or later";
-            case 46 -> "; the device is busy or forbidden: see nvidia-smi for its compute mode";
-            case 101 -> "; there is no device of that number: see nvidia-smi";
+            case 2 -> "the device's memory is full: close what else uses it, or train with smaller tensors";
+            case 3, 100 -> "no CUDA device is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES";
+            case 35 -> "the NVIDIA driver is too old: it must know CUDA 12.6 or later";
+            case 46 -> "the device is busy or forbidden: see nvidia-smi for its compute mode";
+            case 101 -> "there is no device of that number: see nvidia-smi";
+            case 802 -> "the machine's GPUs are not ready yet: see whether NVIDIA's fabric manager runs";
+            case 803, 804 -> "the driver's library and its kernel module do not match: restart after a driver's update";
             case 214, 700, 702, 710, 714, 715, 716, 717, 718, 719 ->
-                "; the device has lost its context: nothing on it can be read any more, start again";
+                "the device has lost its context: nothing on it can be read any more, start again";
             default -> "";
         };
     }

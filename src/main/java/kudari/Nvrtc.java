@@ -2,9 +2,14 @@ package kudari;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.net.URL;
+import java.net.URLConnection;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -29,6 +34,8 @@ final class Nvrtc {
     private static final List<String> EXACT = List.of("-fmad=false", "--std=c++17");
 
     private static final String LIBRARY = "libnvrtc.so.12";
+
+    private static final String PACKED = "/org/bytedeco/cuda/linux-x86_64/";
 
     private Nvrtc() {}
 
@@ -130,7 +137,7 @@ final class Nvrtc {
         return major[0] + "." + minor[0];
     }
 
-    private static int newestArchitecture() {
+    static int newestArchitecture() {
         int[] count = new int[1];
         check(JNvrtc.nvrtcGetNumSupportedArchs(count));
         int[] architectures = new int[count[0]];
@@ -138,90 +145,107 @@ final class Nvrtc {
         return Arrays.stream(architectures).max().orElseThrow();
     }
 
+    /** Where the library was loaded from; empty before. A process has one. */
+    private static String from = "";
+
     /**
      * Loads the library, if it has not been: the system's, else the one in the Maven artifact org.bytedeco:cuda-redist, unpacked.
      *
+     * @return where it is from
      * @throws CudaException if there is none
      */
-    static void load() {
-        if (Loaded.FROM.isEmpty()) {
-            throw new CudaException("no NVRTC (" + LIBRARY
-                    + "): install the CUDA 12 toolkit's NVRTC, or put org.bytedeco:cuda-redist with"
-                    + " the classifier linux-x86_64 on the class path");
+    static synchronized String load() {
+        if (from.isEmpty()) {
+            String found = find(Libraries.folders());
+            try {
+                LOG.info("NVRTC {} from {}", version(), found);
+            } catch (LinkageError e) {
+                throw Libraries.failure(e, LIBRARY, missing(Libraries.folders()));
+            }
+            from = found;
         }
+        return from;
     }
 
-    /** The holder of the one library that a process can load; empty where there is none. */
-    private static final class Loaded {
-
-        static final String FROM = load();
-
-        private static String load() {
-            String from = Stream.concat(folders(), Stream.of(unpacked()).flatMap(List::stream))
-                    .filter(folder -> Files.exists(folder.resolve(LIBRARY)))
-                    .findFirst()
-                    .map(Loaded::loadFrom)
-                    .orElse("the system's search path");
+    private static String find(List<Path> folders) {
+        for (Path folder : folders) {
+            if (!Files.exists(folder.resolve(LIBRARY))) continue;
             try {
-                LOG.info("NVRTC {} from {}", version(), from);
-                return from;
+                loadFrom(folder);
+                return folder.toString();
             } catch (LinkageError e) {
-                LOG.debug("NVRTC cannot be loaded", e);
-                return "";
+                LOG.warn("NVRTC is in {}, but cannot be loaded ({}); looking on", folder, Libraries.reason(e));
             }
         }
-
-        /** Where systems keep it. */
-        private static Stream<Path> folders() {
-            String named = System.getenv().getOrDefault("LD_LIBRARY_PATH", "");
-            return Stream.concat(
-                            Arrays.stream(named.split(":")).filter(folder -> !folder.isEmpty()),
-                            Stream.of(
-                                    "/usr/local/cuda/lib64",
-                                    "/usr/local/cuda-12/lib64",
-                                    "/usr/lib/x86_64-linux-gnu",
-                                    "/usr/lib64"))
-                    .map(Path::of);
+        Path folder = Cache.folder().resolve("nvrtc-12.9");
+        if (!unpack(folder)) return "the system's search path";
+        try {
+            loadFrom(folder);
+        } catch (LinkageError e) {
+            throw new CudaException(
+                    "NVRTC cannot be loaded: " + Libraries.reason(e),
+                    "name a folder where programs may run with -Dkudari.cache=FOLDER");
         }
+        return folder + " (unpacked from org.bytedeco:cuda-redist)";
+    }
 
-        private static String loadFrom(Path folder) {
-            // The builtins first, for the compiler looks for them only where the system looks.
-            try (Stream<Path> files = Files.list(folder)) {
-                files.filter(file -> file.getFileName().toString().startsWith("libnvrtc-builtins.so.12"))
-                        .sorted()
-                        .forEach(file -> System.load(file.toAbsolutePath().toString()));
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-            System.load(folder.resolve(LIBRARY).toAbsolutePath().toString());
-            return folder.toString();
+    private static void loadFrom(Path folder) {
+        // The builtins first, for the compiler looks for them only where the system looks.
+        try (Stream<Path> files = Files.list(folder)) {
+            files.filter(file -> file.getFileName().toString().matches("libnvrtc-builtins\\.so\\.12[.0-9]*"))
+                    .sorted()
+                    .forEach(file -> System.load(file.toAbsolutePath().toString()));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
+        System.load(folder.resolve(LIBRARY).toAbsolutePath().toString());
+    }
 
-        /** The folder into which the Maven artifact's library is unpacked, if the artifact is there. */
-        private static List<Path> unpacked() {
-            String inside = "/org/bytedeco/cuda/linux-x86_64/";
-            Path folder = Cache.folder().resolve("nvrtc-12.9");
-            try {
-                for (String name : List.of("libnvrtc-builtins.so.12.9", LIBRARY)) {
-                    try (InputStream in = Nvrtc.class.getResourceAsStream(inside + name)) {
-                        if (in == null) return List.of();
-                        if (Files.exists(folder.resolve(name))) continue;
-                        Files.createDirectories(folder);
-                        Path whole = Files.createTempFile(folder, name, ".tmp");
-                        Files.copy(in, whole, StandardCopyOption.REPLACE_EXISTING);
-                        Files.move(whole, folder.resolve(name), StandardCopyOption.ATOMIC_MOVE);
-                    }
+    /** What to say where there is none. */
+    static CudaException missing(List<Path> folders) {
+        String what = Libraries.find("libnvrtc.so.13", folders)
+                .map(folder -> "no NVRTC of CUDA 12 (" + LIBRARY + "), only of CUDA 13 (" + folder + "/libnvrtc.so.13)")
+                .orElse("no NVRTC (" + LIBRARY + ")");
+        return new CudaException(
+                what,
+                "install NVRTC of CUDA 12 (NVIDIA's package cuda-nvrtc-12-9), beside what there is of other versions, or put"
+                        + " org.bytedeco:cuda-redist with the classifier linux-x86_64 on the class path");
+    }
+
+    /** Whether the Maven artifact is on the class path. */
+    static boolean isPacked() {
+        return Nvrtc.class.getResource(PACKED + LIBRARY) != null;
+    }
+
+    /**
+     * Unpacks the Maven artifact's library, if the artifact is there and its library is not yet in the folder. Each file gets its name when it is
+     * whole.
+     *
+     * @return whether it is there
+     */
+    static boolean unpack(Path folder) {
+        try {
+            for (String name : List.of("libnvrtc-builtins.so.12.9", LIBRARY)) {
+                URL packed = Nvrtc.class.getResource(PACKED + name);
+                if (packed == null) return false;
+                Path file = folder.resolve(name);
+                URLConnection connection = packed.openConnection();
+                // A file that something else has cut short would crash the JVM: one that is not whole is replaced.
+                if (Files.exists(file) && Files.size(file) == connection.getContentLengthLong()) continue;
+                try (InputStream in = connection.getInputStream()) {
+                    Cache.write(file, in);
                 }
-                return List.of(folder);
-            } catch (IOException e) {
-                throw new CudaException("cannot unpack NVRTC into " + folder + ": " + e.getMessage()
-                        + "; set -Dkudari.cache to a folder with 120 MB of room");
             }
+            return true;
+        } catch (IOException e) {
+            throw new CudaException(
+                    "cannot unpack NVRTC into " + folder + ": " + Cache.reason(e),
+                    "make room there for 120 MB, or name another folder with -Dkudari.cache=FOLDER");
         }
     }
 
     /** One compiled kernel in the folder: its SHA-256, then its bytes. Whatever is wrong with the file, it is compiled again. */
-    private record Cache(Path file) {
+    record Cache(Path file) {
 
         /** {@code -Dkudari.cache}, else where the system keeps caches. */
         static Path folder() {
@@ -251,23 +275,37 @@ final class Nvrtc {
         }
 
         void write(byte[] code) {
+            byte[] bytes = Arrays.copyOf(sha256(code), 32 + code.length);
+            System.arraycopy(code, 0, bytes, 32, code.length);
             try {
-                Files.createDirectories(file.getParent());
-                Path whole = Files.createTempFile(file.getParent(), "kernel", ".tmp");
-                try {
-                    byte[] bytes = Arrays.copyOf(sha256(code), 32 + code.length);
-                    System.arraycopy(code, 0, bytes, 32, code.length);
-                    Files.write(whole, bytes);
-                    Files.move(whole, file, StandardCopyOption.ATOMIC_MOVE);
-                } finally {
-                    Files.deleteIfExists(whole);
-                }
+                write(file, new ByteArrayInputStream(bytes));
             } catch (IOException e) {
                 LOG.warn(
                         "cannot keep a compiled kernel in {} ({}); it will be compiled again next time",
                         file.getParent(),
-                        e.toString());
+                        reason(e));
             }
+        }
+
+        /** Writes a whole file or none: beside its place, then moved there. */
+        static void write(Path file, InputStream bytes) throws IOException {
+            Files.createDirectories(file.getParent());
+            Path whole =
+                    Files.createTempFile(file.getParent(), file.getFileName().toString(), ".tmp");
+            try {
+                Files.copy(bytes, whole, StandardCopyOption.REPLACE_EXISTING);
+                Files.move(whole, file, StandardCopyOption.ATOMIC_MOVE);
+            } finally {
+                Files.deleteIfExists(whole);
+            }
+        }
+
+        /** What is in the way of a file, in words; Java's messages are often the file's name alone. */
+        static String reason(IOException e) {
+            String message = String.valueOf(e.getMessage());
+            if (e instanceof FileAlreadyExistsException) return message + " is not a folder";
+            if (e instanceof AccessDeniedException) return message + " may not be written";
+            return message;
         }
 
         private static byte[] sha256(byte[] bytes) {

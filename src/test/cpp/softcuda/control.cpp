@@ -20,7 +20,19 @@ struct Books {
   bool isEager = false;
   FILE* log = nullptr;
 };
-void addFailures(const std::string& list);
+
+// "name:n:code,…": the n-th call from now on (0: every one) of this name fails with this code. Takes the books, for it is called while they are made.
+void addFailures(Books& s, const std::string& list) {
+  for (size_t k = 0; k < list.size();) {
+    size_t e = std::min(list.find(',', k), list.size());
+    char name[100];
+    long n;
+    int code;
+    if (sscanf(list.substr(k, e - k).c_str(), " %99[^:]:%ld:%d", name, &n, &code) == 3) s.failures.push_back({name, n, code});
+    else fprintf(stderr, "softcuda: '%s' is not call:n:code\n", list.substr(k, e - k).c_str());
+    k = e + 1;
+  }
+}
 
 Books& state() {
   static Books& s = *[] {
@@ -28,13 +40,9 @@ Books& state() {
     const char* mode = getenv("SOFTCUDA_MODE");
     fresh->isEager = mode && std::string(mode) == "eager";
     if (const char* path = getenv("SOFTCUDA_LOG")) fresh->log = fopen(path, "a");
+    if (const char* list = getenv("SOFTCUDA_FAIL")) addFailures(*fresh, list);
     return fresh;
   }();
-  static bool once = [] {
-    if (const char* list = getenv("SOFTCUDA_FAIL")) addFailures(list);
-    return true;
-  }();
-  (void)once;
   return s;
 }
 
@@ -52,19 +60,6 @@ void line(const std::string& json) {
   if (!state().log) return;
   fprintf(state().log, "%s\n", json.c_str());
   fflush(state().log);
-}
-
-// "name:n:code,…": the n-th call from now on (0: every one) of this name fails with this code.
-void addFailures(const std::string& list) {
-  for (size_t k = 0; k < list.size();) {
-    size_t e = std::min(list.find(',', k), list.size());
-    char name[100];
-    long n;
-    int code;
-    if (sscanf(list.substr(k, e - k).c_str(), " %99[^:]:%ld:%d", name, &n, &code) == 3) state().failures.push_back({name, n, code});
-    else fprintf(stderr, "softcuda: '%s' is not call:n:code\n", list.substr(k, e - k).c_str());
-    k = e + 1;
-  }
 }
 
 std::string json(const std::map<std::string, uint64_t>& m) {
@@ -193,7 +188,7 @@ std::string command(const std::string& text) {
     s.launchCount = 0;
     return "{}";
   }
-  if (begins("fail ")) { addFailures(text.substr(5)); return "{}"; }
+  if (begins("fail ")) { addFailures(s, text.substr(5)); return "{}"; }
   if (text == "mode eager" || text == "mode late") { s.isEager = text == "mode eager"; return "{}"; }
   return "{\"error\":\"unknown command\"}";
 }

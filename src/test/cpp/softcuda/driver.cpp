@@ -734,7 +734,7 @@ API cuMemHostGetDevicePointer_v2(u64* d, void* p, u32) {
   return api("cuMemHostGetDevicePointer_v2", SOUND, [&]() -> int { *d = reinterpret_cast<u64>(p); return pinned(p, 1) ? SUCCESS : INVALID_VALUE; });
 }
 API cuMemGetInfo_v2(size_t* left, size_t* total) {
-  return api("cuMemGetInfo_v2", SOUND, [&]() -> int { *total = memory.total; *left = memory.total - memory.live(); return SUCCESS; });
+  return api("cuMemGetInfo_v2", SOUND, [&]() -> int { *total = memory.total; *left = memory.total - memory.live() - u64(setting("SOFTCUDA_USED", 0)); return SUCCESS; });
 }
 API cuMemGetAddressRange_v2(u64* base, size_t* size, u64 p) {
   return api("cuMemGetAddressRange_v2", SOUND, [&]() -> int {

@@ -1,23 +1,32 @@
 package kudari;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Stream;
+import kudari.softcuda.SoftCuda;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The cache of compiled kernels: whatever happens to its files, a kernel is compiled right. */
@@ -98,6 +107,212 @@ class NvrtcTest {
     @Test
     void aDeviceNewerThanTheCompilerGetsPtx() {
         byte[] code = Nvrtc.compile(source, 999, false);
-        assertTrue(new String(code, java.nio.charset.StandardCharsets.UTF_8).contains(".visible .entry sgd"));
+        assertTrue(new String(code, UTF_8).contains(".visible .entry sgd"));
+    }
+
+    // ---- a full disk ----
+
+    /** What was logged meanwhile. */
+    private static String log(Executable work) throws Throwable {
+        PrintStream before = System.err;
+        ByteArrayOutputStream log = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(log, true, UTF_8));
+        try {
+            work.execute();
+        } finally {
+            System.setErr(before);
+        }
+        return log.toString(UTF_8);
+    }
+
+    private static int warnings(String log) {
+        return log.split("cannot keep a compiled kernel", -1).length - 1;
+    }
+
+    private static List<Path> under(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
+            return files.filter(Files::isRegularFile).toList();
+        }
+    }
+
+    private static int run(String... command) throws IOException, InterruptedException {
+        return new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .start()
+                .waitFor();
+    }
+
+    /** Does it on a disk of so many KB, where one can be made. */
+    private void onDisk(int kilobytes, Executable work) throws Throwable {
+        assumeTrue(
+                Files.isExecutable(Path.of("/bin/mount"))
+                        && run("mount", "-t", "tmpfs", "-o", "size=" + kilobytes + "k", "tmpfs", folder.toString())
+                                == 0,
+                "a small disk can be mounted only by root, on Linux, outside most containers;"
+                        + " aFileThatCannotGrowIsDoneWithout tries a small file instead");
+        try {
+            work.execute();
+        } finally {
+            assertEquals(0, run("umount", folder.toString()));
+        }
+    }
+
+    @Test
+    void aFullDiskIsDoneWithout() throws Throwable {
+        byte[] code = Nvrtc.compile(source, Nvrtc.options(90, false)).code();
+        onDisk(16, () -> {
+            Path ballast = folder.resolve("ballast");
+            assertThrows(IOException.class, () -> Files.write(ballast, new byte[1 << 20]), "the disk is full");
+            String log = log(() -> assertArrayEquals(code, Nvrtc.compile(source, 90, false)));
+            assertEquals(1, warnings(log), log);
+            assertTrue(log.contains("No space left on device"), log);
+            assertEquals(List.of(ballast), under(folder), "no half file is left");
+            Files.delete(ballast);
+            assertArrayEquals(code, Nvrtc.compile(source, 90, false));
+            assertEquals(1, files().size(), "with room again, it is kept");
+        });
+    }
+
+    @Test
+    void nvrtcIsNotUnpackedByHalves() throws Throwable {
+        onDisk(
+                16 << 10,
+                () -> { // room for the builtins, not for the compiler
+                    Path into = folder.resolve("nvrtc");
+                    CudaException e = assertThrows(CudaException.class, () -> Nvrtc.unpack(into));
+                    assertTrue(e.getMessage().contains("into " + into + ": No space left on device"), e.getMessage());
+                    assertTrue(
+                            e.getMessage().contains("120 MB") && e.getMessage().contains("-Dkudari.cache"),
+                            e.getMessage());
+                    assertEquals(
+                            List.of(into.resolve("libnvrtc-builtins.so.12.9")), under(into), "the one that fitted");
+                });
+    }
+
+    /** Forbids itself files of more than 4 KB, once all is loaded: then writing fails in the middle, as on a full disk. */
+    static final class Limited {
+        public static void main(String[] arguments) throws Exception {
+            Nvrtc.load();
+            String self = Long.toString(ProcessHandle.current().pid());
+            if (run("prlimit", "--fsize=4096", "--pid", self) != 0) throw new IOException("no prlimit");
+            System.setProperty("kudari.cache", arguments[0]);
+            System.out.println(Nvrtc.compile(Nvrtc.Source.of("sgd.cu"), 90, false).length);
+            try {
+                Nvrtc.unpack(Path.of(arguments[0]));
+            } catch (CudaException e) {
+                System.out.println(e.getMessage());
+            }
+        }
+    }
+
+    @Test
+    void aFileThatCannotGrowIsDoneWithout() throws Exception {
+        SoftCuda.obstacle().ifPresent(Assumptions::abort);
+        SoftCuda.Output limited = SoftCuda.run(Limited.class, Map.of(), folder.toString());
+        assertEquals(0, limited.status(), limited.err());
+        List<String> lines = limited.out().lines().toList();
+        int length = Nvrtc.compile(source, Nvrtc.options(90, false)).code().length;
+        assertTrue(length > 4096, "the kernel would not fit: " + length);
+        assertEquals("" + length, lines.get(0));
+        assertEquals(1, warnings(limited.err()), limited.err());
+        assertTrue(lines.get(1).startsWith("cannot unpack NVRTC into " + folder), lines.get(1));
+        assertEquals(List.of(), under(folder), "no half file is left");
+    }
+
+    // ---- unpacking, cut short ----
+
+    /** Unpacks into the folder given. */
+    static final class Unpacker {
+        public static void main(String[] arguments) {
+            Nvrtc.unpack(Path.of(arguments[0]));
+        }
+    }
+
+    @Test
+    void aKilledUnpackingLeavesNothingThatIsTakenForTheWhole() throws Exception {
+        Process unpacker = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Unpacker.class.getName(),
+                        folder.toString())
+                .inheritIO()
+                .start();
+        Path whole = folder.resolve("libnvrtc.so.12");
+        while (unpacker.isAlive() && half() < 1 << 20) Thread.sleep(1);
+        unpacker.destroyForcibly().waitFor(); // SIGKILL
+        assertTrue(half() >= 1 << 20, "it was in the middle");
+        assertFalse(Files.exists(whole));
+        assertTrue(Nvrtc.unpack(folder));
+        assertEquals(size("libnvrtc.so.12"), Files.size(whole));
+    }
+
+    /** How much of the compiler lies there under another name than its own. */
+    private long half() throws IOException {
+        for (Path file : under(folder)) {
+            String name = file.getFileName().toString();
+            if (name.startsWith("libnvrtc.so.12") && !name.equals("libnvrtc.so.12")) return Files.size(file);
+        }
+        return 0;
+    }
+
+    private static long size(String name) throws IOException {
+        return Nvrtc.class
+                .getResource("/org/bytedeco/cuda/linux-x86_64/" + name)
+                .openConnection()
+                .getContentLengthLong();
+    }
+
+    @Test
+    void aLibraryThatWasCutShortIsReplaced() throws IOException {
+        Path builtins = folder.resolve("libnvrtc-builtins.so.12.9");
+        Nvrtc.unpack(folder);
+        byte[] whole = Files.readAllBytes(builtins);
+        Files.write(builtins, new byte[1000]);
+        Nvrtc.unpack(folder);
+        assertArrayEquals(whole, Files.readAllBytes(builtins));
+    }
+
+    // ---- which one ----
+
+    @Test
+    void whereOnlyCuda13IsTheMessageSaysSo() throws IOException {
+        Files.createFile(folder.resolve("libnvrtc.so.13"));
+        String message = Nvrtc.missing(List.of(folder)).getMessage();
+        assertTrue(message.contains("only of CUDA 13 (" + folder), message);
+        assertTrue(message.contains("beside") && message.contains("org.bytedeco:cuda-redist"), message);
+        assertTrue(Nvrtc.missing(List.of()).getMessage().startsWith("no NVRTC (libnvrtc.so.12);"));
+    }
+
+    /** Loads NVRTC and compiles. */
+    static final class Loader {
+        public static void main(String[] arguments) {
+            System.out.println(Nvrtc.load());
+            System.out.println(Nvrtc.compile(Nvrtc.Source.of("sgd.cu"), Nvrtc.options(90, false))
+                            .code()
+                            .length
+                    > 0);
+        }
+    }
+
+    @Test
+    void theSystemsIsTakenBeforeTheArtifactsAndLogged() throws Exception {
+        SoftCuda.obstacle().ifPresent(Assumptions::abort);
+        Nvrtc.unpack(folder);
+        SoftCuda.Output loaded = SoftCuda.run(Loader.class, Map.of("LD_LIBRARY_PATH", folder.toString()));
+        assertEquals(List.of(folder.toString(), "true"), loaded.out().lines().toList(), loaded.err());
+        assertTrue(loaded.err().contains("NVRTC 12.9 from " + folder), loaded.err());
+    }
+
+    @Test
+    void oneThatCannotBeLoadedIsLoggedAndTheNextTaken() throws Exception {
+        SoftCuda.obstacle().ifPresent(Assumptions::abort);
+        Files.writeString(folder.resolve("libnvrtc.so.12"), "no library");
+        Files.createFile(folder.resolve("libnvrtc.so.13"));
+        SoftCuda.Output loaded = SoftCuda.run(Loader.class, Map.of("LD_LIBRARY_PATH", folder.toString()));
+        assertEquals(0, loaded.status(), loaded.err());
+        assertTrue(loaded.err().contains("NVRTC is in " + folder + ", but cannot be loaded"), loaded.err());
+        assertTrue(loaded.out().endsWith("true\n"), loaded.out());
     }
 }

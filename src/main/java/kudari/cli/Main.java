@@ -14,7 +14,7 @@ import picocli.CommandLine.ParameterException;
         description = "Gradient-descent optimizers for JVM training loops.",
         mixinStandardHelpOptions = true,
         versionProvider = Main.Version.class,
-        subcommands = {Compare.class, HelpCommand.class})
+        subcommands = {Compare.class, Doctor.class, HelpCommand.class})
 public final class Main {
 
     private Main() {}

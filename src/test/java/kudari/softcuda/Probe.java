@@ -4,7 +4,6 @@ import static jcuda.driver.JCudaDriver.*;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -21,6 +20,7 @@ import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
 import jcuda.nvrtc.JNvrtc;
 import jcuda.nvrtc.nvrtcProgram;
+import kudari.NvrtcDoor;
 
 /**
  * What {@link SoftCudaTest} runs in a JVM on the GPU in software. Prints a line for each case: its name, the CUDA error or the number of
@@ -126,7 +126,7 @@ final class Probe {
     }
 
     public static void main(String[] arguments) {
-        for (String library : arguments) System.load(Path.of(library).toString());
+        NvrtcDoor.load();
         setExceptionsEnabled(false);
         must(cuInit(0));
         Probe probe = new Probe(compile(KERNELS));

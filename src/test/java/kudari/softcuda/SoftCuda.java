@@ -2,25 +2,19 @@ package kudari.softcuda;
 
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStream;
-import java.net.URL;
-import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
-/** Builds the GPU in software, unpacks NVRTC, and starts JVMs that find both: a libcuda.so.1 can only be chosen before a JVM starts. */
+/** Builds the GPU in software, and starts JVMs that find it: a libcuda.so.1 can only be chosen before a JVM starts. */
 public final class SoftCuda {
 
     private static final Path SOURCES = Path.of("src/test/cpp/softcuda");
     private static final Path TARGET = Path.of("target").toAbsolutePath();
-    private static final String NVRTC = "org/bytedeco/cuda/linux-x86_64/";
-    private static final List<String> NVRTC_LIBRARIES = List.of("libnvrtc-builtins.so.12.9", "libnvrtc.so.12");
 
     private SoftCuda() {}
 
@@ -49,44 +43,22 @@ public final class SoftCuda {
         return folder;
     }
 
-    /** NVRTC's libraries, in the order in which they must be loaded, unpacked from the test class path once. */
-    public static List<Path> nvrtc() throws IOException {
-        Path folder = Files.createDirectories(TARGET.resolve("nvrtc"));
-        List<Path> files = new ArrayList<>();
-        for (String name : NVRTC_LIBRARIES) {
-            Path file = folder.resolve(name);
-            URL packed = SoftCuda.class.getClassLoader().getResource(NVRTC + name);
-            if (packed == null)
-                throw new IOException(name + " is not on the class path: org.bytedeco:cuda-redist is missing");
-            if (!Files.exists(file)) {
-                Path half = Files.createTempFile(folder, name, ".part");
-                try (InputStream in = packed.openStream()) {
-                    Files.copy(in, half, StandardCopyOption.REPLACE_EXISTING);
-                }
-                move(half, file);
-            }
-            files.add(file);
-        }
-        return files;
-    }
-
-    private static void move(Path from, Path to) throws IOException {
-        try {
-            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
-        } catch (AtomicMoveNotSupportedException e) {
-            Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
-        }
-    }
-
     /** Runs a main class on the GPU in software, in a JVM of its own with this one's class path. */
     public static Output run(Class<?> main, Map<String, String> environment, String... arguments)
+            throws IOException, InterruptedException {
+        return run(List.of(), main, environment, arguments);
+    }
+
+    /** The same, with options for the JVM. */
+    public static Output run(List<String> options, Class<?> main, Map<String, String> environment, String... arguments)
             throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx1g",
                 "-cp",
-                System.getProperty("java.class.path"),
-                main.getName()));
+                System.getProperty("java.class.path")));
+        command.addAll(options);
+        command.add(main.getName());
         command.addAll(List.of(arguments));
         ProcessBuilder builder = new ProcessBuilder(command);
         builder.environment().put("LD_LIBRARY_PATH", build().toString());

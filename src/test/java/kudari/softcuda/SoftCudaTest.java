@@ -12,6 +12,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
+import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -19,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -38,10 +42,7 @@ class SoftCudaTest {
             return;
         }
         Path file = folder.resolve("log");
-        output = SoftCuda.run(
-                Probe.class,
-                Map.of("SOFTCUDA_LOG", file.toString()),
-                SoftCuda.nvrtc().stream().map(Path::toString).toArray(String[]::new));
+        output = SoftCuda.run(Probe.class, Map.of("SOFTCUDA_LOG", file.toString()));
         log = Files.readAllLines(file);
         for (String line : output.out().lines().toList()) {
             String[] parts = line.split("\t");
@@ -171,6 +172,26 @@ class SoftCudaTest {
         assertEquals(200, of("second allocation fails").code());
         assertEquals(719, of("launch fails").code());
         assertEquals(700, of("kernel fails when it runs").code());
+    }
+
+    /** Tries to take the device twice. */
+    static final class Taker {
+        public static void main(String[] arguments) {
+            Probe.must(JCudaDriver.cuInit(0));
+            CUdevice device = new CUdevice();
+            Probe.must(JCudaDriver.cuDeviceGet(device, 0));
+            for (int n = 0; n < 2; n++) {
+                System.out.println(JCudaDriver.cuDevicePrimaryCtxRetain(new CUcontext(), device));
+            }
+        }
+    }
+
+    @ParameterizedTest(name = "n = {0}: {1}, then {2}")
+    @CsvSource({"0, 46, 46", "1, 46, 0", "2, 0, 46"})
+    void failsAsTheEnvironmentSays(int n, int first, int second) throws Exception {
+        String told = "cuDevicePrimaryCtxRetain:" + n + ":46";
+        SoftCuda.Output taken = SoftCuda.run(Taker.class, Map.of("SOFTCUDA_FAIL", told));
+        assertEquals(List.of("" + first, "" + second), taken.out().lines().toList(), taken.err());
     }
 
     @Test

@@ -1,0 +1,133 @@
+package kudari.cli;
+
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonPrimitive;
+import com.google.gson.JsonSerializer;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import kudari.Checkup;
+import kudari.Checkup.Finding;
+import kudari.Checkup.Mark;
+import kudari.CpuEngine;
+import kudari.Engine;
+import kudari.Tensor;
+import kudari.rule.Sgd;
+import org.bytedeco.openblas.global.openblas_nolapack;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** What works on this machine, what does not, and how to mend it. */
+@Command(
+        name = "doctor",
+        header = "Says what works on this machine, what does not, and how to mend it.",
+        description = {
+            "A line for each thing looked at: ok, it works; --, it is not there; !!, it is there and does not work.",
+            "Exit status 0 where the CPU engine and its networks work, whatever the GPU does; 1 where they do not.",
+            ""
+        },
+        sortOptions = false,
+        mixinStandardHelpOptions = true)
+final class Doctor implements Callable<Integer> {
+
+    @Spec
+    private CommandSpec spec;
+
+    @Option(names = "--json", description = "the same as one JSON object")
+    private boolean json;
+
+    /**
+     * The whole of it.
+     *
+     * @param cpu whether the CPU engine and its networks work
+     * @param cuda whether a step on a CUDA device came out right
+     */
+    private record Diagnosis(boolean cpu, boolean cuda, List<Finding> findings) {}
+
+    @Override
+    public Integer call() {
+        System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "off"); // what is logged is said here
+        List<Finding> findings = new ArrayList<>(List.of(
+                Finding.of("Java", true, "", Doctor::java),
+                Finding.of("CPU engine", true, "give Java more memory with KUDARI_JAVA_OPTS=-Xmx1g", Doctor::cpu),
+                Finding.of(
+                        "OpenBLAS",
+                        true,
+                        "networks on the CPU need it: put org.bytedeco:openblas on the class path, with its natives for this machine",
+                        Doctor::openblas)));
+        boolean cpu = findings.stream().allMatch(finding -> finding.mark() == Mark.OK);
+        findings.addAll(Checkup.cuda());
+        boolean cuda =
+                findings.stream().anyMatch(finding -> finding.what().equals("a step") && finding.mark() == Mark.OK);
+        print(new Diagnosis(cpu, cuda, findings));
+        return cpu ? 0 : 1;
+    }
+
+    private void print(Diagnosis diagnosis) {
+        PrintWriter out = spec.commandLine().getOut();
+        if (json) {
+            JsonSerializer<Mark> mark = (value, type, context) -> new JsonPrimitive(value.toString());
+            out.println(new GsonBuilder()
+                    .registerTypeAdapter(Mark.class, mark)
+                    .setPrettyPrinting()
+                    .disableHtmlEscaping()
+                    .create()
+                    .toJson(diagnosis));
+            return;
+        }
+        diagnosis.findings.forEach(out::println);
+        out.println();
+        out.println("The CPU engine " + (diagnosis.cpu ? "works" : "does not work") + "; the CUDA engine "
+                + (diagnosis.cuda ? "works." : "does not."));
+    }
+
+    private static String java() {
+        return System.getProperty("java.version") + " (" + System.getProperty("java.vm.name") + ") on "
+                + System.getProperty("os.name") + " " + System.getProperty("os.arch");
+    }
+
+    /** A step whose result is exact. */
+    private static String cpu() {
+        try (CpuEngine engine = Engine.cpu()) {
+            Tensor param = engine.tensor(new float[] {-7, 2});
+            engine.optimizer(Sgd.of(0.25)).update(param, engine.tensor(new float[] {-0.5f, 4}));
+            float[] expected = {-6.875f, 1}, got = param.get();
+            if (!Arrays.equals(expected, got)) {
+                throw new IllegalStateException(
+                        "a step of Sgd: expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
+            }
+            return String.format(
+                    Locale.ROOT,
+                    "a step on %d threads comes out right; a heap of at most %.1f GB",
+                    engine.threads(),
+                    Runtime.getRuntime().maxMemory() / 0x1p30);
+        }
+    }
+
+    /** A product of two numbers. */
+    private static String openblas() {
+        float[] product = new float[1];
+        openblas_nolapack.cblas_sgemm(
+                openblas_nolapack.CblasRowMajor,
+                openblas_nolapack.CblasNoTrans,
+                openblas_nolapack.CblasNoTrans,
+                1,
+                1,
+                1,
+                1,
+                new float[] {3},
+                1,
+                new float[] {7},
+                1,
+                0,
+                product,
+                1);
+        if (product[0] != 21) throw new IllegalStateException("3 times 7: expected 21, got " + product[0]);
+        return "a product comes out right";
+    }
+}

@@ -1,0 +1,73 @@
+package kudari;
+
+import static kudari.OptimizerTest.refused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import kudari.Checkup.Finding;
+import kudari.Checkup.Mark;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The pieces of the check-up that need no machine of a certain kind. {@code DoctorTest} sees the whole. */
+class CheckupTest {
+
+    @TempDir
+    private Path folder;
+
+    @Test
+    void aProbeThatThrowsIsAFindingWhateverItThrows() {
+        Finding told = Finding.of("a piece", true, "buy a new one", () -> {
+            throw new CudaException("it is broken", "mend it");
+        });
+        assertEquals(new Finding(Mark.BROKEN, "a piece", "it is broken", "mend it"), told);
+        assertEquals("!!  a piece      it is broken\n                 Mend it.", told.toString());
+        for (Throwable thrown : List.of(
+                new IllegalStateException("it is broken\nand how"),
+                new UnsatisfiedLinkError("it is broken"),
+                new OutOfMemoryError("it is broken"),
+                new IOException("it is broken"))) {
+            Finding found = Finding.of("a piece", false, "buy a new one", () -> {
+                if (thrown instanceof Error error) throw error;
+                throw (Exception) thrown;
+            });
+            assertEquals(new Finding(Mark.ABSENT, "a piece", "it is broken", "buy a new one"), found);
+        }
+    }
+
+    @Test
+    void cublasIsFoundInTheFirstFolderThatHasIt() throws IOException {
+        refused(CudaException.class, () -> cublas(), "no cuBLAS (libcublas.so.12)", "libcublas-12-9");
+        Files.createFile(folder.resolve("libcublas.so.13"));
+        refused(
+                CudaException.class,
+                () -> cublas(),
+                "only of CUDA 13 (" + folder + "/libcublas.so.13)",
+                "libcublas-12-9");
+        Files.createFile(folder.resolve("libcublas.so.12"));
+        refused(CudaException.class, () -> cublas(), "cannot be loaded: " + folder, "file too short");
+    }
+
+    private String cublas() {
+        try {
+            return Checkup.cublas(List.of(folder.resolve("nowhere"), folder));
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void theCacheIsTriedAndLeftAsItWas() throws IOException {
+        assertTrue(Checkup.cache(folder).startsWith(folder + ", "));
+        try (Stream<Path> files = Files.list(folder)) {
+            assertEquals(List.of(), files.toList());
+        }
+        Path file = Files.createFile(folder.resolve("file"));
+        refused(CudaException.class, () -> Checkup.cache(file), file + " is not a folder", "-Dkudari.cache=FOLDER");
+    }
+}
