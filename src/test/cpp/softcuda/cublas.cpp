@@ -2,8 +2,8 @@
 // Each operation is rounded to float by itself; the sum over k starts at +0 and runs from k = 0 up.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <set>
 
 #include "library.h"
 
@@ -19,13 +19,12 @@ enum PointerMode { HOST = 0, DEVICE = 1 };
 constexpr u64 FLOAT = sizeof(float);
 
 struct Handle {
-  void* context;
-  u64 memory;              // an allocation, as the real one has: a handle that is left shows as one
-  void* stream = nullptr;
-  u64 workspace = 0, workspaceBytes = 0;
-  int pointerMode = HOST, mathMode = 0;
+  void *context, *stream;
+  u64 workspace, workspaceBytes;
+  int pointerMode, mathMode;
 };
-std::set<Handle*>& handles = *new std::set<Handle*>;
+// By the address of an allocation of its own, which is what a caller holds: a handle that is left shows as one, and no address comes twice.
+std::map<void*, Handle>& handles = *new std::map<void*, Handle>;
 
 // ---- operands ----
 
@@ -120,16 +119,16 @@ int status(Error e) { return e == SUCCESS ? DONE : e == INVALID_CONTEXT ? NO_HAN
 
 template <class F> int api(const char* name, void* handle, F body) {
   int code = enter(name, [&](Error obstacle, void* context) -> int {
-    auto* h = static_cast<Handle*>(handle);
-    const char* wrong = !handles.count(h) ? "the handle is none, or was destroyed"
-                        : !memory.find(h->memory) ? "the handle's context was destroyed"
-                        : h->context != context ? "the handle was made in another context than the current one"
-                                                : nullptr;
+    auto h = handles.find(handle);
+    const char* wrong = h == handles.end() ? "the handle is none, or was destroyed"
+                        : !memory.find(reinterpret_cast<u64>(handle)) ? "the handle's context was destroyed"
+                        : h->second.context != context ? "the handle was made in another context than the current one"
+                                                       : nullptr;
     if (wrong) {
       report(std::string(name) + ": " + wrong);
       return NO_HANDLE;
     }
-    return body(*h, obstacle);
+    return body(h->second, obstacle);
   });
   return code < 100 ? code : FAILED;  // a CUDA error that it was told to fail with
 }
@@ -209,7 +208,18 @@ void multiply(i64 m, i64 n, i64 k, float alpha, View a, View b, float beta, View
 bool isOperation(int x) { return x >= 0 && x <= 2; }  // as it is, transposed, and for real numbers the same again
 
 // A product of matrices: `left` and `right` say which are transposed. Of batches, each begins a step behind the one before.
-struct Product { int left, right; i64 m, n, k; const float* alpha; u64 a; i64 lda, stepA; u64 b; i64 ldb, stepB; const float* beta; u64 c; i64 ldc, stepC, batches; };
+struct Product {
+  int left, right;
+  i64 m, n, k;
+  const float* alpha;
+  u64 a;
+  i64 lda, stepA;
+  u64 b;
+  i64 ldb, stepB;
+  const float* beta;
+  u64 c;
+  i64 ldc, stepC, batches;
+};
 
 int gemm(const char* name, const char* kernel, void* handle, const Product& p) {
   return api(name, handle, [&](Handle& h, Error obstacle) -> int {
@@ -250,18 +260,16 @@ API int cublasCreate_v2(void** handle) {
     if (!handle) return BAD_VALUE;
     Allocation* a = memory.allocate(256, Kind::Device, "cublasCreate_v2", context);
     if (!a) return NO_MEMORY;
-    auto* h = new Handle{context, a->base};
-    handles.insert(h);
-    *handle = h;
+    *handle = reinterpret_cast<void*>(a->base);
+    handles[*handle] = {context, nullptr, 0, 0, HOST, 0};
     return DONE;
   });
   return code < 100 ? code : FAILED;
 }
 API int cublasDestroy_v2(void* handle) {  // waits for nothing: queued work needs no handle
-  return api("cublasDestroy_v2", handle, [](Handle& h, Error obstacle) -> int {
-    memory.free(h.memory);
-    handles.erase(&h);
-    delete &h;
+  return api("cublasDestroy_v2", handle, [&](Handle&, Error obstacle) -> int {
+    memory.free(reinterpret_cast<u64>(handle));
+    handles.erase(handle);
     return status(obstacle);
   });
 }

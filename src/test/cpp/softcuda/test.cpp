@@ -1,4 +1,4 @@
-// Instructions that no test kernel of ours makes NVRTC emit, in PTX by hand, against numbers by hand.
+// Instructions that no test kernel of ours makes NVRTC emit, in PTX by hand, and products of cuBLAS, against numbers by hand.
 #include <dlfcn.h>
 
 #include <cmath>
@@ -11,11 +11,11 @@
 using u32 = uint32_t;
 using u64 = uint64_t;
 
-static void* library;
+static void *library, *cublas;
 static int failures = 0;
 
 template <class... A> static int call(const char* name, A... a) {
-  auto* f = reinterpret_cast<int (*)(A...)>(dlsym(library, name));
+  auto* f = reinterpret_cast<int (*)(A...)>(dlsym(strncmp(name, "cublas", 6) ? library : cublas, name));
   return f(a...);
 }
 
@@ -59,9 +59,33 @@ static void expect(const char* what, const std::string& body, std::vector<u64> e
 static void word(const char* what, const std::string& body, u32 expected) { expect(what, body + "\ncvt.u64.u32 %rd0, %r0;", {expected}); }
 static void real(const char* what, const std::string& body, float expected) { word(what, body + "\nmov.b32 %r0, %f0;", bits(expected)); }
 
+static u64 floats(const std::vector<float>& x) {
+  u64 p = 0;
+  call("cuMemAlloc_v2", &p, 4 * x.size());
+  call("cuMemcpyHtoD_v2", p, (const void*)x.data(), 4 * x.size());
+  return p;
+}
+
+// 2 x 2 matrices, column after column: a = (1 2; 3 4), b = (5 6; 7 8), c = (1 1; 1 1), all as the operations have them.
+static void product(const char* what, int left, int right, std::vector<float> expected) {
+  void* handle = nullptr;
+  float two = 2, minusOne = -1;
+  u64 a = floats({1, 3, 2, 4}), b = floats({5, 7, 6, 8}), c = floats({1, 1, 1, 1});
+  std::vector<float> out(4);
+  int e = call("cublasCreate_v2", &handle);
+  if (!e) e = call("cublasSgemm_v2", handle, left, right, 2, 2, 2, &two, a, 2, b, 2, &minusOne, c, 2);
+  if (!e) e = call("cuMemcpyDtoH_v2", (void*)out.data(), c, size_t(16));
+  if (!e) e = call("cublasDestroy_v2", handle);
+  for (u64 p : {a, b, c}) call("cuMemFree_v2", p);
+  if (!e && out == expected) return;
+  printf("FAILED %s: (%g %g; %g %g), error %d\n", what, out[0], out[2], out[1], out[3], e);
+  ++failures;
+}
+
 int main(int, char** arguments) {
   library = dlopen(arguments[1], RTLD_NOW);
-  if (!library) { printf("%s\n", dlerror()); return 1; }
+  cublas = dlopen(arguments[2], RTLD_NOW);
+  if (!library || !cublas) { printf("%s\n", dlerror()); return 1; }
   void* context;
   call("cuInit", 0u);
   call("cuCtxCreate_v2", &context, 0u, 0);
@@ -131,7 +155,13 @@ int main(int, char** arguments) {
 
   std::vector<u64> out;
   if (run("mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 %r0, %r0, %r0, %r0;", 1, out) != 218) { printf("FAILED mma was taken\n"); ++failures; }
+
+  product("2·ab - c", 0, 0, {37, 85, 43, 99});    // ab = (19 22; 43 50)
+  product("2·aᵀb - c", 1, 0, {51, 75, 59, 87});   // aᵀb = (26 30; 38 44)
+  product("2·abᵀ - c", 0, 1, {33, 77, 45, 105});  // abᵀ = (17 23; 39 53)
+  product("2·aᵀbᵀ - c", 1, 1, {45, 67, 61, 91});  // aᵀbᵀ = (23 31; 34 46)
+
   call("cuCtxDestroy_v2", context);
-  printf(failures ? "%d failures\n" : "softcuda: all instructions as by hand\n", failures);
+  printf(failures ? "%d failures\n" : "softcuda: all instructions and products as by hand\n", failures);
   return failures != 0;
 }

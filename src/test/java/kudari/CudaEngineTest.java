@@ -2,6 +2,7 @@ package kudari;
 
 import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -12,8 +13,13 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import jcuda.Pointer;
 import jcuda.Sizeof;
 import jcuda.driver.CUdeviceptr;
+import jcuda.jcublas.JCublas2;
+import jcuda.jcublas.cublasHandle;
+import jcuda.jcublas.cublasOperation;
+import jcuda.runtime.cudaStream_t;
 import kudari.rule.Rule;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -191,5 +197,49 @@ class CudaEngineTest {
                 () -> cuda.wrap(cuda.pointer(whole).withByteOffset(2), 1),
                 "multiple of 4");
         assertTrue(cuda.allocated() >= 16);
+    }
+
+    @Test
+    void whatSomebodysOwnCublasPutsOnTheStreamComesInOrder() {
+        int rows = 7, terms = 33, columns = 5;
+        Random random = new Random(SEED);
+        // Whole numbers, small enough for every sum to be exact: the product has one value in any order, on any device.
+        float[] a = whole(random, rows * terms), b = whole(random, terms * columns), c = new float[rows * columns];
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < columns; j++)
+                for (int k = 0; k < terms; k++) c[i + j * rows] += 2 * a[i + k * rows] * b[k + j * terms];
+        Tensor left = cuda.tensor(a), right = cuda.tensor(b), product = cuda.zeros(rows * columns);
+        cublasHandle handle = new cublasHandle();
+        assertEquals(0, JCublas2.cublasCreate(handle));
+        assertEquals(0, JCublas2.cublasSetStream(handle, new cudaStream_t(cuda.stream())));
+        Pointer two = Pointer.to(new float[] {2}), none = Pointer.to(new float[] {0});
+        assertEquals(
+                0,
+                JCublas2.cublasSgemm(
+                        handle,
+                        cublasOperation.CUBLAS_OP_N,
+                        cublasOperation.CUBLAS_OP_N,
+                        rows,
+                        columns,
+                        terms,
+                        two,
+                        cuda.pointer(left),
+                        rows,
+                        cuda.pointer(right),
+                        terms,
+                        none,
+                        cuda.pointer(product),
+                        rows));
+        cuda.optimizer(kudari.rule.Sgd.of(1))
+                .update(left, cuda.tensor(a)); // behind the product, so it changes nothing of it
+        assertArrayEquals(c, product.get());
+        assertArrayEquals(new float[a.length], left.get());
+        assertEquals(0, JCublas2.cublasDestroy(handle));
+    }
+
+    private static float[] whole(Random random, int n) {
+        float[] x = new float[n];
+        for (int i = 0; i < n; i++) x[i] = random.nextInt(201) - 100;
+        return x;
     }
 }

@@ -24,7 +24,7 @@ import kudari.NvrtcDoor;
 
 /**
  * What {@link SoftCudaTest} runs in a JVM on the GPU in software. Prints a line for each case: its name, the CUDA error or the number of
- * wrong values, and what softcuda reported.
+ * wrong values, and what softcuda reported. {@link CublasProbe} has its cases run here, too.
  */
 final class Probe {
 
@@ -114,13 +114,13 @@ final class Probe {
             """;
 
     private final List<CUdeviceptr> allocated = new ArrayList<>();
-    private final CUdevice device = new CUdevice();
+    final CUdevice device = new CUdevice();
     private final String ptx;
-    private CUcontext context = new CUcontext();
+    CUcontext context = new CUcontext();
     private CUmodule module = new CUmodule(), control = new CUmodule();
-    private CUstream stream = new CUstream();
+    CUstream stream = new CUstream();
 
-    private Probe(String ptx) {
+    Probe(String ptx) {
         this.ptx = ptx;
         cuDeviceGet(device, 0);
     }
@@ -163,7 +163,7 @@ final class Probe {
     }
 
     /** Runs a case in a context of its own, so that one fault does not spoil the next. */
-    private void in(String name, IntSupplier body) {
+    void in(String name, IntSupplier body) {
         context = new CUcontext();
         module = new CUmodule();
         control = new CUmodule();
@@ -181,7 +181,7 @@ final class Probe {
     }
 
     /** The name of a variable of the module "softcuda" is a question; its value is the answer. */
-    private String ask(String question) {
+    String ask(String question) {
         CUdeviceptr answer = new CUdeviceptr();
         long[] size = {0};
         must(cuModuleGetGlobal(answer, size, control, question));
@@ -190,20 +190,20 @@ final class Probe {
         return new String(text);
     }
 
-    private CUdeviceptr raw(long bytes) {
+    CUdeviceptr raw(long bytes) {
         CUdeviceptr p = new CUdeviceptr();
         must(cuMemAlloc(p, bytes));
         allocated.add(p);
         return p;
     }
 
-    private CUdeviceptr floats(float... x) {
+    CUdeviceptr floats(float... x) {
         CUdeviceptr p = raw(4L * x.length);
         must(cuMemcpyHtoD(p, Pointer.to(x), 4L * x.length));
         return p;
     }
 
-    private float[] get(CUdeviceptr p, int n) {
+    float[] get(CUdeviceptr p, int n) {
         float[] x = new float[n];
         must(cuMemcpyDtoH(Pointer.to(x), p, 4L * n));
         return x;
@@ -240,14 +240,14 @@ final class Probe {
         return Float.floatToIntBits(a) == Float.floatToIntBits(b);
     }
 
-    private static int differing(float[] expected, float[] actual) {
+    static int differing(float[] expected, float[] actual) {
         int n = 0;
         for (int i = 0; i < expected.length; i++) if (!same(expected[i], actual[i])) n++;
         return n;
     }
 
     /** Any bits at all: denormals, infinities and NaN among them. */
-    private static float[] anyBits(Random random, int n) {
+    static float[] anyBits(Random random, int n) {
         float[] x = new float[n];
         for (int i = 0; i < n; i++) x[i] = Float.intBitsToFloat(random.nextInt());
         return x;

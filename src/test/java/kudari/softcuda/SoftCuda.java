@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,7 +20,22 @@ public final class SoftCuda {
     private SoftCuda() {}
 
     /** What a child JVM left: its exit status and what it wrote. */
-    public record Output(int status, String out, String err) {}
+    public record Output(int status, String out, String err) {
+
+        /** The cases that a {@link Probe} came to, by name. Its other lines are printed. */
+        Map<String, Case> cases() {
+            Map<String, Case> cases = new LinkedHashMap<>();
+            for (String line : out.lines().toList()) {
+                String[] parts = line.split("\t");
+                if (parts.length == 3) cases.put(parts[0], new Case(Integer.parseInt(parts[1]), parts[2]));
+                else System.out.println("softcuda: " + (line.length() > 300 ? line.substring(0, 300) + " …" : line));
+            }
+            return cases;
+        }
+    }
+
+    /** What a case of a {@link Probe} came to: a CUDA error or the number of wrong values, and softcuda's reports, in JSON. */
+    record Case(int code, String errors) {}
 
     /** Why the GPU in software cannot run here, in one sentence; empty where it can. */
     public static Optional<String> obstacle() {

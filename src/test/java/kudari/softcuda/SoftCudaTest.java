@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.JCudaDriver;
+import kudari.softcuda.SoftCuda.Case;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -29,8 +30,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The GPU in software computes what Java computes, and catches every fault that {@link Probe} plants. */
 class SoftCudaTest {
 
-    private record Case(int code, String errors) {}
-
     private static final Map<String, Case> CASES = new LinkedHashMap<>();
     private static SoftCuda.Output output = new SoftCuda.Output(-1, "", "");
     private static List<String> log = List.of();
@@ -44,11 +43,7 @@ class SoftCudaTest {
         Path file = folder.resolve("log");
         output = SoftCuda.run(Probe.class, Map.of("SOFTCUDA_LOG", file.toString()));
         log = Files.readAllLines(file);
-        for (String line : output.out().lines().toList()) {
-            String[] parts = line.split("\t");
-            if (parts.length == 3) CASES.put(parts[0], new Case(Integer.parseInt(parts[1]), parts[2]));
-            else System.out.println("softcuda: " + (line.length() > 300 ? line.substring(0, 300) + " …" : line));
-        }
+        CASES.putAll(output.cases());
         assertEquals(0, output.status(), output.err());
     }
 
