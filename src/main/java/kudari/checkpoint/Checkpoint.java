@@ -27,8 +27,8 @@ import kudari.checkpoint.Safetensors.Values;
  * }</pre>
  *
  * <p>On disk it is a {@linkplain Safetensors safetensors file}, which other programs read too, with the tensors {@code params/W1}, {@code
- * state/W1/m} and so on. Its metadata holds steps, skipped, rule and facts, the version of Kudari, and a CRC-32C of every tensor ({@code
- * crc32c/params/W1}) and of the header ({@code crc32c}), so that a damaged file is told from a whole one.
+ * state/W1/m} and so on. Its metadata holds steps, skipped, the rule (as {@code optimizer}), the facts, the version of Kudari, and a CRC-32C of
+ * every tensor ({@code crc32c/params/W1}) and of the header ({@code crc32c}), so that a damaged file is told from a whole one.
  *
  * @param steps the number of steps done
  * @param skipped the number of steps left out, because the norm of the gradients was not finite
@@ -40,7 +40,7 @@ public record Checkpoint(
         long steps, long skipped, String rule, SortedMap<String, String> facts, SortedMap<String, Values> tensors) {
 
     private static final String FORM = "kudari.checkpoint", VERSION = "kudari", CRC = "crc32c";
-    private static final String STEPS = "steps", SKIPPED = "skipped", RULE = "rule";
+    private static final String STEPS = "steps", SKIPPED = "skipped", RULE = "optimizer";
     private static final List<String> OURS = List.of(FORM, VERSION, CRC, STEPS, SKIPPED, RULE);
 
     /** The form of the file that this version reads and writes. */

@@ -176,7 +176,7 @@ class CheckpointTest {
     @Test
     void aFactMayNotTakeTheCheckpointsOwnName() {
         Run run = new Run(t -> Sgd.of(1)).steps(1);
-        for (String name : new String[] {"steps", "rule", "crc32c", "crc32c/params/W"}) {
+        for (String name : new String[] {"steps", "optimizer", "crc32c", "crc32c/params/W"}) {
             refused(() -> Checkpoint.of(run.optimizer, 0, run.params, Map.of(name, "")), "'" + name + "'");
         }
     }
