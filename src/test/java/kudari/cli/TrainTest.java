@@ -260,7 +260,7 @@ class TrainTest {
     }
 
     /** A training in a process of its own. */
-    private Process start(Path into, String... more) throws IOException {
+    private Process start(Path into, List<String> settings, String... more) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
@@ -268,7 +268,8 @@ class TrainTest {
                 "-cp",
                 System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
                 Main.class.getName()));
-        command.addAll(List.of(train(List.of("--device", "cpu", "--threads", "1"), into, more)));
+        command.addAll(List.of(train(settings, into, more)));
+        command.addAll(List.of("--device", "cpu", "--threads", "1"));
         return new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(into.resolveSibling("said").toFile())
@@ -296,25 +297,19 @@ class TrainTest {
     @DisabledOnOs(OS.WINDOWS)
     void aRunThatIsKilledAgainAndAgainLosesNothing() throws Exception {
         int kills = Integer.getInteger("kudari.kills", 5);
-        String until = String.valueOf(40 * kills);
-        String[] settings = {
-            "--data=digits:40,10",
-            "--hidden=300",
-            "--batch=7",
-            "--schedule=warmup-cosine:5",
-            "--steps",
-            until,
-            "--save-every=1"
-        };
+        String until = String.valueOf(100 * kills); // more than it gets to
+        List<String> settings = List.of(
+                "--data=digits:40,10", "--hidden=300", "--batch=7", "--schedule=warmup-cosine:5", "--steps=" + until);
         Path killed = folder.resolve("killed"), file = model(killed);
         Random random = new Random(SEED);
         int halfWritten = 0;
         for (int n = 0; n < kills; n++) {
             long before = position(file);
-            Process training =
-                    n == 0 ? start(killed, settings) : start(killed, "--save-every=1", "--resume", file.toString());
+            List<String> options = n == 0 ? settings : List.of("--resume=" + file);
+            Process training = start(killed, options, "--save-every=1");
             await(training, file, before);
             Thread.sleep(random.nextInt(150));
+            assertTrue(training.isAlive(), Files.readString(folder.resolve("said")));
             training.destroyForcibly().waitFor();
             Checkpoint.read(file); // or throws
             try (Stream<Path> files = Files.list(killed)) {
@@ -324,10 +319,9 @@ class TrainTest {
         }
         System.out.println("seed " + SEED + ": killed " + kills + " times, " + halfWritten
                 + " of them while a checkpoint was written, the last after step " + position(file) + " of " + until);
-        List<String> cpu = List.of("--device", "cpu");
-        trained(cpu, killed, "--resume", file.toString());
+        trained(List.of("--device=cpu", "--resume=" + file), killed, "--save-every=1000000");
         Path peace = folder.resolve("peace");
-        trained(cpu, peace, settings);
+        trained(settings, peace, "--device=cpu", "--save-every=1000000");
         assertSame(model(peace), file);
         assertEquals(losses(peace), losses(killed));
     }
@@ -336,7 +330,7 @@ class TrainTest {
     @DisabledOnOs(OS.WINDOWS)
     void ctrlCFinishesTheStepSavesAndSaysHowToGoOn() throws Exception {
         Path stopped = folder.resolve("stopped"), file = model(stopped);
-        String[] settings = {"--data=digits:40,10", "--hidden=20", "--batch=7", "--schedule=linear", "--steps=1000000"};
+        List<String> settings = List.of("--data=digits:40,10", "--hidden=20", "--schedule=linear", "--steps=1000000");
         Process training = start(stopped, settings);
         await(training, file, 0);
         new ProcessBuilder("kill", "-INT", String.valueOf(training.pid()))
