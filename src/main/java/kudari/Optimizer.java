@@ -100,6 +100,11 @@ public final class Optimizer {
         steps.next();
     }
 
+    /** The rule of the step to come. Waits as {@link #steps} does. */
+    public Rule rule() {
+        return rule(steps() + 1);
+    }
+
     /** The number of steps done. Waits where gradients are clipped and the engine works on its own, for only a device knows what it skipped. */
     public long steps() {
         engine.check();

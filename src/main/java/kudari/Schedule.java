@@ -9,6 +9,8 @@ import kudari.rule.Rule;
  * Schedule warmUp = t -> Adam.of(1e-3 * Math.min(1, t / 500.0));
  * Optimizer adam = engine.optimizer(warmUp);
  * }</pre>
+ *
+ * <p>Where only the learning rate changes, {@link Rate} has the usual ones.
  */
 @FunctionalInterface
 public interface Schedule {

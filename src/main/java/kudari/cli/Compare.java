@@ -215,14 +215,7 @@ final class Compare implements Callable<Integer> {
 
     /** Data that a network cannot be trained and judged on is refused before anything is trained. */
     private void check(Dataset train, Dataset test) throws IOException {
-        if (train.size() == 0 || test.size() == 0) {
-            throw new IOException(data + ": expected samples to train on and to hold out, got " + train.size() + " and "
-                    + test.size());
-        }
-        if (train.features() != test.features()) {
-            throw new IOException(
-                    data + ": expected images of one size, got " + train + " to train on and " + test + " held out");
-        }
+        Experiments.check(data, train, test);
         if ((long) batch * train.features() > Integer.MAX_VALUE - 8) {
             throw refusal("--batch: expected at most " + (Integer.MAX_VALUE - 8) / train.features()
                     + " for this data, got " + batch);

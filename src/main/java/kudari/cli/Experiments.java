@@ -31,6 +31,18 @@ final class Experiments {
 
     private Experiments() {}
 
+    /** Refuses data that a network cannot be trained and judged on. */
+    static void check(Source data, Dataset train, Dataset test) throws IOException {
+        if (train.size() == 0 || test.size() == 0) {
+            throw new IOException(data + ": expected samples to train on and to hold out, got " + train.size() + " and "
+                    + test.size());
+        }
+        if (train.features() != test.features()) {
+            throw new IOException(
+                    data + ": expected images of one size, got " + train + " to train on and " + test + " held out");
+        }
+    }
+
     /** The path of a rule over f(x, y) = x²/20 + y² from (−7, 2): the start and 30 steps. */
     static Trajectory path(Engine engine, Contender contender) {
         Rule rule = contender.onThePath();

@@ -8,13 +8,13 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.ParameterException;
 
-/** The command line: {@code kudari COMMAND}. Exit status 0: done; 1: could not be done; 2: the command line was wrong. */
+/** The command line: {@code kudari COMMAND}. Exit status 0: done; 1: could not be done; 2: the command line was wrong; 130: stopped by Ctrl-C. */
 @Command(
         name = "kudari",
         description = "Gradient-descent optimizers for JVM training loops.",
         mixinStandardHelpOptions = true,
         versionProvider = Main.Version.class,
-        subcommands = {Compare.class, Doctor.class, HelpCommand.class})
+        subcommands = {Compare.class, Train.class, Doctor.class, HelpCommand.class})
 public final class Main {
 
     private Main() {}

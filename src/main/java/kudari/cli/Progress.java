@@ -23,6 +23,11 @@ final class Progress implements AutoCloseable {
                 : null;
     }
 
+    /** Whether there is a bar. */
+    boolean watched() {
+        return bar != null;
+    }
+
     /** Says what is at work. */
     void say(String task) {
         if (bar != null) bar.setExtraMessage(task);

@@ -19,6 +19,11 @@ interface Source {
     /** The samples held out. */
     Dataset test(long seed) throws IOException;
 
+    /** What the option would say to mean the same samples. */
+    default String argument() {
+        return toString();
+    }
+
     /** Digits drawn by the program. */
     static Source digits(int train, int test) {
         return new Source() {
@@ -30,6 +35,11 @@ interface Source {
             @Override
             public Dataset test(long seed) {
                 return Digits.test(test, seed);
+            }
+
+            @Override
+            public String argument() {
+                return "digits:" + train + "," + test;
             }
 
             @Override

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.StringJoiner;
+import java.util.function.Predicate;
 
 /** A table that grows line by line. No line is ever held back, so a process that is killed leaves all the lines it wrote, each whole. */
 final class CsvFile implements Closeable {
@@ -19,16 +20,24 @@ final class CsvFile implements Closeable {
 
     /** Takes the file for this process alone, empties it and writes the header. */
     CsvFile(Path file, String header) throws IOException {
+        this(file, header, line -> false);
+    }
+
+    /** Takes the file for this process alone, and goes on behind the first lines of a file of this header, as long as they are to be kept. */
+    CsvFile(Path file, String header, Predicate<String> kept) throws IOException {
         this.file = file;
         try {
-            channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            channel = FileChannel.open(
+                    file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
         } catch (IOException e) {
             throw Report.failure("cannot write " + file, e);
         }
         try {
             lock();
-            channel.truncate(0); // only now, lest a refused second process empty the file of the first
-            write(header);
+            long end = end(header, kept);
+            channel.truncate(end); // only now, lest a refused second process empty the file of the first
+            channel.position(end);
+            if (end == 0) write(header);
         } catch (IOException e) {
             channel.close();
             throw e;
@@ -48,6 +57,20 @@ final class CsvFile implements Closeable {
             throw new IOException(
                     file + " is being written by another run; wait until it ends, or choose another folder");
         }
+    }
+
+    /** Where the lines end that are to be kept; half a line is none. */
+    private long end(String header, Predicate<String> kept) throws IOException {
+        // Through this channel, for closing another one on the file would give up the lock.
+        ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(channel.size(), Integer.MAX_VALUE - 8));
+        while (bytes.hasRemaining() && channel.read(bytes) >= 0) {}
+        String text = new String(bytes.array(), 0, bytes.position(), StandardCharsets.ISO_8859_1); // a character a byte
+        int at = 0;
+        for (int end; (end = text.indexOf('\n', at)) >= 0; at = end + 1) {
+            String line = text.substring(at, end);
+            if (at == 0 ? !line.equals(header) : !kept.test(line)) break;
+        }
+        return at;
     }
 
     /** Adds a line. Floats are written as Java prints them, which reads back as the same float. */

@@ -1,0 +1,154 @@
+package kudari.cli;
+
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import kudari.Rate;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
+
+/**
+ * How the learning rate goes over a run, as a {@code --schedule} option says: a shape, after {@code warmup-} or not, and after a colon its
+ * numbers, those of the warm-up first: {@code cosine}, {@code step:1000,0.5}, {@code warmup-cosine:500}, {@code warmup-step:500,1000,0.5}.
+ *
+ * @param warmUp the number of steps of the warm-up, 0 for none
+ * @param numbers what the shape takes, in its order
+ */
+record Curve(long warmUp, Shape shape, List<Double> numbers) {
+
+    /** The shapes, each with the names of the numbers it takes. */
+    enum Shape {
+        CONSTANT,
+        STEP("EVERY", "FACTOR"),
+        EXPONENTIAL("FACTOR"),
+        LINEAR,
+        POLYNOMIAL("POWER"),
+        COSINE,
+        ONE_CYCLE;
+
+        private final List<String> numbers;
+
+        Shape(String... numbers) {
+            this.numbers = List.of(numbers);
+        }
+
+        /** As in {@code step:EVERY,FACTOR}. */
+        String form() {
+            return numbers.isEmpty() ? toString() : this + ":" + String.join(",", numbers);
+        }
+
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT).replace('_', '-');
+        }
+    }
+
+    /** What is allowed, for a message or a help text. */
+    static final String FORMS = Stream.of(Shape.values()).map(Shape::form).collect(Collectors.joining(", "))
+            + "; with a warm-up warmup-cosine:STEPS, warmup-step:STEPS,EVERY,FACTOR and so on";
+
+    /** Reads the option's value. */
+    static final class Converter implements ITypeConverter<Curve> {
+
+        private static final Pattern FORM = Pattern.compile("(warmup-)?([a-z-]+)(?::([^:]+))?");
+
+        @Override
+        public Curve convert(String value) {
+            Matcher form = FORM.matcher(value);
+            Optional<Shape> shape = !form.matches()
+                    ? Optional.empty()
+                    : Stream.of(Shape.values())
+                            .filter(s -> s.toString().equals(form.group(2)))
+                            .findFirst();
+            if (shape.isEmpty())
+                throw new TypeConversionException("expected one of " + FORMS + ", got '" + value + "'");
+            boolean warms = form.group(1) != null;
+            String expected = warms
+                    ? "warmup-"
+                            + Stream.concat(Stream.of(shape.get() + ":STEPS"), shape.get().numbers.stream())
+                                    .collect(Collectors.joining(","))
+                    : shape.get().form();
+            List<Double> numbers;
+            try {
+                numbers = form.group(3) == null
+                        ? List.of()
+                        : Stream.of(form.group(3).split(",", -1))
+                                .map(Double::valueOf)
+                                .toList();
+            } catch (NumberFormatException e) {
+                throw new TypeConversionException("expected " + expected + " in numbers, got '" + value + "'");
+            }
+            int own = shape.get().numbers.size();
+            if (numbers.size() != own + (warms ? 1 : 0))
+                throw new TypeConversionException("expected " + expected + ", got '" + value + "'");
+            try {
+                Curve curve = new Curve(
+                        warms ? whole("STEPS", numbers.get(0)) : 0,
+                        shape.get(),
+                        numbers.subList(numbers.size() - own, numbers.size()));
+                curve.over(1, Long.MAX_VALUE); // checks the numbers now, not when the run begins
+                return curve;
+            } catch (IllegalArgumentException e) {
+                throw new TypeConversionException("expected " + expected + ", got '" + value + "': " + e.getMessage());
+            }
+        }
+    }
+
+    /**
+     * The rate of every step of a run.
+     *
+     * @param lr the highest rate: where the shape starts, or, for one cycle, its top; it falls to 0 where the shape has an end
+     * @param steps of the run, the warm-up among them
+     * @throws IllegalArgumentException if the warm-up leaves no step of the run
+     */
+    Rate over(double lr, long steps) {
+        long rest = steps - warmUp;
+        if (rest < 1) {
+            throw new IllegalArgumentException(
+                    this + ": expected a warm-up of fewer steps than the run's " + steps + ", got " + warmUp);
+        }
+        Rate rate =
+                switch (shape) {
+                    case CONSTANT -> Rate.constant(lr);
+                    case STEP -> Rate.step(lr, whole("EVERY", numbers.get(0)), numbers.get(1));
+                    case EXPONENTIAL -> Rate.exponential(lr, numbers.get(0));
+                    case LINEAR -> Rate.linear(lr, 0, rest);
+                    case POLYNOMIAL -> Rate.polynomial(lr, 0, rest, numbers.get(0));
+                    case COSINE -> Rate.cosine(lr, 0, rest);
+                    case ONE_CYCLE -> Rate.oneCycle(lr, rest);
+                };
+        return rate.warmUp(warmUp);
+    }
+
+    /** Whether the rates depend on how many steps the run has. */
+    boolean spansTheRun() {
+        return switch (shape) {
+            case CONSTANT, STEP, EXPONENTIAL -> false;
+            case LINEAR, POLYNOMIAL, COSINE, ONE_CYCLE -> true;
+        };
+    }
+
+    private static long whole(String name, double number) {
+        if (number >= 1 && number <= 1e15 && number == Math.rint(number)) return (long) number;
+        throw new IllegalArgumentException(name + ": expected a whole number from 1 up, got " + brief(number));
+    }
+
+    private static String brief(double number) {
+        return number == Math.rint(number) && Math.abs(number) <= 1e15
+                ? String.valueOf((long) number)
+                : String.valueOf(number);
+    }
+
+    /** As the option says it. */
+    @Override
+    public String toString() {
+        String all = Stream.concat(warmUp > 0 ? Stream.of((double) warmUp) : Stream.of(), numbers.stream())
+                .map(Curve::brief)
+                .collect(Collectors.joining(","));
+        return (warmUp > 0 ? "warmup-" : "") + shape + (all.isEmpty() ? "" : ":" + all);
+    }
+}

@@ -1,0 +1,42 @@
+package kudari.cli;
+
+import java.util.concurrent.CountDownLatch;
+
+/**
+ * Ctrl-C and kill, asked for politely: while one of these is open the process ends only when it is closed, so that a run can finish its step and
+ * save. The exit status is then the signal's: 130 after Ctrl-C, 143 after kill.
+ */
+final class Interruption implements AutoCloseable {
+
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private final Thread hook = new Thread(this::hold, "interruption");
+    private volatile boolean asked;
+
+    Interruption() {
+        Runtime.getRuntime().addShutdownHook(hook);
+    }
+
+    /** Whether the process has been asked to end. */
+    boolean asked() {
+        return asked;
+    }
+
+    private void hold() {
+        asked = true;
+        try {
+            closed.await();
+        } catch (InterruptedException e) {
+            // Nobody interrupts a hook; if somebody does, the process ends.
+        }
+    }
+
+    @Override
+    public void close() {
+        closed.countDown();
+        try {
+            Runtime.getRuntime().removeShutdownHook(hook);
+        } catch (IllegalStateException e) {
+            // The process is on its way out already.
+        }
+    }
+}

@@ -1,0 +1,182 @@
+package kudari.report;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.ByteArrayOutputStream;
+import java.io.Closeable;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.zip.CRC32C;
+
+/**
+ * Curves as TensorBoard reads them: a file {@code events.out.tfevents.SECONDS.HOST}, to which every number is added at once. TensorBoard takes
+ * all such files of a folder for one run.
+ *
+ * <p>The file is a sequence of records: the length (8 bytes, little-endian) and its sum, the data and its sum. A sum is the CRC-32C, turned
+ * right by 15 bits, plus 0xa282ead8, and takes 4 bytes. The data is an {@code Event} in protocol buffers, in which every field is its number
+ * and kind in one byte and then its value. Source: TensorFlow's {@code record_writer.cc}, {@code event.proto} and {@code summary.proto}.
+ */
+public final class EventFile implements Closeable {
+
+    // The fields of the messages: number · 8 + kind; 0 a number of as many bytes as it needs, 1 eight bytes, 2 a length
+    // and bytes, 5 four bytes.
+    private static final int WALL_TIME = 1 * 8 + 1, STEP = 2 * 8, FILE_VERSION = 3 * 8 + 2; // of Event
+    private static final int SUMMARY = 5 * 8 + 2, SESSION_LOG = 7 * 8 + 2; // of Event
+    private static final int VALUE = 1 * 8 + 2; // of Summary
+    private static final int TAG = 1 * 8 + 2, SIMPLE_VALUE = 2 * 8 + 5; // of Summary.Value
+    private static final int STATUS = 1 * 8, START = 1; // of SessionLog
+
+    private final Path file;
+    private final FileChannel channel;
+
+    private EventFile(Path file, FileChannel channel) {
+        this.file = file;
+        this.channel = channel;
+    }
+
+    /**
+     * Begins a new file in a folder that is there.
+     *
+     * @param from the steps that were done before; where they are not 0, what the folder's older files tell of later steps counts no more
+     * @throws IOException if the file cannot be made
+     */
+    public static EventFile create(Path folder, long from) throws IOException {
+        long seconds = System.currentTimeMillis() / 1000;
+        for (; ; seconds++) { // two in one second have two names, in their order
+            Path file = folder.resolve("events.out.tfevents." + seconds + "." + host());
+            try {
+                FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+                EventFile events = new EventFile(file, channel);
+                events.add(event(now(), 0).text(FILE_VERSION, "brain.Event:2"));
+                if (from > 0) {
+                    Message start = new Message().number(STATUS, START);
+                    events.add(event(now(), from + 1).message(SESSION_LOG, start));
+                }
+                return events;
+            } catch (FileAlreadyExistsException e) {
+                continue;
+            } catch (IOException e) {
+                throw Report.failure("cannot write " + file, e);
+            }
+        }
+    }
+
+    /** Adds a point to a curve. */
+    public void scalar(String curve, long step, float value) throws IOException {
+        add(scalar(now(), step, curve, value));
+    }
+
+    static Message scalar(double seconds, long step, String curve, float value) {
+        Message point = new Message().text(TAG, curve).four(SIMPLE_VALUE, Float.floatToRawIntBits(value));
+        return event(seconds, step).message(SUMMARY, new Message().message(VALUE, point));
+    }
+
+    private static Message event(double seconds, long step) {
+        return new Message()
+                .eight(WALL_TIME, Double.doubleToRawLongBits(seconds))
+                .number(STEP, step);
+    }
+
+    private void add(Message event) throws IOException {
+        ByteBuffer bytes = ByteBuffer.wrap(record(event.bytes()));
+        long start = channel.position();
+        try {
+            while (bytes.hasRemaining()) channel.write(bytes);
+        } catch (IOException e) {
+            channel.truncate(start); // half a record would hide those after it
+            throw Report.failure("cannot write " + file, e);
+        }
+    }
+
+    static byte[] record(byte[] data) {
+        ByteBuffer record = ByteBuffer.allocate(data.length + 16).order(ByteOrder.LITTLE_ENDIAN);
+        record.putLong(data.length);
+        record.putInt(sum(record.array(), 8));
+        return record.put(data).putInt(sum(data, data.length)).array();
+    }
+
+    private static int sum(byte[] bytes, int count) {
+        CRC32C crc = new CRC32C();
+        crc.update(bytes, 0, count);
+        return Integer.rotateRight((int) crc.getValue(), 15) + 0xa282ead8;
+    }
+
+    /** A protocol buffer that grows field by field. */
+    static final class Message {
+
+        private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+
+        byte[] bytes() {
+            return bytes.toByteArray();
+        }
+
+        /** Seven bits a byte, the lowest first; the eighth says that more follow. */
+        private void number(long n) {
+            for (; (n & ~0x7f) != 0; n >>>= 7) bytes.write((int) (n & 0x7f | 0x80));
+            bytes.write((int) n);
+        }
+
+        Message number(int field, long n) {
+            bytes.write(field);
+            number(n);
+            return this;
+        }
+
+        Message four(int field, int bits) {
+            bytes.write(field);
+            bytes.writeBytes(ByteBuffer.allocate(4)
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .putInt(bits)
+                    .array());
+            return this;
+        }
+
+        Message eight(int field, long bits) {
+            bytes.write(field);
+            bytes.writeBytes(ByteBuffer.allocate(8)
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .putLong(bits)
+                    .array());
+            return this;
+        }
+
+        Message text(int field, String text) {
+            return counted(field, text.getBytes(UTF_8));
+        }
+
+        Message message(int field, Message inner) {
+            return counted(field, inner.bytes());
+        }
+
+        private Message counted(int field, byte[] content) {
+            bytes.write(field);
+            number(content.length);
+            bytes.writeBytes(content);
+            return this;
+        }
+    }
+
+    private static double now() {
+        return System.currentTimeMillis() / 1e3;
+    }
+
+    private static String host() {
+        try {
+            return InetAddress.getLocalHost().getHostName();
+        } catch (UnknownHostException e) {
+            return "localhost"; // a machine that does not know its own name
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        channel.close();
+    }
+}

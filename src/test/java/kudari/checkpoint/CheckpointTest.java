@@ -1,0 +1,260 @@
+package kudari.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import kudari.Engine;
+import kudari.Optimizer;
+import kudari.Rate;
+import kudari.Schedule;
+import kudari.Tensor;
+import kudari.checkpoint.Safetensors.Values;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** A run goes on with the same bits, or the checkpoint is refused. */
+class CheckpointTest {
+
+    private static final long SEED = 20;
+
+    @TempDir
+    private Path folder;
+
+    private Path file;
+    private Engine engine;
+
+    @BeforeEach
+    void open() {
+        engine = Engine.cpu(1);
+        file = folder.resolve("x.safetensors");
+    }
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    /** Parameters that descend a bowl whose gradient depends on the step. */
+    private final class Run {
+
+        private final Map<String, Tensor> params = new TreeMap<>(
+                Map.of("W", engine.tensor(new float[] {1, -2, 3, -4, 5, -6}, 2, 3), "layer/b", engine.zeros(2)));
+        private final Map<String, Tensor> grads = Map.of("W", engine.zeros(2, 3), "layer/b", engine.zeros(2));
+        private final Optimizer optimizer;
+
+        Run(Schedule schedule) {
+            optimizer = engine.optimizer(schedule);
+        }
+
+        Run steps(int n) {
+            for (int i = 0; i < n; i++) {
+                long t = optimizer.steps() + 1;
+                params.forEach((name, param) -> {
+                    float[] p = param.get();
+                    for (int j = 0; j < p.length; j++) p[j] = p[j] + (t % 3) - 1;
+                    grads.get(name).set(p);
+                });
+                optimizer.update(params, grads);
+            }
+            return this;
+        }
+
+        Checkpoint checkpoint() {
+            return Checkpoint.of(optimizer, optimizer.skipped(), params, Map.of("seed", "7", "data", "digits"));
+        }
+    }
+
+    static Stream<Schedule> schedules() {
+        return Stream.of(
+                t -> Sgd.of(0.1),
+                Rate.cosine(0.1, 0, 60).warmUp(5).of(Momentum::of),
+                Rate.step(0.1, 10, 0.5).of(Adam::of));
+    }
+
+    @ParameterizedTest
+    @MethodSource("schedules")
+    void aResumedRunHasTheBitsOfOneThatNeverStopped(Schedule schedule) throws IOException {
+        Checkpoint whole = new Run(schedule).steps(60).checkpoint();
+        new Run(schedule).steps(25).checkpoint().write(file);
+        Run resumed = new Run(schedule);
+        Checkpoint.read(file).restore(resumed.optimizer, resumed.params);
+        assertSame(whole, resumed.steps(35).checkpoint());
+        assertEquals(60, resumed.optimizer.steps());
+    }
+
+    @Test
+    void aCheckpointSaysWhatItIs() throws IOException {
+        new Run(t -> Adam.of(0.25)).steps(3).checkpoint().write(file);
+        Checkpoint read = Checkpoint.read(file);
+        assertEquals(3, read.steps());
+        assertEquals(0, read.skipped());
+        assertEquals(Adam.of(0.25).toString(), read.rule());
+        assertEquals(Map.of("seed", "7", "data", "digits"), read.facts());
+        Safetensors raw = Safetensors.read(file);
+        assertEquals(
+                "[params/W, params/layer/b, state/W/m, state/W/v, state/layer/b/m, state/layer/b/v]",
+                raw.tensors().keySet().toString());
+        assertTrue(raw.metadata().containsKey("kudari"), "the version");
+        // By the polynomial, bit by bit, outside this program: 0xe3069283 for "123456789", which is published, and this
+        // for the first eight.
+        Values digits = new Values(new long[] {2}, new float[] {word("1234"), word("5678")});
+        Map<String, Values> tensors = new TreeMap<>(Map.of("params/x", digits));
+        new Checkpoint(0, 0, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>(tensors)).write(file);
+        assertEquals("6087809a", Safetensors.read(file).metadata().get("crc32c/params/x"), "of \"12345678\"");
+    }
+
+    /** The float whose four bytes in the file are these letters. */
+    private static float word(String letters) {
+        int bits = 0;
+        for (int i = 3; i >= 0; i--) bits = bits << 8 | letters.charAt(i);
+        return Float.intBitsToFloat(bits);
+    }
+
+    @Test
+    void whatDoesNotFitIsNamedTensorByTensorAndNothingChanges() {
+        Checkpoint momentum = new Run(t -> Momentum.of(0.1)).steps(2).checkpoint();
+        Run adam = new Run(t -> Adam.of(0.1)).steps(1);
+        Checkpoint before = adam.checkpoint();
+        refused(
+                () -> momentum.restore(adam.optimizer, adam.params),
+                "expected the rule Adam, got Momentum[mu=0.9",
+                "'state/W/m' is missing",
+                "'state/layer/b/m' is missing");
+        assertSame(before, adam.checkpoint());
+
+        Run other = new Run(t -> Momentum.of(0.1)).steps(1);
+        other.params.put("W", engine.zeros(3, 2));
+        other.params.put("more", engine.zeros(1));
+        other.params.remove("layer/b");
+        refused(
+                () -> momentum.restore(other.optimizer, other.params),
+                "'params/W': expected shape [3, 2], got [2, 3]",
+                "'state/W/v': expected shape [3, 2], got [2, 3]",
+                "'params/more' is missing",
+                "'params/layer/b' is not this run's",
+                "'state/layer/b/v' is not this run's");
+        assertEquals(1, other.optimizer.steps());
+        assertArrayEquals(new float[6], other.params.get("W").get());
+    }
+
+    @Test
+    void theFirstOfManyFaultsAreTold() {
+        Checkpoint none = new Checkpoint(0, 0, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>());
+        Run run = new Run(t -> Sgd.of(1));
+        for (int n = 0; n < 20; n++) run.params.put("p" + n, engine.zeros(1));
+        refused(() -> none.restore(run.optimizer, run.params), "'params/W' is missing", "and 14 more");
+    }
+
+    @Test
+    void aSafetensorsFileOfOthersIsNoCheckpoint() throws IOException {
+        Safetensors.of(Map.of("format", "pt"), Map.of("w", new Values(new long[] {1}, new float[] {1})))
+                .write(file);
+        unreadable("not a checkpoint of Kudari's");
+        Safetensors.of(Map.of("kudari.checkpoint", "1"), Map.of()).write(file);
+        unreadable("not a checkpoint of Kudari's: its metadata has no 'crc32c'");
+    }
+
+    @Test
+    void aFactMayNotTakeTheCheckpointsOwnName() {
+        Run run = new Run(t -> Sgd.of(1)).steps(1);
+        for (String name : new String[] {"steps", "optimizer", "crc32c", "crc32c/params/W"}) {
+            refused(() -> Checkpoint.of(run.optimizer, 0, run.params, Map.of(name, "")), "'" + name + "'");
+        }
+    }
+
+    @Test
+    void aDamagedTensorIsNamed() throws IOException {
+        new Run(t -> Adam.of(0.1)).steps(2).checkpoint().write(file);
+        byte[] bytes = Files.readAllBytes(file);
+        bytes[bytes.length - 1] ^= 1; // the last float of the last tensor
+        Files.write(file, bytes);
+        unreadable("damaged: tensor 'state/layer/b/v': expected floats of CRC-32C ");
+    }
+
+    @Test
+    void noTruncatedCheckpointIsRead() throws IOException {
+        new Run(t -> Adam.of(0.1)).steps(2).checkpoint().write(file);
+        byte[] whole = Files.readAllBytes(file);
+        for (int length = 0; length < whole.length; length++) {
+            Files.write(file, Arrays.copyOf(whole, length));
+            unreadable(file.toString());
+        }
+    }
+
+    /** Bytes changed at random, one to four of them, anywhere: no such file is read. */
+    @Test
+    void noCheckpointWithChangedBytesIsRead() throws IOException {
+        new Run(t -> Adam.of(0.1)).steps(2).checkpoint().write(file);
+        byte[] whole = Files.readAllBytes(file);
+        Random random = new Random(SEED);
+        for (int n = 0; n < 2_000; n++) {
+            byte[] changed = whole.clone();
+            for (int k = random.nextInt(4); k >= 0; k--) {
+                changed[random.nextInt(changed.length)] ^= (byte) (1 + random.nextInt(255));
+            }
+            if (Arrays.equals(whole, changed)) continue; // the same byte twice
+            Files.write(file, changed);
+            unreadable(file.toString());
+        }
+    }
+
+    /** One bit of each byte in turn. */
+    @Test
+    void everyByteOfAFileCounts() throws IOException {
+        new Run(t -> Sgd.of(0.1)).steps(2).checkpoint().write(file);
+        byte[] whole = Files.readAllBytes(file);
+        Random random = new Random(SEED);
+        for (int at = 0; at < whole.length; at++) {
+            byte[] changed = whole.clone();
+            changed[at] ^= (byte) (1 << random.nextInt(8));
+            Files.write(file, changed);
+            unreadable(file.toString());
+        }
+    }
+
+    private void unreadable(String words) {
+        String message =
+                assertThrows(IOException.class, () -> Checkpoint.read(file)).getMessage();
+        assertTrue(message.contains(words), message);
+        assertFalse(message.contains("\n"), message);
+    }
+
+    private static void refused(Executable call, String... words) {
+        String message = assertThrows(IllegalArgumentException.class, call).getMessage();
+        for (String word : words) assertTrue(message.contains(word), message);
+    }
+
+    private static void assertSame(Checkpoint expected, Checkpoint actual) {
+        assertEquals(expected.steps(), actual.steps());
+        assertEquals(expected.rule(), actual.rule());
+        assertEquals(expected.tensors().keySet(), actual.tensors().keySet());
+        expected.tensors().forEach((name, values) -> {
+            float[] floats = actual.tensors().get(name).floats();
+            for (int i = 0; i < floats.length; i++) {
+                assertEquals(
+                        Float.floatToRawIntBits(values.floats()[i]),
+                        Float.floatToRawIntBits(floats[i]),
+                        name + " " + i);
+            }
+        });
+    }
+}

@@ -1,0 +1,328 @@
+package kudari.checkpoint;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import kudari.checkpoint.Safetensors.Values;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The file format, byte by byte, and all that is no file of it. */
+class SafetensorsTest {
+
+    @TempDir
+    private Path folder;
+
+    private Path file;
+
+    @BeforeEach
+    void name() {
+        file = folder.resolve("x.safetensors");
+    }
+
+    /**
+     * The header has 5 + 15 + 12 + 20 + 2 = 54 characters: {@code {"a":}, {@code {"dtype":"F32",}, {@code "shape":[2],}, {@code
+     * "data_offsets":[0,8]} and two braces; two spaces make it 56, which is 0x38. 1 is 0x3f800000 and −2.5 is −1.25 · 2: 0xc0200000.
+     */
+    @Test
+    void theBytesAreThoseOfTheFormat() throws IOException {
+        Safetensors.of(Map.of(), Map.of("a", new Values(new long[] {2}, new float[] {1, -2.5f})))
+                .write(file);
+        String header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
+        byte[] expected = HexFormat.of()
+                .parseHex("3800000000000000" + HexFormat.of().formatHex(header.getBytes(UTF_8)) + "2020" + "0000803f"
+                        + "000020c0");
+        assertArrayEquals(expected, Files.readAllBytes(file));
+    }
+
+    /** As the format's own writer has it: the metadata first, other names in another order than ours, unescaped, no padding needed. */
+    @Test
+    void aFileOfAnotherProgramIsRead() throws IOException {
+        write(
+                "{\"__metadata__\":{\"format\":\"pt\"},\"層.w\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[4,12]},"
+                        + " \"b\" : {\"data_offsets\":[0,4],\"shape\":[],\"dtype\":\"F32\"}}",
+                floats(7, 1, 2));
+        Safetensors read = Safetensors.read(file);
+        assertEquals(Map.of("format", "pt"), read.metadata());
+        assertEquals(List.of("b", "層.w"), List.copyOf(read.tensors().keySet()));
+        assertArrayEquals(new long[] {1, 2}, read.tensors().get("層.w").shape());
+        assertArrayEquals(new float[] {1, 2}, read.tensors().get("層.w").floats());
+        assertArrayEquals(new long[] {}, read.tensors().get("b").shape());
+        assertArrayEquals(new float[] {7}, read.tensors().get("b").floats());
+    }
+
+    @Test
+    void whatIsWrittenIsReadToTheLastBit() throws IOException {
+        float[] odd = {Float.intBitsToFloat(0x7fc12345), -0f, Float.MIN_VALUE, Float.NEGATIVE_INFINITY, 1, 2};
+        float[] long_ = new float[300_000]; // more than goes through at a time
+        for (int i = 0; i < long_.length; i++) long_[i] = i;
+        Safetensors whole = Safetensors.of(
+                Map.of("text", "«\"\\\n\u2028</script>»", "", ""),
+                Map.of(
+                        "odd", new Values(new long[] {2, 3}, odd),
+                        "none", new Values(new long[] {0, 5}, new float[0]),
+                        "\"日本\"\n", new Values(new long[] {}, new float[] {3}),
+                        "long", new Values(new long[] {300_000}, long_)));
+        whole.write(file);
+        Safetensors read = Safetensors.read(file);
+        assertEquals(whole.metadata(), read.metadata());
+        assertEquals(whole.tensors().keySet(), read.tensors().keySet());
+        whole.tensors().forEach((name, values) -> {
+            assertArrayEquals(values.shape(), read.tensors().get(name).shape(), name);
+            assertArrayEquals(
+                    bits(values.floats()), bits(read.tensors().get(name).floats()), name);
+        });
+        assertEquals(
+                0,
+                ByteBuffer.wrap(Files.readAllBytes(file))
+                                .order(ByteOrder.LITTLE_ENDIAN)
+                                .getLong()
+                        % 8);
+    }
+
+    @Test
+    void equalContentsAreEqualBytes() throws IOException {
+        Values one = new Values(new long[] {1}, new float[] {1});
+        Safetensors.of(Map.of("x", "1", "y", "2"), Map.of("a", one, "b", one)).write(file);
+        byte[] bytes = Files.readAllBytes(file);
+        Safetensors.read(file).write(file);
+        assertArrayEquals(bytes, Files.readAllBytes(file));
+        assertEquals(List.of(file), list());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                // The header; how many floats follow it; words of the refusal.
+                "{'a':{'dtype':'BF16','shape':[4],'data_offsets':[0,8]}} |2| tensor 'a': expected dtype F32, the only one read here, got BF16",
+                "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,12]}} |3| tensor 'a': expected 4 bytes for each of the 2 elements of shape [2], got data_offsets [0, 12]",
+                "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,8]}}  |1| tensor 'a': expected its bytes from 0 to 8, got a file with 4 after the header: truncated",
+                "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,8]}}  |3| 4 bytes after the end of tensor 'a'",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[4,8]}}  |2| tensor 'a': begins at 4, but the header ends at 0",
+                "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,8]},'b':{'dtype':'F32','shape':[2],'data_offsets':[4,12]}} |3| tensor 'b': begins at 4, before tensor 'a' ends, at 8",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'b':{'dtype':'F32','shape':[1],'data_offsets':[8,12]}} |3| tensor 'b': begins at 8, but tensor 'a' ends at 4",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'b':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}  |1| tensor 'b': begins at 0, before tensor 'a' ends, at 4",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'a':{'dtype':'F32','shape':[1],'data_offsets':[4,8]}}  |2| the name 'a' comes twice",
+                "{'a':{'dtype':'F32','dtype':'F32','shape':[1],'data_offsets':[0,4]}} |1| tensor 'a': the name 'dtype' comes twice",
+                "{'a':{'dtype':'F32','data_offsets':[0,4]}}              |1| tensor 'a': expected dtype, shape and data_offsets, got only",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4],'x':1}} |1| tensor 'a': expected dtype, shape and data_offsets, got 'x'",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0]}}    |1| tensor 'a': data_offsets: expected a begin and an end, got [0]",
+                "{'a':{'dtype':'F32','shape':[1],'data_offsets':[4,0]}}  |1| tensor 'a': data_offsets: expected a begin and an end, got [4, 0]",
+                "{'a':{'dtype':'F32','shape':[-1],'data_offsets':[0,4]}} |1| tensor 'a': shape: expected whole numbers, got -1",
+                "{'a':{'dtype':'F32','shape':[1.0],'data_offsets':[0,4]}}|1| tensor 'a': shape: expected whole numbers, got 1.0",
+                "{'a':{'dtype':'F32','shape':['1'],'data_offsets':[0,4]}}|1| tensor 'a': shape: expected whole numbers",
+                "{'a':{'dtype':'F32','shape':[9999999999,9999999999],'data_offsets':[0,4]}} |1| tensor 'a': shape [9999999999, 9999999999]: more elements",
+                "{'a':{'dtype':'F32','shape':[9999999999],'data_offsets':[0,39999999996]}}  |1| tensor 'a': 9999999999 elements, but a Java array has at most",
+                "{'a':{'dtype':'F32','shape':[9999999],'data_offsets':[0,39999996]}}        |1| truncated",
+                "{'a':{'dtype':32,'shape':[1],'data_offsets':[0,4]}}     |1| expected dtype F32, the only one read here, got 32",
+                "{'a':{'dtype':null,'shape':[1],'data_offsets':[0,4]}}   |1| something else at $.a.dtype",
+                "{'a':1}                                                 |0| something else at $.a",
+                "{'__metadata__':{'x':1}}                                |0| __metadata__ 'x': expected a string",
+                "{'__metadata__':{'x':'1','x':'2'}}                      |0| __metadata__: the name 'x' comes twice",
+                "{'a'}                                                   |0| expected the format's JSON",
+                "{}{}                                                    |0| the header",
+                "[1]                                                     |0| expected JSON from { to }",
+                "{/* */}                                                 |0| expected the format's JSON",
+                "{}x                                                     |0| expected JSON from { to }",
+                "{}                                                      |1| 4 bytes after the end of the header",
+            })
+    void aHeaderAtOddsWithTheFormatIsRefused(String header, int floats, String words) throws IOException {
+        write(header.strip().replace('\'', '"'), floats(new float[floats]));
+        refused(words);
+    }
+
+    @Test
+    void onlySpacesFillUpAHeader() throws IOException {
+        write("{}   ", new byte[0]);
+        assertEquals(Map.of(), Safetensors.read(file).tensors());
+        write("{}\t", new byte[0]);
+        refused("and then spaces only");
+        write("    ", new byte[0]);
+        refused("got nothing");
+        write("", new byte[0]);
+        refused("got nothing");
+    }
+
+    @Test
+    void aHeaderThatIsNotUtf8IsRefused() throws IOException {
+        byte[] header = "{\"?\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}".getBytes(UTF_8);
+        header[2] = (byte) 0xff;
+        write(header, floats(1));
+        refused("expected UTF-8");
+    }
+
+    @Test
+    void aHeaderTooLongForTheFormatOrTheFileIsRefusedBeforeMemoryIsTaken() throws IOException {
+        for (long length : new long[] {100_000_001, Long.MAX_VALUE, -1}) {
+            Files.write(file, number(length));
+            refused("expected a header of at most 100000000 bytes, got " + Long.toUnsignedString(length));
+        }
+        Files.write(file, number(100_000_000));
+        refused("expected a header of 100000000 bytes, got 0: truncated");
+        Files.write(file, new byte[7]);
+        refused("expected the 8 bytes of a header's length, got a file of 7");
+        Files.delete(file);
+        refused("cannot read", "no such file");
+        Files.createDirectory(file);
+        refused("cannot read", "directory");
+    }
+
+    @Test
+    void noTruncatedFileIsRead() throws IOException {
+        Safetensors.of(Map.of("x", "y"), Map.of("a", new Values(new long[] {2}, new float[] {1, 2})))
+                .write(file);
+        byte[] whole = Files.readAllBytes(file);
+        for (int length = 0; length < whole.length; length++) {
+            Files.write(file, Arrays.copyOf(whole, length));
+            refused(file.toString());
+        }
+    }
+
+    @Test
+    void valuesThatDoNotFitTheirShapeAndTheNameOfTheMetadataAreRefused() {
+        assertEquals(
+                "shape [2, 3]: expected 6 values, got 5",
+                assertThrows(IllegalArgumentException.class, () -> new Values(new long[] {2, 3}, new float[5]))
+                        .getMessage());
+        Map<String, Values> tensors = Map.of("__metadata__", new Values(new long[] {}, new float[1]));
+        assertThrows(IllegalArgumentException.class, () -> Safetensors.of(Map.of(), tensors));
+    }
+
+    @Test
+    void whereNothingCanBeWrittenNothingIsLeft() throws IOException {
+        Safetensors none = Safetensors.of(Map.of(), Map.of());
+        Path nowhere = folder.resolve("no").resolve("x");
+        String message =
+                assertThrows(IOException.class, () -> none.write(nowhere)).getMessage();
+        assertEquals("cannot write " + nowhere + ": no such file or folder", message);
+        Files.createDirectories(file.resolve("full"));
+        assertTrue(assertThrows(IOException.class, () -> none.write(file))
+                .getMessage()
+                .startsWith("cannot write "));
+        assertEquals(List.of(file), list());
+    }
+
+    @Test
+    void whatAKilledProcessLeftIsSwept() throws Exception {
+        Process dead =
+                new ProcessBuilder(java(), "-version").redirectErrorStream(true).start();
+        dead.getInputStream().readAllBytes();
+        dead.waitFor();
+        long living = ProcessHandle.current().parent().orElseThrow().pid();
+        Path theirs = Files.createFile(folder.resolve(".x.safetensors." + living + ".tmp"));
+        Path other = Files.createFile(folder.resolve(".y.safetensors." + dead.pid() + ".tmp"));
+        Files.createFile(folder.resolve(".x.safetensors." + dead.pid() + ".tmp"));
+        Safetensors.of(Map.of(), Map.of()).write(file);
+        assertEquals(Stream.of(file, theirs, other).sorted().toList(), list());
+    }
+
+    /** A process that may write no file of more than 64 blocks meets what a full disk is: an error in the middle of the bytes. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aDiskThatIsFullLeavesTheOldFileAndOneSentence() throws Exception {
+        Safetensors.of(Map.of("old", "yes"), Map.of()).write(file);
+        Path said = folder.resolve("said");
+        Process full = new ProcessBuilder(
+                        "bash",
+                        "-c",
+                        "trap '' XFSZ; ulimit -f 64; exec \"$@\"",
+                        "bash",
+                        java(),
+                        "-XX:-UsePerfData",
+                        "-cp",
+                        System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
+                        Full.class.getName(),
+                        file.toString())
+                .redirectErrorStream(true)
+                .redirectOutput(said.toFile())
+                .start();
+        assertTrue(full.waitFor(60, TimeUnit.SECONDS), "it ends");
+        assertEquals("cannot write " + file + ": File too large\n", Files.readString(said));
+        assertEquals(Map.of("old", "yes"), Safetensors.read(file).metadata());
+        assertEquals(List.of(said, file), list());
+    }
+
+    /** Writes a large file. */
+    static final class Full {
+
+        private Full() {}
+
+        /** Says what came of it. */
+        public static void main(String[] args) {
+            Values values = new Values(new long[] {1_000_000}, new float[1_000_000]);
+            try {
+                Safetensors.of(Map.of(), Map.of("a", values)).write(Path.of(args[0]));
+                System.out.println("written");
+            } catch (IOException e) {
+                System.out.println(e.getMessage());
+            }
+        }
+    }
+
+    private static String java() {
+        return Path.of(System.getProperty("java.home"), "bin", "java").toString();
+    }
+
+    private void refused(String... words) {
+        String message =
+                assertThrows(IOException.class, () -> Safetensors.read(file)).getMessage();
+        for (String word : words) assertTrue(message.contains(word), message);
+        assertTrue(message.contains(file.toString()), message);
+    }
+
+    private List<Path> list() throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.sorted().toList();
+        }
+    }
+
+    private void write(String header, byte[] data) throws IOException {
+        write(header.getBytes(UTF_8), data);
+    }
+
+    private void write(byte[] header, byte[] data) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        bytes.write(number(header.length));
+        bytes.write(header);
+        bytes.write(data);
+        Files.write(file, bytes.toByteArray());
+    }
+
+    private static byte[] number(long n) {
+        return ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(n).array();
+    }
+
+    private static byte[] floats(float... floats) {
+        ByteBuffer bytes = ByteBuffer.allocate(4 * floats.length).order(ByteOrder.LITTLE_ENDIAN);
+        for (float f : floats) bytes.putFloat(f);
+        return bytes.array();
+    }
+
+    private static int[] bits(float[] floats) {
+        int[] bits = new int[floats.length];
+        for (int i = 0; i < bits.length; i++) bits[i] = Float.floatToRawIntBits(floats[i]);
+        return bits;
+    }
+}

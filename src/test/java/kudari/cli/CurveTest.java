@@ -1,0 +1,89 @@
+package kudari.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import kudari.Rate;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import picocli.CommandLine.TypeConversionException;
+
+/** What {@code --schedule} says, and what it does not. */
+class CurveTest {
+
+    private static Curve curve(String text) {
+        return new Curve.Converter().convert(text);
+    }
+
+    /** Over 10 steps from 0.5; with a warm-up of 2 the shape has the other 8. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "constant                | 0.5   | 0.5",
+                "step:4,0.5              | 0.5   | 0.25",
+                "exponential:0.5         | 0.5   | 0.015625",
+                "linear                  | 0.5   | 0.25",
+                "polynomial:2            | 0.5   | 0.125",
+                "cosine                  | 0.5   | 0.25",
+                "one-cycle               | 0.02  | 0.4058728269748815",
+                "warmup-constant:2       | 0.25  | 0.5",
+                "warmup-step:2,4,0.5     | 0.25  | 0.5",
+                "warmup-exponential:2,0.5| 0.25  | 0.0625",
+                "warmup-linear:2         | 0.25  | 0.3125",
+                "warmup-polynomial:2,2   | 0.25  | 0.1953125",
+                "warmup-cosine:2         | 0.25  | 0.34567085809127246",
+                "warmup-one-cycle:2      | 0.01  | 0.4859708886937616",
+            })
+    void aCurveGivesTheRateOfTheFirstStepAndOfTheSixth(String text, double first, double sixth) {
+        Rate rate = curve(text).over(0.5, 10);
+        assertEquals(first, rate.at(1), 1e-16);
+        assertEquals(sixth, rate.at(6), 1e-15, "the sixth");
+        assertEquals(text.strip(), curve(text).toString(), "and is written as it was read");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "cosin                | expected one of constant, step:EVERY,FACTOR, exponential:FACTOR, linear",
+                "COSINE               | got 'COSINE'",
+                "''                   | got ''",
+                "cosine:              | got 'cosine:'",
+                "cosine:500           | expected cosine, got 'cosine:500'",
+                "warmup-cosine        | expected warmup-cosine:STEPS, got 'warmup-cosine'",
+                "warmup-cosine:0      | STEPS: expected a whole number from 1 up, got 0",
+                "warmup-cosine:2.5    | STEPS: expected a whole number from 1 up, got 2.5",
+                "warmup-cosine:-5     | got -5",
+                "warmup-cosine:1e99   | STEPS",
+                "warmup-cosine:NaN    | STEPS",
+                "warmup-cosine:5,5    | expected warmup-cosine:STEPS, got 'warmup-cosine:5,5'",
+                "warmup-warmup-cosine:5| got 'warmup-warmup-cosine:5'",
+                "step                 | expected step:EVERY,FACTOR, got 'step'",
+                "step:5               | expected step:EVERY,FACTOR, got 'step:5'",
+                "step:5,              | in numbers",
+                "step:5,half          | expected step:EVERY,FACTOR in numbers, got 'step:5,half'",
+                "step:0,0.5           | EVERY: expected a whole number from 1 up, got 0",
+                "step:5,2             | factor: expected a number above 0, at most 1, got 2.0",
+                "warmup-step:5,0.5    | expected warmup-step:STEPS,EVERY,FACTOR, got 'warmup-step:5,0.5'",
+                "polynomial:0         | power: expected a positive, finite number, got 0.0",
+                "exponential:0        | factor",
+            })
+    void nonsenseIsRefusedWithWhatIsAllowed(String text, String words) {
+        String message =
+                assertThrows(TypeConversionException.class, () -> curve(text)).getMessage();
+        assertTrue(message.contains(words), message);
+        assertTrue(message.contains("expected") && message.contains("'" + text + "'"), message);
+    }
+
+    @Test
+    void aWarmUpAsLongAsTheRunIsRefused() {
+        Curve curve = curve("warmup-cosine:500");
+        assertEquals(1, curve.over(1, 501).at(500));
+        String message = assertThrows(IllegalArgumentException.class, () -> curve.over(1, 500))
+                .getMessage();
+        assertEquals("warmup-cosine:500: expected a warm-up of fewer steps than the run's 500, got 500", message);
+    }
+}
