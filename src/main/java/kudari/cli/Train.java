@@ -292,6 +292,7 @@ final class Train implements Callable<Integer> {
             net.onLoss(ledger::tell);
             progress.advance(step);
             OptionalDouble accuracy = OptionalDouble.empty();
+            long left = skipped;
             for (boolean last = step == until; !last; ) {
                 net.gradient(held.train(), batches.next(), batch);
                 optimizer.update(net.params(), net.grads());
@@ -306,7 +307,7 @@ final class Train implements Callable<Integer> {
                 ledger.stopClock(step);
                 boolean judges = epoch || step == until;
                 accuracy = judges ? OptionalDouble.of(net.evaluate(held.test()).accuracy()) : OptionalDouble.empty();
-                long left = skipped + (clip == null ? 0 : optimizer.skipped());
+                if (clip != null && (epoch || saves)) left = skipped + optimizer.skipped(); // waits, too
                 ledger.write(accuracy, left);
                 if (saves) {
                     facts.put(POSITION, String.valueOf(batches.position()));
