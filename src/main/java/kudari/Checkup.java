@@ -18,7 +18,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import jcuda.driver.CUdevice;
@@ -38,8 +37,6 @@ public final class Checkup {
     private static final int CUDA = 12060;
 
     private static final int NO_DEVICE = 100;
-
-    private static final String CUBLAS = "libcublas.so.12";
 
     private Checkup() {}
 
@@ -139,8 +136,8 @@ public final class Checkup {
                 "",
                 () -> compiler(capabilities)));
         for (int ordinal : open) findings.add(Finding.of("a step", true, "", () -> step(ordinal)));
-        findings.add(Finding.of(
-                "cuBLAS", isThere(CUBLAS) || isThere("libcublas.so.13"), "", () -> cublas(Libraries.folders())));
+        findings.add(
+                Finding.of("cuBLAS", isThere(Libraries.CUBLAS) || isThere("libcublas.so.13"), "", () -> cublas(open)));
         findings.add(Finding.of("cache", true, "", () -> cache(Nvrtc.Cache.folder())));
         return findings;
     }
@@ -246,29 +243,14 @@ public final class Checkup {
         return param.get();
     }
 
-    /** The library for the matrix products of networks on the GPU, found and loaded. */
-    static String cublas(List<Path> folders) throws IOException {
-        String mend =
-                "networks on the GPU need it: install cuBLAS of CUDA 12 (NVIDIA's package libcublas-12-9), beside what"
-                        + " there is of other versions";
-        Optional<Path> folder = Libraries.find(CUBLAS, folders);
-        if (folder.isEmpty()) {
-            throw new CudaException(
-                    Libraries.find("libcublas.so.13", folders)
-                            .map(other -> "no cuBLAS of CUDA 12 (" + CUBLAS + "), only of CUDA 13 (" + other
-                                    + "/libcublas.so.13)")
-                            .orElse("no cuBLAS (" + CUBLAS + ")"),
-                    mend);
+    /** Finds and loads it, and opens it on a device that opened. */
+    private static String cublas(List<Integer> open) {
+        Path library = Libraries.loadCublas(Libraries.folders());
+        if (open.isEmpty()) return library.toString();
+        try (CudaEngine cuda = Engine.cuda(open.get(0))) {
+            cuda.cublas();
+            return library + ", opens on " + cuda;
         }
-        Path library = folder.get().resolve(CUBLAS);
-        try {
-            Path part = folder.get().resolve("libcublasLt.so.12"); // which it needs, and looks for elsewhere
-            if (Files.exists(part)) System.load(part.toAbsolutePath().toString());
-            System.load(library.toAbsolutePath().toString());
-        } catch (LinkageError e) {
-            throw new CudaException("cannot be loaded: " + Libraries.reason(e), mend);
-        }
-        return library.toRealPath().toString();
     }
 
     /** The folder where compiled kernels are kept: a megabyte is written to it and taken away again. */

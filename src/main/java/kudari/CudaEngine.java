@@ -34,6 +34,7 @@ import static kudari.CudaException.must;
 import static kudari.CudaException.mustBlas;
 
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -322,12 +323,13 @@ public final class CudaEngine extends Engine {
 
     private cublasHandle openCublas() {
         cublasHandle handle = new cublasHandle();
+        List<Path> folders = Libraries.folders();
         try {
+            // From where toolkits put it, too: JCublas's natives look only where the dynamic linker does.
+            if (Libraries.find(Libraries.CUBLAS, folders).isPresent()) Libraries.loadCublas(folders);
             mustBlas(cublasCreate(handle), "cublasCreate");
         } catch (LinkageError e) {
-            throw new CudaException(
-                    "no cuBLAS 12 (libcublas.so.12) on this machine: install the CUDA 12 toolkit's cuBLAS ("
-                            + e.getMessage() + ")");
+            throw Libraries.failure(e, Libraries.CUBLAS, Libraries.missingCublas(folders));
         }
         try {
             mustBlas(cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");

@@ -20,6 +20,13 @@ import java.util.stream.Stream;
 /** The system's shared libraries: where they are, and why one was not loaded. */
 final class Libraries {
 
+    /** For the products of networks on a device. */
+    static final String CUBLAS = "libcublas.so.12";
+
+    private static final String CUBLAS_MEND =
+            "networks on the GPU need it: install cuBLAS of CUDA 12 (NVIDIA's package libcublas-12-9), beside what there is of other"
+                    + " versions";
+
     private Libraries() {}
 
     /** Where this system keeps its libraries: the folders of the dynamic linker, in its order, and those where CUDA puts its own. */
@@ -55,6 +62,33 @@ final class Libraries {
                 .findFirst();
     }
 
+    /**
+     * Loads cuBLAS from the first of some folders that has it.
+     *
+     * @return the file
+     * @throws CudaException if none has it, or it cannot be loaded
+     */
+    static Path loadCublas(List<Path> folders) {
+        Path folder = find(CUBLAS, folders).orElseThrow(() -> missingCublas(folders));
+        try {
+            Path part = folder.resolve("libcublasLt.so.12"); // which it needs, and looks for where the linker does
+            if (Files.exists(part)) System.load(part.toAbsolutePath().toString());
+            System.load(folder.resolve(CUBLAS).toAbsolutePath().toString());
+            return folder.resolve(CUBLAS);
+        } catch (LinkageError e) {
+            throw new CudaException("cuBLAS cannot be loaded: " + reason(e), CUBLAS_MEND);
+        }
+    }
+
+    /** What to say where there is none. */
+    static CudaException missingCublas(List<Path> folders) {
+        String what = find("libcublas.so.13", folders)
+                .map(folder ->
+                        "no cuBLAS of CUDA 12 (" + CUBLAS + "), only of CUDA 13 (" + folder + "/libcublas.so.13)")
+                .orElse("no cuBLAS (" + CUBLAS + ")");
+        return new CudaException(what, CUBLAS_MEND);
+    }
+
     /** Why something could not be loaded, in one line; JCuda tells it in forty. */
     static String reason(LinkageError error) {
         // A class that failed once says only that it did; the reason is then its cause's.
@@ -74,7 +108,12 @@ final class Libraries {
      * @param missing what to say where that is what is missing
      */
     static CudaException failure(LinkageError error, String library, CudaException missing) {
-        return reason(error).contains(library + ":") ? missing : natives(error);
+        String reason = reason(error);
+        // Of a class that failed before, the JVM may have forgotten why.
+        boolean forgotten = reason.startsWith("Could not initialize class");
+        boolean isMissing = reason.contains(library + ":")
+                || forgotten && find(library, folders()).isEmpty();
+        return isMissing ? missing : natives(error);
     }
 
     /** What to say when JCuda's natives could not be loaded. */

@@ -104,6 +104,7 @@ class DoctorTest {
         assertLine(run, "cuda:0", "ok", "Kudari software GPU", "compute capability 9.0", "16.0 GB of 16.0 GB free");
         assertLine(run, "NVRTC", "ok", "12.", "compiles for sm_90");
         assertLine(run, "a step", "ok", "bit for bit");
+        assertLine(run, "cuBLAS", "ok", "libcublas.so.12", "opens on cuda:0");
         assertLine(run, "cache", "ok", "kudari", "B of room");
         assertTrue(run.out().endsWith("The CPU engine works; the CUDA engine works.\n"), run.out());
     }
@@ -143,8 +144,7 @@ class DoctorTest {
         assumeTrue(lacks("libnvrtc.so.12") && lacks("libcublas.so.12"), "this machine has CUDA 12's");
         Files.createFile(folder.resolve("libnvrtc.so.13"));
         Files.createFile(folder.resolve("libcublas.so.13"));
-        String path = SoftCuda.build() + ":" + folder;
-        SoftCuda.Output run = doctor(without("cuda-redist"), Map.of("LD_LIBRARY_PATH", path));
+        SoftCuda.Output run = doctor(without("cuda-redist"), Map.of("LD_LIBRARY_PATH", folder.toString()));
         assertLine(run, "NVRTC", "!!", "only of CUDA 13 (" + folder, "cuda-nvrtc-12-9", "org.bytedeco:cuda-redist");
         assertLine(run, "cuBLAS", "!!", "only of CUDA 13 (" + folder, "libcublas-12-9", "beside");
         assertEquals(0, run.status(), run.out());
