@@ -160,12 +160,22 @@ final class Train implements Callable<Integer> {
         Optional<Checkpoint> saved = resume == null ? Optional.empty() : Optional.of(Checkpoint.read(resume));
         if (saved.isPresent()) take(saved.get());
         check();
-        if (save != null) Files.createDirectories(save.toAbsolutePath().getParent());
+        if (save != null) makeFolder(save);
         say("reading " + data);
         Dataset train = data.train(seed), test = data.test(seed);
         Experiments.check(data, train, test);
         try (Engine engine = device.open(threads)) {
             return run(engine, train, test, saved);
+        }
+    }
+
+    /** Now, and not when the first epoch has been trained. */
+    private static void makeFolder(Path file) throws IOException {
+        Path folder = file.toAbsolutePath().getParent();
+        try {
+            if (folder != null) Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw new IOException("--save " + file + ": its folder " + folder + " cannot be made", e);
         }
     }
 

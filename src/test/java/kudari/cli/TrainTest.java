@@ -237,6 +237,7 @@ class TrainTest {
                 "2|--rule=foo                |'foo'",
                 "1|--resume=/no/such/file    |/no/such/file: no such file",
                 "1|--device=cuda:7           |cuda:7",
+                "1|--save=/dev/null/x        |--save /dev/null/x: its folder /dev/null cannot be made",
                 "1|--data=mnist:/no/such     |/no/such",
             })
     void whatCannotBeDoneGetsOneLineAndItsStatus(int status, String args, String words) {
@@ -346,7 +347,8 @@ class TrainTest {
         assertEquals(position(file) + 1, losses(stopped).size(), "every step up to the checkpoint, and the header");
     }
 
-    private static List<String> losses(Path into) {
+    /** Step, loss and rate of every line. */
+    static List<String> losses(Path into) {
         try {
             return Files.readAllLines(into.resolve("train.csv")).stream()
                     .map(line -> line.split(","))
@@ -357,7 +359,7 @@ class TrainTest {
         }
     }
 
-    private static void assertSame(Path expected, Path actual) throws IOException {
+    static void assertSame(Path expected, Path actual) throws IOException {
         Checkpoint a = Checkpoint.read(expected), b = Checkpoint.read(actual);
         assertEquals(a.steps(), b.steps());
         assertEquals(a.tensors().keySet(), b.tensors().keySet());
