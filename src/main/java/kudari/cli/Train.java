@@ -301,7 +301,6 @@ final class Train implements Callable<Integer> {
             Ledger ledger = new Ledger(journal, rates, batch, step);
             net.onLoss(ledger::tell);
             progress.advance(step);
-            OptionalDouble accuracy = OptionalDouble.empty();
             long left = skipped;
             for (boolean last = step == until; !last; ) {
                 net.gradient(held.train(), batches.next(), batch);
@@ -316,7 +315,8 @@ final class Train implements Callable<Integer> {
                 if (ledger.isEmpty()) continue;
                 ledger.stopClock(step);
                 boolean judges = epoch || step == until;
-                accuracy = judges ? OptionalDouble.of(net.evaluate(held.test()).accuracy()) : OptionalDouble.empty();
+                OptionalDouble accuracy =
+                        judges ? OptionalDouble.of(net.evaluate(held.test()).accuracy()) : OptionalDouble.empty();
                 if (clip != null && (epoch || saves)) left = skipped + optimizer.skipped(); // waits, too
                 ledger.write(accuracy, left);
                 if (saves) {

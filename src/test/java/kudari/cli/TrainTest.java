@@ -25,6 +25,7 @@ import kudari.checkpoint.Safetensors;
 import kudari.checkpoint.Safetensors.Values;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -262,7 +263,10 @@ class TrainTest {
 
     /** A training in a process of its own. */
     private Process start(Path into, List<String> settings, String... more) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
+        // A background job ignores Ctrl-C, and so would its children, if env did not undo it.
+        List<String> undo = OS.LINUX.isCurrentOs() ? List.of("env", "--default-signal=INT") : List.of();
+        List<String> command = new ArrayList<>(undo);
+        command.addAll(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
                 "-XX:TieredStopAtLevel=1",
@@ -327,19 +331,20 @@ class TrainTest {
         assertEquals(losses(peace), losses(killed));
     }
 
-    @Test
-    @DisabledOnOs(OS.WINDOWS)
-    void ctrlCFinishesTheStepSavesAndSaysHowToGoOn() throws Exception {
+    @ParameterizedTest
+    @CsvSource({"INT, 130", "TERM, 143"})
+    @EnabledOnOs(OS.LINUX)
+    void ctrlCAndKillFinishTheStepSaveAndSayHowToGoOn(String signal, int status) throws Exception {
         Path stopped = folder.resolve("stopped"), file = model(stopped);
         List<String> settings = List.of("--data=digits:40,10", "--hidden=20", "--schedule=linear", "--steps=1000000");
         Process training = start(stopped, settings);
         await(training, file, 0);
-        new ProcessBuilder("kill", "-INT", String.valueOf(training.pid()))
+        new ProcessBuilder("kill", "-" + signal, String.valueOf(training.pid()))
                 .start()
                 .waitFor();
         assertTrue(training.waitFor(60, TimeUnit.SECONDS), "it ends");
         String said = Files.readString(folder.resolve("said"));
-        assertEquals(130, training.exitValue(), said);
+        assertEquals(status, training.exitValue(), said);
         assertTrue(
                 said.contains(
                         "stopped after step " + position(file) + "; to go on: scripts/kudari train --resume " + file),
