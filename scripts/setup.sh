@@ -106,3 +106,21 @@ is_built() {
   local stamp=$root/target/run/.built
   [ -e "$stamp" ] && [ -z "$(find "$root/pom.xml" "$root/src/main" -newer "$stamp" -print -quit)" ]
 }
+
+# Whether the dynamic linker finds a library.
+has_library() {
+  local folder
+  for folder in ${LD_LIBRARY_PATH:+${LD_LIBRARY_PATH//:/ }} /usr/local/cuda/lib64 /usr/local/cuda-12/lib64; do
+    [ ! -e "$folder/$1" ] || return 0
+  done
+  ldconfig -p 2>/dev/null | grep -qF "$1 (libc6,x86-64)"
+}
+
+# Where there is a driver but no compiler for its kernels, Maven has it: once, into target/nvrtc, which scripts/kudari has on its class path.
+fetch_nvrtc() {
+  [ "$(uname -sm)" = "Linux x86_64" ] && has_library libcuda.so.1 && ! has_library libnvrtc.so.12 || return 0
+  if compgen -G "$root/target/nvrtc/cuda-redist-*.jar" >/dev/null; then return; fi
+  say "a CUDA driver and no NVRTC 12: fetching it (Maven's org.bytedeco:cuda-redist, 360 MB, once)"
+  maven -q dependency:copy-dependencies -DincludeArtifactIds=cuda-redist -DincludeScope=test -DoutputDirectory="$root/target/nvrtc" >&2 ||
+    say "it could not be fetched; scripts/kudari doctor says what else will do"
+}
