@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -69,23 +70,14 @@ final class DeviceReport {
 
     private String page() {
         Page page = new Page();
-        boolean software = facts.stream().anyMatch(fact -> fact.contains("software GPU"));
         page.line("# A run of gpu-check");
-        if (software) page.line("").line("**On the GPU in software: no figure on this page means anything.**");
+        if (software()) page.line("").line("**On the GPU in software: no figure on this page means anything.**");
         page.line("");
         for (String fact : facts) page.line("- " + fact);
-        double copy = copyBytes
-                / at(new Key(OURS, new Workload(COPY, "before")), 0.5, Time::device)
-                        .orElse(Double.NaN);
+        double copy = copied("before");
         page.line("").line("## Prediction and measurement").line("");
         page.line("Copying on the device moved " + text(copy / 1e6, "%.3f")
-                + " TB/s before the steps (read and written, the median), "
-                + text(
-                        copyBytes
-                                / at(new Key(OURS, new Workload(COPY, "after")), 0.5, Time::device)
-                                        .orElse(Double.NaN)
-                                / 1e6,
-                        "%.3f")
+                + " TB/s before the steps (read and written, the median), " + text(copied("after") / 1e6, "%.3f")
                 + " after them.");
         page.line("The model, written before any step was timed: a step takes " + (int) LAUNCH_US
                 + " µs for each launch (with clipping there are two) and the time");
@@ -159,12 +151,21 @@ final class DeviceReport {
         launches.forEach((key, count) -> page.row(key.work.rule(), key.work.shape(), key.contender, count));
     }
 
-    /** What anybody was timed at, or ours is predicted for: the order in which it was done. */
+    private boolean software() {
+        return facts.stream().anyMatch(fact -> fact.contains("software GPU"));
+    }
+
+    /** Bytes that the copy moved in a microsecond; NaN where it was not timed. */
+    private double copied(String when) {
+        return copyBytes
+                / at(new Key(OURS, new Workload(COPY, when)), 0.5, Time::device).orElse(Double.NaN);
+    }
+
+    /** What anybody was timed at; before anything was, all that is to be timed. */
     private List<Workload> works() {
-        boolean small = times.keySet().stream().anyMatch(key -> key.work.shape().equals(Workload.SMALL.get(1)));
-        List<Workload> works = new ArrayList<>(Workload.all(small ? Workload.SMALL : Workload.SHAPES));
-        boolean begun = times.keySet().stream().anyMatch(key -> !key.work.rule().equals(COPY));
-        if (begun) works.removeIf(work -> times.keySet().stream().noneMatch(key -> key.work.equals(work)));
+        List<Workload> works = new ArrayList<>(Workload.all(software() ? Workload.SMALL : Workload.SHAPES));
+        List<Workload> timed = times.keySet().stream().map(Key::work).toList();
+        if (!Collections.disjoint(timed, works)) works.retainAll(timed);
         return works;
     }
 
