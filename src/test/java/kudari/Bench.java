@@ -47,8 +47,7 @@ final class Bench {
         System.out.println("| parameters | what | µs per step | GB/s | of the better of copy and triad |");
         System.out.println("| --- | --- | ---: | ---: | ---: |");
         times.forEach((params, byWhat) -> {
-            double count =
-                    Arrays.stream(StepBenchmark.sizes(params)).asLongStream().sum();
+            double count = Arrays.stream(Workload.sizes(params)).asLongStream().sum();
             double memory = Math.max(rate("copy", count, byWhat), rate("triad", count, byWhat));
             byWhat.forEach((what, time) -> {
                 double rate = rate(what, count, byWhat);
@@ -65,7 +64,7 @@ final class Bench {
                 switch (what) {
                     case "copy" -> 8;
                     case "triad" -> 12;
-                    default -> 12 + 8 * StepBenchmark.rule(what).state().size();
+                    default -> new Workload(what, "0").bytes();
                 };
         return bytes * count / times.get(what) / 1e3;
     }

@@ -25,6 +25,11 @@ public final class Engines {
         return !DEVICE.equals("cpu");
     }
 
+    /** Whether that is the GPU in software. */
+    static boolean onSoftware() {
+        return DEVICE.equals("soft");
+    }
+
     private static Engine hardware(Engine engine) {
         return expect(engine, !isSoftware(engine));
     }

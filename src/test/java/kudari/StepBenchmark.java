@@ -1,14 +1,12 @@
 package kudari;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import kudari.rule.Rule;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -58,7 +56,7 @@ public class StepBenchmark {
             step = inPieces(p, g, tensors(3), (a, b, c, from, to) -> System.arraycopy(b, from, a, from, to - from));
         else if (what.equals("triad")) step = inPieces(p, g, tensors(3), StepBenchmark::triad);
         else {
-            Optimizer optimizer = engine.optimizer(rule(what));
+            Optimizer optimizer = engine.optimizer(Workload.rule(what));
             step = () -> optimizer.update(p, g);
         }
     }
@@ -74,46 +72,11 @@ public class StepBenchmark {
         step.run();
     }
 
-    /** A rule of the table, by name. */
-    static Rule rule(String name) {
-        return RulesTest.TABLE.stream()
-                .filter(row -> row.toString().equals(name))
-                .findFirst()
-                .orElseThrow(() -> new IllegalArgumentException("no rule " + name))
-                .of()
-                .apply(0.001);
-    }
-
-    /** The sizes of the tensors that {@code params} names. */
-    static int[] sizes(String params) {
-        if (params.equals("gpt2-124M")) return gpt2();
-        String[] parts = params.split("x");
-        int[] sizes = new int[parts.length == 1 ? 1 : Integer.parseInt(parts[0])];
-        Arrays.fill(sizes, Integer.parseInt(parts[parts.length - 1]));
-        return sizes;
-    }
-
-    /** GPT-2 124M: 148 tensors, 124,439,808 parameters. */
-    private static int[] gpt2() {
-        int width = 768, layers = 12, n = 0;
-        int[] block = {
-            width, width, width * 3 * width, 3 * width, width * width, width,
-            width, width, width * 4 * width, 4 * width, 4 * width * width, width
-        };
-        int[] sizes = new int[4 + layers * block.length];
-        sizes[n++] = 50_257 * width;
-        sizes[n++] = 1024 * width;
-        for (int layer = 0; layer < layers; layer++) for (int size : block) sizes[n++] = size;
-        sizes[n++] = width;
-        sizes[n++] = width;
-        return sizes;
-    }
-
     /** Random numbers, for zeros may be cheaper. */
     private Map<String, Tensor> tensors(long seed) {
         Random random = new Random(seed);
         Map<String, Tensor> tensors = new LinkedHashMap<>();
-        for (int size : sizes(params)) {
+        for (int size : Workload.sizes(params)) {
             float[] values = new float[size];
             for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
             tensors.put("W" + tensors.size(), engine.wrap(values));

@@ -1,0 +1,291 @@
+package kudari;
+
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+import static jcuda.driver.JCudaDriver.cuDeviceGet;
+import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
+import static jcuda.driver.JCudaDriver.cuDriverGetVersion;
+import static jcuda.driver.JCudaDriver.cuEventCreate;
+import static jcuda.driver.JCudaDriver.cuEventElapsedTime;
+import static jcuda.driver.JCudaDriver.cuEventRecord;
+import static jcuda.driver.JCudaDriver.cuEventSynchronize;
+import static jcuda.driver.JCudaDriver.cuMemGetInfo;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
+import static kudari.CudaException.must;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import jcuda.driver.CUdevice;
+import jcuda.driver.CUevent;
+import jcuda.jcublas.JCublas2;
+import jcuda.jcublas.cublasHandle;
+
+/**
+ * Times optimizer steps on a CUDA device, back to back between two events, and prints a line of CSV for every region; {@code gpu-check} runs it. The
+ * protocol is in {@code results/README.md}; {@code src/test/python/torch_steps.py} does the same with PyTorch.
+ *
+ * <p>{@code facts} prints what it runs on; {@code work} what is to be timed, in order; {@code copy ROUND} times the copy alone; {@code steps ROUND
+ * SECONDS} times what it can in that time. {@code -Dkudari.sizes=small} is for rehearsals.
+ */
+final class DeviceBench {
+
+    static final String HEADER = "contender,round,rule,shape,tensors,parameters,region,steps,device_us,host_us,note";
+
+    private static final String NAME = "kudari";
+    private static final boolean SMALL =
+            System.getProperty("kudari.sizes", "full").equals("small");
+    private static final List<String> SHAPES = SMALL ? Workload.SMALL : Workload.SHAPES;
+
+    /** How long a region lasts at least; how many are discarded, how many kept. */
+    private static final double REGION_MS = SMALL ? 1 : 50;
+
+    private static final int DISCARDED = SMALL ? 1 : 3, KEPT = SMALL ? 2 : 20;
+
+    /** Floats of the copy: 1 GB read and 1 GB written. */
+    private static final int COPY = SMALL ? 10_000 : 250_000_000;
+
+    /** Up to so many parameters, copies of all tensors take turns, lest they stay in the L2. */
+    private static final int ROTATE_TO = 10_000_000, COPIES = 3;
+
+    /** Steps of a region whose calls are timed on the host: so few that the device's queue, of some thousand entries, takes them at once. */
+    private static final int HOST_STEPS = 100;
+
+    /** Random numbers from −½ to ½, for zeros may be cheaper. */
+    private static final String FILL = """
+            extern "C" __global__ void fill(float* x, long long n, unsigned seed) {
+              long long stride = (long long)gridDim.x * blockDim.x;
+              for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {
+                unsigned h = ((unsigned)i + seed) * 0x9E3779B1u;
+                h = (h ^ h >> 15) * 0x85EBCA77u;
+                h = (h ^ h >> 13) * 0xC2B2AE3Du;
+                x[i] = (float)(h >> 8) / 16777216.0f - 0.5f;
+              }
+            }
+            """;
+
+    private final int round;
+    private final CUevent from = new CUevent(), to = new CUevent();
+    private int seed;
+
+    private DeviceBench(int round) {
+        this.round = round;
+        must(cuEventCreate(from, 0), "cuEventCreate");
+        must(cuEventCreate(to, 0), "cuEventCreate");
+    }
+
+    public static void main(String[] args) {
+        String what = args.length == 0 ? "" : args[0];
+        if (what.equals("work")) {
+            for (Workload work : Workload.all(SHAPES))
+                System.out.println(work.rule() + "\t" + work.shape() + "\t" + work.runs());
+            return;
+        }
+        // Held open, so that the device's context is made once and not for every line.
+        try (CudaEngine held = (CudaEngine) Engines.open()) {
+            switch (what) {
+                case "facts" -> facts(held);
+                case "copy" -> new DeviceBench(Integer.parseInt(args[1])).copy("before");
+                case "steps" -> new DeviceBench(Integer.parseInt(args[1])).steps(Double.parseDouble(args[2]));
+                default ->
+                    throw new IllegalArgumentException(
+                            "expected facts, work, copy ROUND or steps ROUND SECONDS, got " + String.join(" ", args));
+            }
+        }
+    }
+
+    // ---- What it runs on ----
+
+    private static void facts(CudaEngine engine) {
+        int[] version = new int[1];
+        long[] free = new long[1], total = new long[1];
+        must(cuDriverGetVersion(version), "cuDriverGetVersion");
+        must(cuMemGetInfo(free, total), "cuMemGetInfo");
+        Nvrtc.load();
+        fact("engine", engine.toString());
+        fact("driver's CUDA", version[0] / 1000 + "." + version[0] % 1000 / 10);
+        fact(
+                "compute capability",
+                attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) + "."
+                        + attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
+        fact("multiprocessors", "" + attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT));
+        fact("L2", attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE) + " bytes");
+        fact("memory", free[0] + " of " + total[0] + " bytes free");
+        fact("NVRTC", Nvrtc.version());
+        fact("Java", System.getProperty("java.vendor") + " " + System.getProperty("java.version"));
+        fact("processors", "" + Runtime.getRuntime().availableProcessors());
+        fact("cuBLAS", cublas());
+    }
+
+    private static void fact(String name, String value) {
+        System.out.println(name + ": " + value);
+    }
+
+    private static int attribute(int attribute) {
+        CUdevice device = new CUdevice();
+        int[] value = new int[1];
+        must(cuDeviceGet(device, 0), "cuDeviceGet");
+        must(cuDeviceGetAttribute(value, attribute, device), "cuDeviceGetAttribute");
+        return value[0];
+    }
+
+    private static String cublas() {
+        try {
+            cublasHandle handle = new cublasHandle();
+            int[] version = new int[1];
+            int created = JCublas2.cublasCreate(handle), asked = JCublas2.cublasGetVersion(handle, version);
+            JCublas2.cublasDestroy(handle);
+            return created == 0 && asked == 0 ? "version " + version[0] : "NONE: status " + created + ", " + asked;
+        } catch (LinkageError e) {
+            return "NONE: "
+                    + e.getMessage()
+                            .lines()
+                            .filter(line -> line.contains("libcublas"))
+                            .findFirst()
+                            .orElse("no libcublas.so.12");
+        }
+    }
+
+    // ---- What is timed ----
+
+    private void copy(String when) {
+        try (CudaEngine engine = (CudaEngine) Engines.open()) {
+            Tensor a = random(engine, COPY), b = random(engine, COPY);
+            var source = engine.pointer(a);
+            var target = engine.pointer(b);
+            time(
+                    engine,
+                    "copy",
+                    when,
+                    1,
+                    COPY,
+                    () -> must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync"));
+        }
+    }
+
+    private void steps(double seconds) {
+        long end = System.nanoTime() + (long) (seconds * 1e9);
+        copy("before");
+        for (Workload work : Workload.all(SHAPES)) {
+            if (System.nanoTime() > end) leaveOut(work, "time");
+            else if (!fits(work)) leaveOut(work, "memory");
+            else time(work);
+        }
+        copy("after");
+    }
+
+    private void leaveOut(Workload work, String why) {
+        print(work.rule(), work.shape(), work.sizes().length, work.parameters(), 0, 0, "", "", "left out: " + why);
+    }
+
+    private static int copies(Workload work) {
+        return work.parameters() <= ROTATE_TO ? COPIES : 1;
+    }
+
+    private static boolean fits(Workload work) {
+        long[] free = new long[1], total = new long[1];
+        must(cuMemGetInfo(free, total), "cuMemGetInfo");
+        long arrays = 2 + work.of().state().size();
+        return 1.05 * 4 * arrays * copies(work) * work.parameters() < free[0];
+    }
+
+    private void time(Workload work) {
+        try (CudaEngine engine = (CudaEngine) Engines.open()) {
+            Runnable[] copies = new Runnable[copies(work)];
+            for (int n = 0; n < copies.length; n++) copies[n] = step(engine, work);
+            time(engine, work.rule(), work.shape(), work.sizes().length, work.parameters(), new Runnable() {
+                private int next;
+
+                @Override
+                public void run() {
+                    copies[next].run();
+                    next = next + 1 == copies.length ? 0 : next + 1;
+                }
+            });
+        }
+    }
+
+    private Runnable step(CudaEngine engine, Workload work) {
+        Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
+        for (int size : work.sizes()) {
+            String name = "W" + params.size();
+            params.put(name, random(engine, size));
+            grads.put(name, random(engine, size));
+        }
+        Optimizer optimizer = engine.optimizer(work.of());
+        if (work.clips()) optimizer.clipNorm(1);
+        return () -> optimizer.update(params, grads);
+    }
+
+    private Tensor random(CudaEngine engine, int size) {
+        Tensor tensor = engine.zeros(size);
+        CudaKernel fill = engine.kernel("fill.cu", FILL, "fill");
+        fill.set(0, tensor).set(1, tensor.size()).set(2, (long) (seed += 0x632BE5AB));
+        fill.launch(Math.min((size + 255) / 256, 4096), 256);
+        return tensor;
+    }
+
+    // ---- How it is timed ----
+
+    private void time(CudaEngine engine, String rule, String shape, int tensors, long parameters, Runnable step) {
+        int steps = 1;
+        while (steps < 1 << 20 && region(engine, step, steps)[0] * steps < 1e3 * REGION_MS) steps *= 2;
+        for (int n = 0; n < DISCARDED; n++) {
+            // What began slowly, before it was compiled, needs more steps by now.
+            double[] us = region(engine, step, steps);
+            steps = Math.max(steps, (int) Math.ceil(1e3 * REGION_MS / us[0]));
+        }
+        for (int n = 1; n <= KEPT; n++) {
+            double[] us = region(engine, step, steps);
+            print(rule, shape, tensors, parameters, n, steps, us(us[0]), us(us[1]), "");
+        }
+        System.out.flush();
+    }
+
+    /** Microseconds for a step on the device, and of a call on the host. */
+    private double[] region(CudaEngine engine, Runnable step, int steps) {
+        int watched = Math.min(steps, HOST_STEPS);
+        must(cuEventRecord(from, engine.stream()), "cuEventRecord");
+        long start = System.nanoTime();
+        for (int n = 0; n < watched; n++) step.run();
+        double host = System.nanoTime() - start;
+        for (int n = watched; n < steps; n++) step.run();
+        must(cuEventRecord(to, engine.stream()), "cuEventRecord");
+        must(cuEventSynchronize(to), "cuEventSynchronize");
+        float[] ms = new float[1];
+        must(cuEventElapsedTime(ms, from, to), "cuEventElapsedTime");
+        return new double[] {1e3 * ms[0] / steps, host / 1e3 / watched};
+    }
+
+    private static String us(double us) {
+        return String.format(Locale.ROOT, "%.4f", us);
+    }
+
+    private void print(
+            String rule,
+            String shape,
+            int tensors,
+            long parameters,
+            int region,
+            int steps,
+            String device,
+            String host,
+            String note) {
+        System.out.println(String.join(
+                ",",
+                NAME,
+                "" + round,
+                rule,
+                shape,
+                "" + tensors,
+                "" + parameters,
+                "" + region,
+                "" + steps,
+                device,
+                host,
+                note));
+    }
+}

@@ -1,0 +1,181 @@
+package kudari;
+
+import java.util.Arrays;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import kudari.rule.Rule;
+
+/**
+ * What a benchmark steps: a rule and a set of tensors, by name.
+ *
+ * @param rule a rule of the table, or Adam with {@link #CLIPPED} behind it
+ * @param shape the tensors: {@code 1e8} in one, {@code 100x1024} for 100 of 1,024, or a model's
+ */
+record Workload(String rule, String shape) {
+
+    /** What says that gradients are clipped by their norm, too. */
+    static final String CLIPPED = " clipped";
+
+    static final List<String> RULES = Stream.concat(
+                    Stream.of("Adam", "Adam" + CLIPPED),
+                    RulesTest.TABLE.stream().map(RulesTest.Row::toString).filter(name -> !name.equals("Adam")))
+            .toList();
+
+    /** The sets of tensors, the most telling first. */
+    static final List<String> SHAPES = List.of(
+            "1e8",
+            "gpt2-124M",
+            "1e6",
+            "1000x1024",
+            "llama-3.2-1B",
+            "1e7",
+            "resnet50",
+            "1e9",
+            "1e4",
+            "1000x65536",
+            "1e5",
+            "100x1024",
+            "100x65536",
+            "10x1024",
+            "10x65536",
+            "1x1024",
+            "1x65536");
+
+    /** Enough to see that everything goes through. */
+    static final List<String> SMALL = List.of("1e4", "3x257", "1000");
+
+    /** Of these sets so many come first, for every contender and in every round. */
+    private static final int FIRST = 6;
+
+    /** Everything to time, in the order in which it is done: what comes last is left out first where time is short. */
+    static Set<Workload> all(List<String> shapes) {
+        Set<Workload> all = new LinkedHashSet<>();
+        for (String shape : shapes.subList(0, Math.min(FIRST, shapes.size()))) all.add(new Workload("Adam", shape));
+        for (String rule : RULES) all.add(new Workload(rule, shapes.get(0)));
+        for (String shape : shapes) all.add(new Workload("Adam", shape));
+        for (String shape : shapes) for (String rule : RULES) all.add(new Workload(rule, shape));
+        return all;
+    }
+
+    boolean clips() {
+        return rule.endsWith(CLIPPED);
+    }
+
+    Rule of() {
+        return rule(clips() ? rule.substring(0, rule.length() - CLIPPED.length()) : rule);
+    }
+
+    int[] sizes() {
+        return sizes(shape);
+    }
+
+    long parameters() {
+        return Arrays.stream(sizes()).asLongStream().sum();
+    }
+
+    /** The bytes that a step must move for one parameter: p, g and state, and g once more for a norm. */
+    int bytes() {
+        return 12 + 8 * of().state().size() + (clips() ? 4 : 0);
+    }
+
+    /** A rule of the table, by name. */
+    static Rule rule(String name) {
+        return RulesTest.TABLE.stream()
+                .filter(row -> row.toString().equals(name))
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException("no rule " + name))
+                .of()
+                .apply(0.001);
+    }
+
+    /** The sizes of the tensors of a set. */
+    static int[] sizes(String shape) {
+        switch (shape) {
+            case "resnet50":
+                return resnet50();
+            case "gpt2-124M":
+                return gpt2();
+            case "llama-3.2-1B":
+                return llama();
+            default:
+                String[] parts = shape.split("x");
+                int[] sizes = new int[parts.length == 1 ? 1 : Integer.parseInt(parts[0])];
+                Arrays.fill(sizes, (int) Double.parseDouble(parts[parts.length - 1]));
+                return sizes;
+        }
+    }
+
+    /** ResNet-50: 161 tensors, 25,557,032 parameters. He et al., "Deep residual learning for image recognition", table 1, as torchvision has it. */
+    private static int[] resnet50() {
+        Sizes sizes = new Sizes();
+        sizes.convolution(3, 64, 7);
+        int[] blocks = {3, 4, 6, 3};
+        int in = 64;
+        for (int stage = 0; stage < blocks.length; stage++) {
+            int width = 64 << stage, out = 4 * width;
+            for (int block = 0; block < blocks[stage]; block++) {
+                sizes.convolution(in, width, 1).convolution(width, width, 3).convolution(width, out, 1);
+                if (block == 0) sizes.convolution(in, out, 1);
+                in = out;
+            }
+        }
+        return sizes.add(in * 1000, 1000).toArray();
+    }
+
+    /** GPT-2 124M: 148 tensors, 124,439,808 parameters; the output shares the embedding. */
+    private static int[] gpt2() {
+        int width = 768;
+        Sizes sizes = new Sizes().add(50_257 * width, 1024 * width);
+        for (int layer = 0; layer < 12; layer++) {
+            sizes.add(width, width, width * 3 * width, 3 * width, width * width, width);
+            sizes.add(width, width, width * 4 * width, 4 * width, 4 * width * width, width);
+        }
+        return sizes.add(width, width).toArray();
+    }
+
+    /** Llama-3.2-1B: 146 tensors, 1,235,814,400 parameters; grouped queries, and the output shares the embedding. */
+    private static int[] llama() {
+        int width = 2048, keys = 512, inner = 8192;
+        Sizes sizes = new Sizes().add(128_256 * width);
+        for (int layer = 0; layer < 16; layer++) {
+            sizes.add(width * width, width * keys, width * keys, width * width);
+            sizes.add(width * inner, width * inner, inner * width, width, width);
+        }
+        return sizes.add(width).toArray();
+    }
+
+    private static final class Sizes {
+
+        private int[] sizes = {};
+
+        Sizes add(int... more) {
+            int[] all = Arrays.copyOf(sizes, sizes.length + more.length);
+            System.arraycopy(more, 0, all, sizes.length, more.length);
+            sizes = all;
+            return this;
+        }
+
+        /** A kernel without bias, then scale and shift of its batch normalisation. */
+        Sizes convolution(int in, int out, int side) {
+            return add(in * out * side * side, out, out);
+        }
+
+        int[] toArray() {
+            return sizes;
+        }
+    }
+
+    /** The sizes in runs, as in {@code 1x38597376 12x768}, for programs in other languages. */
+    String runs() {
+        StringBuilder text = new StringBuilder();
+        int[] sizes = sizes();
+        for (int n = 0, run; n < sizes.length; n += run) {
+            run = 1;
+            while (n + run < sizes.length && sizes[n + run] == sizes[n]) run++;
+            text.append(n == 0 ? "" : " ").append(run).append('x').append(sizes[n]);
+        }
+        return text.toString();
+    }
+}
