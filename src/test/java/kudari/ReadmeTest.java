@@ -3,6 +3,7 @@ package kudari;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -37,6 +38,7 @@ class ReadmeTest {
     @ParameterizedTest(name = "{0}: {1}")
     @MethodSource("programs")
     void everyProgramRuns(String page, String name, String program, @TempDir Path folder) throws Exception {
+        assumeTrue(Engines.onCuda() || !program.contains("CudaEngine"), name + " needs a CUDA device");
         Path source = Files.writeString(folder.resolve(name + ".java"), program);
         Path output = folder.resolve("output"), errors = folder.resolve("errors");
         Process java = new ProcessBuilder(
