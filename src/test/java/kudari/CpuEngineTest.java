@@ -12,7 +12,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.lang.management.ManagementFactory;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
@@ -142,13 +141,7 @@ class CpuEngineTest {
                 for (int t = 0; t < 100; t++) optimizer.update(fixedParams, fixedGrads);
                 for (int t = 0; t < 100; t++) single.update(p, g);
             };
-            steps.run();
-            var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
-            long before = threads.getThreadAllocatedBytes(Thread.currentThread().getId());
-            steps.run();
-            long allocated =
-                    threads.getThreadAllocatedBytes(Thread.currentThread().getId()) - before;
-            assertEquals(0, allocated, "bytes allocated by 300 steps");
+            assertEquals(0, Allocations.least(steps), "bytes allocated by 300 steps");
         }
     }
 

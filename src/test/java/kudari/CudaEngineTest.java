@@ -162,12 +162,8 @@ class CudaEngineTest {
             for (int t = 0; t < 100; t++) adam.update(p, g);
         };
         steps.run();
-        steps.run();
         long device = cuda.allocated();
-        var threads = (com.sun.management.ThreadMXBean) java.lang.management.ManagementFactory.getThreadMXBean();
-        long before = threads.getThreadAllocatedBytes(Thread.currentThread().getId());
-        steps.run();
-        assertEquals(0, threads.getThreadAllocatedBytes(Thread.currentThread().getId()) - before, "bytes on the heap");
+        assertEquals(0, Allocations.least(steps), "bytes on the heap");
         assertEquals(device, cuda.allocated());
         p.get();
     }

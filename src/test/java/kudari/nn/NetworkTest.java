@@ -5,13 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.sun.management.ThreadMXBean;
-import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import kudari.Allocations;
 import kudari.Engine;
 import kudari.Engines;
 import kudari.Optimizer;
@@ -358,15 +357,10 @@ class NetworkTest {
         Samples samples = batch.on(engine);
         int[] rows = batch.rows();
         for (int step = 0; step < 200; step++) net.gradient(samples, rows, 128);
-        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-        long least =
-                Long.MAX_VALUE; // of several rounds: what the virtual machine itself may do in one of them is not ours
-        for (int round = 0; round < 5; round++) {
-            long before = threads.getCurrentThreadAllocatedBytes();
+        Runnable steps = () -> {
             for (int step = 0; step < 20; step++) net.gradient(samples, rows, 128 - step);
-            least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
-        }
-        assertEquals(0, least, "bytes in 20 steps");
+        };
+        assertEquals(0, Allocations.least(steps), "bytes in 20 steps");
     }
 
     private void gradient(Network net, float[] x, int[] labels) {
