@@ -10,7 +10,6 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import kudari.Engine;
 import kudari.data.Dataset;
@@ -21,10 +20,8 @@ import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
 import kudari.rule.Rule;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** The main job: the optimizers compared as the article and the book compare them, drawn into a folder. */
 @Command(
@@ -38,13 +35,10 @@ import picocli.CommandLine.Spec;
         },
         sortOptions = false,
         mixinStandardHelpOptions = true)
-final class Compare implements Callable<Integer> {
+final class Compare extends Job {
 
     /** The network of the book, between the inputs of the data and its classes. */
     private static final int[] HIDDEN = {100, 100, 100, 100};
-
-    @Spec
-    private CommandSpec spec;
 
     @Option(
             names = "--device",
@@ -75,27 +69,10 @@ final class Compare implements Callable<Integer> {
     private Integer steps;
 
     @Option(
-            names = "--batch",
-            paramLabel = "N",
-            description = "samples in a batch (default: ${DEFAULT-VALUE})",
-            defaultValue = "128")
-    private int batch;
-
-    @Option(
             names = "--lr",
             paramLabel = "RULE=RATE",
             description = "a rule's learning rate on the network (default: the rule's own)")
     private Map<Contender, Double> rates = new EnumMap<>(Contender.class);
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            description = "of the data, the weights and the batches (default: ${DEFAULT-VALUE})",
-            defaultValue = "1")
-    private long seed;
-
-    @Option(names = "--threads", paramLabel = "N", description = "threads on the CPU (default: all processors)")
-    private int threads = Runtime.getRuntime().availableProcessors();
 
     @Option(names = "--quick", description = "all parts in small, in seconds: 200 steps, 6000 digits")
     private boolean quick;
@@ -220,18 +197,6 @@ final class Compare implements Callable<Integer> {
             throw refusal("--batch: expected at most " + (Integer.MAX_VALUE - 8) / train.features()
                     + " for this data, got " + batch);
         }
-    }
-
-    private void atLeastOne(String option, int value) {
-        if (value < 1) throw refusal(option + ": expected at least 1, got " + value);
-    }
-
-    private ParameterException refusal(String sentence) {
-        return new ParameterException(spec.commandLine(), sentence);
-    }
-
-    private void say(String line) {
-        spec.commandLine().getErr().println("kudari: " + line);
     }
 
     private void table(Comparison comparison) {

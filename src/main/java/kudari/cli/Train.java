@@ -11,7 +11,6 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.SortedMap;
 import java.util.TreeMap;
-import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import kudari.Engine;
 import kudari.Optimizer;
@@ -24,11 +23,8 @@ import kudari.nn.Score;
 import kudari.report.Journal;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** One network, trained by one rule, which can be stopped at any moment and goes on later with the same bits. */
 @Command(
@@ -42,7 +38,7 @@ import picocli.CommandLine.Spec;
         },
         sortOptions = false,
         mixinStandardHelpOptions = true)
-final class Train implements Callable<Integer> {
+final class Train extends Job {
 
     /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
     private static final List<String> SETTINGS =
@@ -50,9 +46,6 @@ final class Train implements Callable<Integer> {
 
     /** What else a checkpoint holds: the batches drawn, the steps of the whole run, and for people the widths of the network. */
     private static final String POSITION = "position", UNTIL = "until", WIDTHS = "widths";
-
-    @Spec
-    private CommandSpec spec;
 
     @Option(
             names = "--rule",
@@ -90,13 +83,6 @@ final class Train implements Callable<Integer> {
     private Long steps;
 
     @Option(
-            names = "--batch",
-            paramLabel = "N",
-            description = "samples in a batch (default: ${DEFAULT-VALUE})",
-            defaultValue = "128")
-    private int batch;
-
-    @Option(
             names = "--data",
             paramLabel = "digits[:TRAIN,TEST]|mnist:DIR",
             description =
@@ -113,21 +99,11 @@ final class Train implements Callable<Integer> {
             converter = Device.Converter.class)
     private Device device;
 
-    @Option(names = "--threads", paramLabel = "N", description = "threads on the CPU (default: all processors)")
-    private int threads = Runtime.getRuntime().availableProcessors();
-
     @Option(
             names = "--clip",
             paramLabel = "NORM",
             description = "the largest norm of the gradients; longer ones are shortened (default: none)")
     private Double clip;
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            description = "of the data, the weights and the batches (default: ${DEFAULT-VALUE})",
-            defaultValue = "1")
-    private long seed;
 
     @Option(
             names = "--save",
@@ -366,17 +342,5 @@ final class Train implements Callable<Integer> {
 
     private boolean given(String name) {
         return spec.commandLine().getParseResult().hasMatchedOption("--" + name);
-    }
-
-    private void atLeastOne(String option, long value) {
-        if (value < 1) throw refusal(option + ": expected at least 1, got " + value);
-    }
-
-    private ParameterException refusal(String sentence) {
-        return new ParameterException(spec.commandLine(), sentence);
-    }
-
-    private void say(String line) {
-        spec.commandLine().getErr().println("kudari: " + line);
     }
 }
