@@ -206,6 +206,23 @@ class CudaNetworkTest {
     }
 
     @Test
+    void networksOnTwoDevicesServeOneThread() {
+        assumeTrue(Control.isThere(), "only the GPU in software has surely two devices");
+        try (Engine other = Engine.cuda(1)) {
+            Network here = new Network(engine, Init.HE, SEED, WIDTHS),
+                    there = new Network(other, Init.HE, SEED, WIDTHS);
+            Samples samples = clouds(engine), theirs = clouds(other);
+            int[] rows = {3, 1, 4, 1, 5};
+            here.gradient(samples, rows, 5);
+            there.gradient(theirs, rows, 5);
+            here.gradient(samples, rows, 5);
+            assertEquals(here.loss(), there.loss());
+            assertEquals(here.evaluate(samples), there.evaluate(theirs));
+            assertThrows(IllegalArgumentException.class, () -> here.gradient(theirs, rows, 5));
+        }
+    }
+
+    @Test
     void rowsWiderThanABlockAndMoreClassesThanAWarpAreTheCpusWithinRounding() {
         int[] widths = {300, 70, 40};
         try (Engine cpu = Engine.cpu(1)) {
