@@ -51,8 +51,7 @@ final class CudaTable {
     static long[] chunks(long blocks, Tensor[] params, Tensor[] grads, Tensor[][] state) {
         long elements = 0;
         for (Tensor param : params) elements += param.size();
-        long even = elements / blocks / 4 * 4; // so that every multiprocessor has work
-        long size = Math.max(SMALLEST, Math.min(LARGEST, even));
+        long size = size(blocks, elements);
         LongBuffer words = LongBuffer.allocate(Math.toIntExact(pieces(params, size) * wordsPerChunk(state)));
         for (int n = 0; n < params.length; n++) {
             for (long from = 0; from < params[n].size(); from += size) {
@@ -64,6 +63,19 @@ final class CudaTable {
             }
         }
         return words.array();
+    }
+
+    /**
+     * How many elements a chunk has, at most: so many that all blocks have as many chunks as each other, and a launch does not wait for one that
+     * has one more; a multiple of 4, for 16 bytes at a time.
+     */
+    static long size(long blocks, long elements) {
+        long rounds = Math.max(1, up(elements, blocks * LARGEST));
+        return Math.max(SMALLEST, 4 * up(elements, 4 * blocks * rounds));
+    }
+
+    private static long up(long x, long by) {
+        return (x + by - 1) / by;
     }
 
     /** The pieces of the norm: count and g. */

@@ -26,6 +26,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The CUDA engine against the CPU engine, bit for bit. Runs where {@code kudari.device} names a CUDA device. */
@@ -152,6 +153,21 @@ class CudaEngineTest {
 
     private static CUdeviceptr offset(CUdeviceptr pointer, int floats) {
         return pointer.withByteOffset((long) floats * Sizeof.FLOAT);
+    }
+
+    /** 132 multiprocessors hold 1,056 blocks. 4,224 · 2,368 is the first to reach 10⁷, 25,344 · 3,946 the first to reach 10⁸. */
+    @ParameterizedTest
+    @CsvSource({
+        "1056, 0, 1024, 0",
+        "1056, 1000, 1024, 1",
+        "1056, 10000000, 9472, 1056",
+        "1056, 17301504, 16384, 1056",
+        "1056, 17301505, 8196, 2111",
+        "1056, 100000000, 15784, 6336"
+    })
+    void allBlocksHaveAsManyChunksAsEachOther(long blocks, long elements, long size, long chunks) {
+        assertEquals(size, CudaTable.size(blocks, elements));
+        assertEquals(chunks, (elements + size - 1) / size);
     }
 
     @Test
