@@ -104,7 +104,7 @@ build() {
 
 is_built() {
   local stamp=$root/target/run/.built
-  [ -e "$stamp" ] && [ -z "$(find "$root/pom.xml" "$root/src/main" -newer "$stamp" -print -quit)" ]
+  [ -e "$stamp" ] && [ -z "$(find "$root/pom.xml" "$root/kernels" "$root/src/main" -newer "$stamp" -print -quit)" ]
 }
 
 # Whether the dynamic linker finds a library.

@@ -147,6 +147,8 @@ final class CpuSteps extends Steps implements Workers.Job {
     @Override
     void resume(long done) {
         this.done = done;
+        skipped = 0;
+        norm = 0;
     }
 
     @Override

@@ -34,8 +34,6 @@ final class CudaClippedSteps extends CudaSteps {
     private final CudaLook look;
 
     private CudaTable pieces;
-    private CUdeviceptr partials = new CUdeviceptr();
-    private long partialsAddress;
 
     /** Steps asked for so far; how many had been when the device was known to have done so many; the highest step sent. */
     private long asked, knownAsked, knownDone, sent;
@@ -60,19 +58,16 @@ final class CudaClippedSteps extends CudaSteps {
 
     @Override
     void bind(Tensor[] params, Tensor[] grads, Tensor[][] state) {
-        super.bind(params, grads, state);
         pieces.free();
         pieces = new CudaTable(engine, new long[0], 0);
-        engine.freeBytes(partials);
         CudaTable pieces = CudaTable.pieces(engine, grads);
         try {
-            partials = engine.allocateBytes(Math.max(1, pieces.rows) * (long) Double.BYTES, "the norm's partials");
+            super.bind(params, grads, state);
         } catch (CudaException e) {
             pieces.free();
             throw e;
         }
         this.pieces = pieces;
-        partialsAddress = CudaEngine.address(partials);
     }
 
     @Override
@@ -81,7 +76,8 @@ final class CudaClippedSteps extends CudaSteps {
         for (long highest = knownDone + asked - knownAsked + 1; sent < highest; sent++) {
             send(sent + 1, ring[(int) ((sent + 1) % RING)]);
         }
-        kernel.set(0, pieces.address).set(1, (long) pieces.rows).set(2, partialsAddress);
+        long partials = pieces.address + pieces.rows * 2L * Long.BYTES;
+        kernel.set(0, pieces.address).set(1, (long) pieces.rows).set(2, partials);
         kernel.set(3, address).set(4, max).start(Math.max(1, engine.blocks(pieces.rows)), THREADS);
         asked++;
         try {
@@ -108,7 +104,8 @@ final class CudaClippedSteps extends CudaSteps {
     private void takeBack(CudaException failure) {
         try {
             long[] counts = counts();
-            resume(Double.isFinite(norm(counts)) ? counts[0] - 1 : counts[0]);
+            counts[Double.isFinite(norm(counts)) ? 0 : 1]--;
+            countFrom(counts);
         } catch (CudaException e) {
             failure.addSuppressed(e);
         }
@@ -145,11 +142,15 @@ final class CudaClippedSteps extends CudaSteps {
 
     @Override
     void resume(long done) {
+        countFrom(done, 0, 0);
+    }
+
+    private void countFrom(long... counts) {
         must(
-                cuMemcpyHtoDAsync(count, Pointer.to(new long[] {done}), Long.BYTES, engine.stream),
+                cuMemcpyHtoDAsync(count, Pointer.to(counts), 3L * Long.BYTES, engine.stream),
                 "cuMemcpyHtoDAsync of the count of steps");
         knownAsked = asked;
-        knownDone = sent = done;
+        knownDone = sent = counts[0];
         looked = -1;
     }
 }

@@ -331,13 +331,15 @@ public final class CudaEngine extends Engine {
         } catch (LinkageError e) {
             throw Libraries.failure(e, Libraries.CUBLAS, Libraries.missingCublas(folders));
         }
+        CUdeviceptr workspace = new CUdeviceptr();
         try {
             mustBlas(cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
-            CUdeviceptr workspace = allocateBytes(CUBLAS_WORKSPACE, "cuBLAS's workspace");
+            workspace = allocateBytes(CUBLAS_WORKSPACE, "cuBLAS's workspace");
             mustBlas(cublasSetWorkspace(handle, workspace, CUBLAS_WORKSPACE), "cublasSetWorkspace");
             return handle;
         } catch (CudaException e) {
             cublasDestroy(handle);
+            freeBytes(workspace);
             throw e;
         }
     }

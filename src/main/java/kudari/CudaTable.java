@@ -78,10 +78,10 @@ final class CudaTable {
         return (x + by - 1) / by;
     }
 
-    /** The pieces of the norm: count and g. */
+    /** The pieces of the norm: count and g; and behind the last of them room for the partial of each, a double. */
     static CudaTable pieces(CudaEngine engine, Tensor[] grads) {
         int rows = Math.toIntExact(pieces(grads, Norm.PIECE));
-        LongBuffer words = LongBuffer.allocate(Math.multiplyExact(2, rows));
+        LongBuffer words = LongBuffer.allocate(Math.multiplyExact(3, rows));
         for (Tensor grad : grads) {
             for (long from = 0; from < grad.size(); from += Norm.PIECE) {
                 words.put(Math.min(Norm.PIECE, grad.size() - from)).put(address(grad) + from * Float.BYTES);

@@ -17,7 +17,7 @@ abstract class Steps {
     /** The number of steps done. */
     abstract long done();
 
-    /** Counts from here on. */
+    /** Counts from here on, with none skipped and no norm taken. */
     abstract void resume(long done);
 
     /** The number of steps left out because the norm was not finite. */

@@ -253,6 +253,43 @@ class ClipTest {
         assertSameBits(p.get(), q.get());
     }
 
+    /** As many updates are left out before each step as it takes for what was sent last to come round the ring to its place. */
+    @Test
+    void aStepThatWaitsForAThousandUpdatesHasItsOwnScalars() {
+        Tensor p = engine.zeros(1), good = engine.tensor(floats(1)), bad = engine.tensor(floats(Double.NaN));
+        Optimizer sgd = engine.optimizer(t -> Sgd.of(t)).clipNorm(1);
+        float expected = 0;
+        for (int t = 1; t <= 3; t++) {
+            for (int n = 0; n < 1100; n++) sgd.update(p, bad);
+            sgd.update(p, good);
+            expected -= t;
+            assertEquals(expected, p.get()[0], "after step " + t);
+        }
+        assertEquals(3, sgd.steps());
+        assertEquals(3300, sgd.skipped());
+    }
+
+    @Test
+    void whoIsResumedForgetsWhatItCountedAndFollowsTheScheduleFromThere() {
+        Tensor p = engine.zeros(1), good = engine.tensor(floats(1)), bad = engine.tensor(floats(Double.NaN));
+        Optimizer sgd = engine.optimizer(t -> Sgd.of(t)).clipNorm(1);
+        for (int t = 1; t <= 1500; t++) sgd.update(p, good);
+        sgd.update(p, bad);
+        assertEquals(1, sgd.skipped());
+        sgd.resume(3, Map.of(Optimizer.SINGLE, Map.of()));
+        assertEquals(3, sgd.steps());
+        assertEquals(0, sgd.skipped());
+        assertEquals(0, sgd.norm());
+        p.set(0);
+        float expected = 0;
+        for (int t = 4; t <= 1103; t++) {
+            sgd.update(p, good);
+            expected -= t; // whole numbers below 2^24
+        }
+        assertEquals(expected, p.get()[0]);
+        assertEquals(1103, sgd.steps());
+    }
+
     @Test
     void noParametersAtAllHaveTheNormZero() {
         Optimizer adam = engine.optimizer(Adam.of()).clipNorm(1);

@@ -28,6 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The CUDA engine against the CPU engine, bit for bit. Runs where {@code kudari.device} names a CUDA device. */
 class CudaEngineTest {
@@ -149,6 +150,22 @@ class CudaEngineTest {
         System.arraycopy(expected.get(), 0, p, offP, size);
         assertSameButPayloads(p, allP.get());
         assertSameButPayloads(g, allG.get());
+    }
+
+    @ParameterizedTest(name = "g {0} floats off")
+    @ValueSource(ints = {1, 2, 3})
+    void theNormOfSomebodyElsesMemoryOfAnyAlignmentIsTheCpus(int off) {
+        int size = 5001;
+        float[] g = new float[off + size];
+        Random random = new Random(SEED);
+        for (int i = 0; i < g.length; i++) g[i] = (float) random.nextGaussian();
+        Tensor whole = cuda.tensor(g), p = cuda.zeros(size), expected = cpu.zeros(size);
+        Optimizer here = cuda.optimizer(kudari.rule.Sgd.of(1)).clipNorm(1),
+                there = cpu.optimizer(kudari.rule.Sgd.of(1)).clipNorm(1);
+        here.update(p, cuda.wrap(offset(cuda.pointer(whole), off), size));
+        there.update(expected, cpu.tensor(Arrays.copyOfRange(g, off, off + size)));
+        assertEquals(there.norm(), here.norm());
+        assertSameButPayloads(expected.get(), p.get());
     }
 
     private static CUdeviceptr offset(CUdeviceptr pointer, int floats) {

@@ -213,6 +213,55 @@ class CudaFaultsTest {
     }
 
     @Test
+    void anUpdateThatFailsIsNotCountedAsLeftOutEither() {
+        Tensor p = cuda.tensor(floats(1, 2)), bad = cuda.tensor(floats(1, Double.NaN));
+        Optimizer sgd = cuda.optimizer(Sgd.of(1)).clipNorm(1);
+        sgd.update(p, bad);
+        ask("reset");
+        ask("fail cuLaunchKernel:2:1");
+        refused(CudaException.class, () -> sgd.update(p, bad), "kernels/sgd.cu");
+        assertEquals(0, sgd.steps());
+        assertEquals(1, sgd.skipped());
+    }
+
+    /** The state, the pieces of the norm, the chunks; and the copies of these two. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "cuMemAlloc:1:2",
+                "cuMemAlloc:2:2",
+                "cuMemAlloc:3:2",
+                "cuMemcpyHtoDAsync:1:1",
+                "cuMemcpyHtoDAsync:2:1"
+            })
+    void aFailureWhileClippedStepsAreLaidOutLeavesNothing(String failure) {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4));
+        Optimizer momentum = cuda.optimizer(Momentum.of(1)).clipNorm(5);
+        long before = cuda.allocated();
+        ask("reset");
+        ask("fail " + failure);
+        refused(CudaException.class, () -> momentum.update(p, g), failure.replaceFirst(":.*", ""));
+        assertEquals(before, cuda.allocated());
+        momentum.update(p, g);
+        assertSameBits(floats(-2, -2), p.get());
+    }
+
+    @Test
+    void cublasThatCannotBeMadeLeavesNothing() {
+        long before = cuda.allocated();
+        int live = ask("live").getAsJsonArray().size();
+        for (String failure : new String[] {"cublasSetStream:1:13", "cublasSetWorkspace:1:13", "cuMemAlloc:1:2"}) {
+            ask("reset");
+            ask("fail " + failure);
+            refused(CudaException.class, cuda::cublas, failure.replaceFirst(":.*", ""));
+            assertEquals(before, cuda.allocated());
+            assertEquals(live, ask("live").getAsJsonArray().size());
+        }
+        ask("reset");
+        assertEquals(cuda.cublas(), cuda.cublas());
+    }
+
+    @Test
     void nothingGoesToTheNullStream() {
         Map<String, Tensor> p = set(cuda, 5, 6), g = set(cuda, 5, 6);
         Optimizer adam = cuda.optimizer(Adam.of());
@@ -532,11 +581,13 @@ class CudaFaultsTest {
         }
     }
 
-    @Test
-    void changesOfTheTensorSetKeepOneTable() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void changesOfTheTensorSetKeepOneTable(boolean clips) {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
         Map<String, Tensor> p1 = Map.of("W1", p.get("W1")), g1 = Map.of("W1", g.get("W1"));
         Optimizer adam = cuda.optimizer(Adam.of());
+        if (clips) adam.clipNorm(1);
         adam.update(p, g);
         long before = cuda.allocated();
         int live = ask("live").getAsJsonArray().size();

@@ -127,6 +127,20 @@ class KernelsTest {
         assertEquals(1 + states, count(ptx, "st.global.cs.v4.f32"), "p and the state are written");
     }
 
+    /** A block's partial is written, then fenced, then counted; and who counts last fences again before it reads. No GPU in software shows it. */
+    @Test
+    void theBlocksOfTheNormFenceTheirPartialsOnBothSidesOfTheCounter() {
+        String ptx = ptx("norm.cu");
+        int counted = ptx.indexOf("atom.global.add.u64");
+        assertTrue(counted > 0, ptx);
+        assertTrue(
+                ptx.substring(ptx.lastIndexOf("st.volatile.global.f64", counted), counted)
+                        .contains("membar.gl"),
+                ptx);
+        String after = ptx.substring(counted);
+        assertTrue(after.substring(0, after.indexOf("ld.volatile.global.f64")).contains("membar.gl"), ptx);
+    }
+
     private static long count(String text, String part) {
         return text.split(Pattern.quote(part), -1).length - 1;
     }

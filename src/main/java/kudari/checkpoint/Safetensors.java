@@ -382,7 +382,11 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
 
     private static long elements(long[] shape) {
         long elements = 1;
-        for (long extent : shape) elements = Math.multiplyExact(elements, extent);
+        for (long extent : shape) {
+            if (extent < 0)
+                throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": an extent is negative");
+            elements = Math.multiplyExact(elements, extent);
+        }
         return elements;
     }
 

@@ -88,9 +88,10 @@ final class CpuDense implements Dense {
     }
 
     @Override
-    public void reluGradient(int count, Tensor y, Tensor dy) {
+    public void reluGradient(long count, Tensor y, Tensor dy) {
         float[] values = engine.array(y), d = engine.array(dy);
-        for (int i = 0; i < count; i++) {
+        int end = (int) count; // an array has no more
+        for (int i = 0; i < end; i++) {
             // A mask of 32 ones unless y is +0, where ReLU clips. A branch here is mispredicted every other time, and
             // costs 12 times as much.
             int y32 = Float.floatToRawIntBits(values[i]);

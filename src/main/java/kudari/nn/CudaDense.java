@@ -63,9 +63,9 @@ final class CudaDense implements Dense {
     @Override
     public void gather(Samples samples, int[] rows, int count, Pass into) {
         if (numbers.length < count) {
+            deviceNumbers = engine.zeros(count); // first, for it may fail
             numbers = new int[count];
             hostNumbers = Pointer.to(numbers);
-            deviceNumbers = engine.zeros(count);
         }
         System.arraycopy(rows, 0, numbers, 0, count);
         // From the heap: the driver takes such a copy's bytes before it returns.
@@ -108,8 +108,8 @@ final class CudaDense implements Dense {
     }
 
     @Override
-    public void reluGradient(int count, Tensor y, Tensor dy) {
-        reluGradient.set(0, y).set(1, dy).set(2, count).launch((count + THREADS - 1L) / THREADS, THREADS);
+    public void reluGradient(long count, Tensor y, Tensor dy) {
+        reluGradient.set(0, y).set(1, dy).set(2, count).launch((count + THREADS - 1) / THREADS, THREADS);
     }
 
     /**

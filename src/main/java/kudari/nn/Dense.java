@@ -38,5 +38,5 @@ interface Dense {
     void inputGradient(Layer layer, int rows, Tensor dy, Tensor dx);
 
     /** dy ← 0 where y, which ReLU gave, is 0; over the first {@code count} elements. */
-    void reluGradient(int count, Tensor y, Tensor dy);
+    void reluGradient(long count, Tensor y, Tensor dy);
 }

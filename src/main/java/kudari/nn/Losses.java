@@ -47,18 +47,16 @@ final class Losses {
     void advance() {
         done++;
         if (done % WINDOW != 0) return;
+        readings[turn(done - 1)].ask(); // first, for a listener may throw
         if (done - told > WINDOW) tell(done - WINDOW);
-        readings[turn(done - 1)].ask();
     }
 
     /** Tells of the batches up to this one, of one window, which has been asked for. */
     private void tell(long until) {
+        long from = told;
+        told = until; // first: a listener that throws hears nothing twice, and of this window no more
         float[] outcomes = readings[turn(until - 1)].get();
-        while (told < until) {
-            int place = (int) (told % WINDOW);
-            told++; // first, lest a listener that throws be told again
-            listener.accept(outcomes[2 * place]);
-        }
+        for (long batch = from; batch < until; batch++) listener.accept(outcomes[2 * (int) (batch % WINDOW)]);
     }
 
     void tell(DoubleConsumer listener) {

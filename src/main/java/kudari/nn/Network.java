@@ -140,7 +140,7 @@ public final class Network {
             dense.parameterGradient(layers[l], count, pass.values[l], pass.slopes[l + 1]);
             if (l == 0) break; // nobody asks for the gradient of the inputs
             dense.inputGradient(layers[l], count, pass.slopes[l + 1], pass.slopes[l]);
-            dense.reluGradient(count * widths[l], pass.values[l], pass.slopes[l]);
+            dense.reluGradient((long) count * widths[l], pass.values[l], pass.slopes[l]);
         }
         losses.advance();
     }
@@ -157,7 +157,8 @@ public final class Network {
      * Tells somebody the mean loss of every batch from now on, in order. They come over from a device a window at a time and one window late,
      * so that nothing waits for them: {@link #gradient} tells them, and {@link #tellLosses} those that are left.
      *
-     * @param listener is told a loss, a float32, in nats per example
+     * @param listener is told a loss, a float32, in nats per example. What it throws goes to the caller, and it is not told the losses that came
+     *     over with that one
      */
     public void onLoss(DoubleConsumer listener) {
         losses.tell(listener);

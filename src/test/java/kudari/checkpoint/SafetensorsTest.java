@@ -206,6 +206,10 @@ class SafetensorsTest {
                 "shape [2, 3]: expected 6 values, got 5",
                 assertThrows(IllegalArgumentException.class, () -> new Values(new long[] {2, 3}, new float[5]))
                         .getMessage());
+        assertEquals(
+                "shape [-1, -2]: an extent is negative",
+                assertThrows(IllegalArgumentException.class, () -> new Values(new long[] {-1, -2}, new float[2]))
+                        .getMessage());
         Map<String, Values> tensors = Map.of("__metadata__", new Values(new long[] {}, new float[1]));
         assertThrows(IllegalArgumentException.class, () -> Safetensors.of(Map.of(), tensors));
     }

@@ -205,6 +205,38 @@ class CudaNetworkTest {
         assertEquals(loss, net.loss());
     }
 
+    /** Eight buffers: four of values, two of their gradients, the labels, the numbers of the rows. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 5, 6, 7, 8})
+    void aLargerBatchThatFindsNoRoomMayBeTriedAgain(int allocation) {
+        assumeTrue(Control.isThere(), "kudari.device is not soft");
+        Control control = new Control();
+        Network net = new Network(engine, Init.HE, SEED, WIDTHS), fresh = new Network(engine, Init.HE, SEED, WIDTHS);
+        Samples samples = clouds(engine);
+        int[] rows = {5, 4, 3, 2, 1};
+        net.gradient(samples, rows, 1);
+        control.ask("reset");
+        control.ask("fail cuMemAlloc:" + allocation + ":2");
+        String message = assertThrows(CudaException.class, () -> net.gradient(samples, rows, rows.length))
+                .getMessage();
+        assertTrue(message.contains("cuMemAlloc"), message);
+        net.gradient(samples, rows, rows.length);
+        fresh.gradient(samples, rows, rows.length);
+        assertEquals(fresh.loss(), net.loss());
+        assertArrayEquals(fresh.grads().get("W1").get(), net.grads().get("W1").get());
+    }
+
+    @Test
+    void elementsBeyondTwoToTheThirtyTwoAreEachAThreads() {
+        assumeTrue(Control.isThere(), "kudari.device is not soft");
+        new Control().ask("fail cuLaunchKernel:1:1"); // whose message says how many blocks there were to be
+        Dense dense = Dense.on(engine);
+        Tensor y = engine.zeros(1);
+        String message = assertThrows(CudaException.class, () -> dense.reluGradient((1L << 32) + 1, y, y))
+                .getMessage();
+        assertTrue(message.contains("reluGradient with 16777217 blocks"), message);
+    }
+
     @Test
     void networksOnTwoDevicesServeOneThread() {
         assumeTrue(Control.isThere(), "only the GPU in software has surely two devices");

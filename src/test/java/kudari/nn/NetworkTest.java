@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -288,6 +289,40 @@ class NetworkTest {
         assertEquals((double) (n - wrong) / n, score.accuracy(), 1e-12);
         assertEquals((float) Math.log(2), net.loss());
         assertArrayEquals(gradient, net.grads().get("W1").get());
+    }
+
+    /** Batches of one sample each, all different; the first window is told as the second ends. */
+    @Test
+    void aListenerThatThrowsMissesTheRestOfThatWindowAndHearsAllLaterLossesInOrder() {
+        int batches = 4 * Losses.WINDOW + 3;
+        float[] x = new float[batches];
+        for (int i = 0; i < x.length; i++) x[i] = i;
+        Samples samples = new Samples(engine, x, new int[batches]);
+        Network net = new Network(engine, Init.HE, 0, 1, 2);
+        net.params().get("W1").set(0.001f, 0);
+        List<Double> all = new ArrayList<>(), heard = new ArrayList<>();
+        net.onLoss(all::add);
+        for (int i = 0; i < batches; i++) net.gradient(samples, new int[] {i}, 1);
+        net.tellLosses();
+        assertEquals(batches, all.stream().distinct().count());
+
+        IllegalStateException full = new IllegalStateException("full");
+        net.onLoss(loss -> {
+            if (heard.size() == 2) {
+                heard.add(Double.NaN);
+                throw full;
+            }
+            heard.add(loss);
+        });
+        for (int i = 0; i < batches; i++) {
+            int[] row = {i};
+            // The listener came in the middle of a window, 3 batches after its begin.
+            if (i != 2 * Losses.WINDOW - 4) net.gradient(samples, row, 1);
+            else assertEquals(full, assertThrows(IllegalStateException.class, () -> net.gradient(samples, row, 1)));
+        }
+        net.tellLosses();
+        assertEquals(all.subList(0, 2), heard.subList(0, 2));
+        assertEquals(all.subList(Losses.WINDOW - 3, batches), heard.subList(3, heard.size()));
     }
 
     @Test
