@@ -3,6 +3,7 @@
 
 torch_steps.py WORK CONTENDER launches          how many kernels a step launches, by PyTorch's own profiler
 torch_steps.py WORK CONTENDER steps ROUND SECONDS
+torch_steps.py WORK CONTENDER network ROUND SECONDS   the training of a network, in float32 without TF32
 
 WORK is what `DeviceBench work` prints. CONTENDER is fused, foreach or graph; graph replays a captured step of the fused optimizer where there is
 one, else of the foreach one. With --small it rehearses on the CPU, whose figures mean nothing.
@@ -18,8 +19,13 @@ SMALL = "--small" in sys.argv
 DEVICE = "cpu" if SMALL else "cuda"
 REGION_MS, DISCARDED, KEPT = (1, 1, 2) if SMALL else (50, 3, 20)
 COPY = 10_000 if SMALL else 250_000_000
-ROTATE_TO, COPIES, HOST_STEPS = 10_000_000, 3, 100
+ROTATE_TO, COPIES, HOST_STEPS, HOST_NETWORK_STEPS = 10_000_000, 3, 100, 20
 WITH_LAUNCHES = ("1e6", "1000x1024", "resnet50", "gpt2-124M", "llama-3.2-1B", "1e4")
+WIDTHS, BATCH, SAMPLES = (784, 100, 100, 100, 100, 10), 128, 300 if SMALL else 60_000
+NETWORK_SHAPE = "784-100x4-10 batch 128"
+
+# As cuBLAS does by default, and ours with it.
+torch.backends.cuda.matmul.allow_tf32 = False
 
 
 class Event:
@@ -80,8 +86,11 @@ def step_of(rule, contender, sizes):
             torch.nn.utils.clip_grad_norm_(params, 1.0, foreach=True)
         opt.step()
 
-    if contender != "graph":
-        return step
+    return captured(step, params, opt) if contender == "graph" else step
+
+
+def captured(step, *keep):
+    """The same step as one graph, which reads and writes the memory of what is kept."""
     if SMALL:
         raise ValueError("no graphs without a device")
     stream = torch.cuda.Stream()
@@ -93,8 +102,33 @@ def step_of(rule, contender, sizes):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    graph.keep = (params, opt)
+    graph.keep = keep
     return graph.replay
+
+
+def network_step(contender, whole):
+    """A batch drawn and gathered on the device and its gradient; the whole of it with Adam's step, and the sizes of the parameters."""
+    x = torch.rand(SAMPLES, WIDTHS[0], device=DEVICE)
+    labels = torch.randint(WIDTHS[-1], (SAMPLES,), device=DEVICE)
+    layers = []
+    for inputs, units in zip(WIDTHS, WIDTHS[1:]):
+        linear = torch.nn.Linear(inputs, units).to(DEVICE)
+        torch.nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        torch.nn.init.zeros_(linear.bias)
+        layers += [linear, torch.nn.ReLU()]
+    net = torch.nn.Sequential(*layers[:-1])  # no ReLU behind the logits
+    opt = optimizer("Adam", contender, list(net.parameters()))
+
+    def step():
+        opt.zero_grad(set_to_none=True)
+        rows = torch.randint(SAMPLES, (BATCH,), device=DEVICE)
+        logits = net(x.index_select(0, rows))
+        torch.nn.functional.cross_entropy(logits, labels.index_select(0, rows)).backward()
+        if whole:
+            opt.step()
+
+    sizes = [p.numel() for p in net.parameters()]
+    return captured(step, x, labels, net, opt) if contender == "graph" else step, sizes
 
 
 def in_turns(steps):
@@ -108,9 +142,9 @@ def in_turns(steps):
     return step
 
 
-def region(step, steps):
+def region(step, steps, host_steps):
     """Microseconds for a step on the device, and of a call on the host."""
-    begin, end, watched = Event(), Event(), min(steps, HOST_STEPS)
+    begin, end, watched = Event(), Event(), min(steps, host_steps)
     begin.record()
     start = time.perf_counter_ns()
     for _ in range(watched):
@@ -122,6 +156,21 @@ def region(step, steps):
     return end.us_since(begin) / steps, host / 1e3 / watched
 
 
+def kernels(step):
+    """How many a step launches, by PyTorch's own profiler; in a rehearsal the operators that the host runs."""
+    from torch.profiler import ProfilerActivity, profile
+
+    step()
+    if not SMALL:
+        torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU if SMALL else ProfilerActivity.CUDA]) as seen:
+        step()
+        if not SMALL:
+            torch.cuda.synchronize()
+    on_device = [e for e in seen.events() if e.device_type.name == ("CPU" if SMALL else "CUDA")]
+    return sum(1 for e in on_device if not e.name.startswith(("Memcpy", "Memset")))
+
+
 class Bench:
     def __init__(self, contender, round_):
         self.contender, self.round = contender, round_
@@ -130,14 +179,14 @@ class Bench:
         note = note.replace(",", ";").replace("\n", " ")[:200]
         print(f"torch-{self.contender},{self.round},{rule},{shape},{len(sizes)},{sum(sizes)},{n},{steps},{device_us},{host_us},{note}", flush=True)
 
-    def time(self, rule, shape, sizes, step):
+    def time(self, rule, shape, sizes, step, host_steps=HOST_STEPS):
         steps = 1
-        while steps < 1 << 20 and region(step, steps)[0] * steps < 1e3 * REGION_MS:
+        while steps < 1 << 20 and region(step, steps, host_steps)[0] * steps < 1e3 * REGION_MS:
             steps *= 2
         for _ in range(DISCARDED):
-            steps = max(steps, math.ceil(1e3 * REGION_MS / region(step, steps)[0]))
+            steps = max(steps, math.ceil(1e3 * REGION_MS / region(step, steps, host_steps)[0]))
         for n in range(1, KEPT + 1):
-            device_us, host_us = region(step, steps)
+            device_us, host_us = region(step, steps, host_steps)
             self.print(rule, shape, sizes, n, steps, f"{device_us:.4f}", f"{host_us:.4f}")
 
     def copy(self, when):
@@ -160,9 +209,19 @@ class Bench:
                 torch.cuda.empty_cache()
         self.copy("after")
 
-    def launches(self, work):
-        from torch.profiler import ProfilerActivity, profile
+    def network(self, seconds):
+        end = time.monotonic() + seconds
+        for rule in ("network", "network gradient"):
+            if time.monotonic() > end:
+                self.print(rule, NETWORK_SHAPE, [], 0, 0, "", "", "left out: time")
+                continue
+            try:
+                step, sizes = network_step(self.contender, whole=rule == "network")
+                self.time(rule, NETWORK_SHAPE, sizes, step, HOST_NETWORK_STEPS)
+            except (RuntimeError, ValueError) as e:
+                self.print(rule, NETWORK_SHAPE, [], 0, 0, "", "", f"torch has it not: {e}")
 
+    def launches(self, work):
         for rule, shape, sizes in work:
             if rule not in ("Adam", "Adam clipped") or not SMALL and shape not in WITH_LAUNCHES:
                 continue
@@ -171,16 +230,12 @@ class Bench:
             except (RuntimeError, ValueError) as e:
                 self.print(rule, shape, sizes, 0, 0, "", "", f"torch has it not: {e}")
                 continue
-            step()
-            if not SMALL:
-                torch.cuda.synchronize()
-            with profile(activities=[ProfilerActivity.CPU if SMALL else ProfilerActivity.CUDA]) as seen:
-                step()
-                if not SMALL:
-                    torch.cuda.synchronize()
-            on_device = [e for e in seen.events() if e.device_type.name == ("CPU" if SMALL else "CUDA")]
-            kernels = sum(1 for e in on_device if not e.name.startswith(("Memcpy", "Memset")))
-            self.print(rule, shape, sizes, 0, kernels, "", "", "launches per step")
+            self.print(rule, shape, sizes, 0, kernels(step), "", "", "launches per step")
+        try:
+            step, sizes = network_step(self.contender, whole=True)
+            self.print("network", NETWORK_SHAPE, sizes, 0, kernels(step), "", "", "launches per step")
+        except (RuntimeError, ValueError) as e:
+            self.print("network", NETWORK_SHAPE, [], 0, 0, "", "", f"torch has it not: {e}")
 
 
 def main():
@@ -194,6 +249,8 @@ def main():
             work.append((rule, shape, sizes))
     if what == "launches":
         Bench(contender, 0).launches(work)
+    elif what == "network":
+        Bench(contender, int(arguments[3])).network(float(arguments[4]))
     else:
         Bench(contender, int(arguments[3])).steps(work, float(arguments[4]))
 

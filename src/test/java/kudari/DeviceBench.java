@@ -19,17 +19,23 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Random;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUevent;
 import jcuda.jcublas.JCublas2;
 import jcuda.jcublas.cublasHandle;
+import kudari.data.Sampler;
+import kudari.nn.Init;
+import kudari.nn.Network;
+import kudari.nn.Samples;
+import kudari.rule.Adam;
 
 /**
  * Times optimizer steps on a CUDA device, back to back between two events, and prints a line of CSV for every region; {@code gpu-check} runs it. The
  * protocol is in {@code results/README.md}; {@code src/test/python/torch_steps.py} does the same with PyTorch.
  *
  * <p>{@code facts} prints what it runs on; {@code work} what is to be timed, in order; {@code copy ROUND} times the copy alone; {@code steps ROUND
- * SECONDS} times what it can in that time. {@code -Dkudari.sizes=small} is for rehearsals.
+ * SECONDS} times what it can in that time, {@code network ROUND SECONDS} the training of a network. {@code -Dkudari.sizes=small} is for rehearsals.
  */
 final class DeviceBench {
 
@@ -51,8 +57,17 @@ final class DeviceBench {
     /** Up to so many parameters, copies of all tensors take turns, lest they stay in the L2. */
     private static final int ROTATE_TO = 10_000_000, COPIES = 3;
 
-    /** Steps of a region whose calls are timed on the host: so few that the device's queue, of some thousand entries, takes them at once. */
-    private static final int HOST_STEPS = 100;
+    /**
+     * Steps of a region whose calls are timed on the host: so few that the device's queue, of some thousand entries, takes them at once. A step of
+     * the network is some thirty entries.
+     */
+    private static final int HOST_STEPS = 100, HOST_NETWORK_STEPS = 20;
+
+    /** What the comparison trains, and its names in the first columns: a whole step, and all of it but the optimizer's part. */
+    private static final int[] WIDTHS = {784, 100, 100, 100, 100, 10};
+
+    private static final int BATCH = 128, SAMPLES = SMALL ? 300 : 60_000;
+    static final String NETWORK = "network", GRADIENT = "network gradient", NETWORK_SHAPE = "784-100x4-10 batch 128";
 
     /** Random numbers from −½ to ½, for zeros may be cheaper. */
     private static final String FILL = """
@@ -90,9 +105,11 @@ final class DeviceBench {
                 case "facts" -> facts(held);
                 case "copy" -> new DeviceBench(Integer.parseInt(args[1])).copy("before");
                 case "steps" -> new DeviceBench(Integer.parseInt(args[1])).steps(Double.parseDouble(args[2]));
+                case "network" -> new DeviceBench(Integer.parseInt(args[1])).network(Double.parseDouble(args[2]));
                 default ->
                     throw new IllegalArgumentException(
-                            "expected facts, work, copy ROUND or steps ROUND SECONDS, got " + String.join(" ", args));
+                            "expected facts, work, copy ROUND, steps ROUND SECONDS or network ROUND SECONDS, got "
+                                    + String.join(" ", args));
             }
         }
     }
@@ -162,6 +179,7 @@ final class DeviceBench {
                     when,
                     1,
                     COPY,
+                    HOST_STEPS,
                     () -> must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync"));
         }
     }
@@ -196,7 +214,7 @@ final class DeviceBench {
         try (CudaEngine engine = (CudaEngine) Engines.open()) {
             Runnable[] copies = new Runnable[copies(work)];
             for (int n = 0; n < copies.length; n++) copies[n] = step(engine, work);
-            time(engine, work.rule(), work.shape(), work.sizes().length, work.parameters(), new Runnable() {
+            Runnable inTurns = new Runnable() {
                 private int next;
 
                 @Override
@@ -204,7 +222,8 @@ final class DeviceBench {
                     copies[next].run();
                     next = next + 1 == copies.length ? 0 : next + 1;
                 }
-            });
+            };
+            time(engine, work.rule(), work.shape(), work.sizes().length, work.parameters(), HOST_STEPS, inTurns);
         }
     }
 
@@ -220,6 +239,39 @@ final class DeviceBench {
         return () -> optimizer.update(params, grads);
     }
 
+    private void network(double seconds) {
+        long end = System.nanoTime() + (long) (seconds * 1e9);
+        try (CudaEngine engine = (CudaEngine) Engines.open()) {
+            Network net = new Network(engine, Init.HE, 1, WIDTHS);
+            Samples samples = samples(engine);
+            Sampler batches = Sampler.random(SAMPLES, BATCH, 1);
+            Optimizer adam = engine.optimizer(Adam.of());
+            Runnable gradient = () -> net.gradient(samples, batches.next(), BATCH);
+            Runnable step = () -> {
+                gradient.run();
+                adam.update(net.params(), net.grads());
+            };
+            network(engine, end, NETWORK, net.params(), step);
+            network(engine, end, GRADIENT, net.params(), gradient);
+        }
+    }
+
+    private void network(CudaEngine engine, long end, String what, Map<String, Tensor> params, Runnable step) {
+        long parameters = params.values().stream().mapToLong(Tensor::size).sum();
+        if (System.nanoTime() < end) {
+            time(engine, what, NETWORK_SHAPE, params.size(), parameters, HOST_NETWORK_STEPS, step);
+        } else print(what, NETWORK_SHAPE, params.size(), parameters, 0, 0, "", "", "left out: time");
+    }
+
+    /** Noise and chance labels: what a step takes does not depend on what there is to learn. */
+    private static Samples samples(CudaEngine engine) {
+        Random random = new Random(1);
+        float[] x = new float[SAMPLES * WIDTHS[0]];
+        for (int i = 0; i < x.length; i++) x[i] = random.nextFloat();
+        int classes = WIDTHS[WIDTHS.length - 1];
+        return new Samples(engine, x, random.ints(SAMPLES, 0, classes).toArray());
+    }
+
     private Tensor random(CudaEngine engine, int size) {
         Tensor tensor = engine.zeros(size);
         CudaKernel fill = engine.kernel("fill.cu", FILL, "fill");
@@ -230,24 +282,25 @@ final class DeviceBench {
 
     // ---- How it is timed ----
 
-    private void time(CudaEngine engine, String rule, String shape, int tensors, long parameters, Runnable step) {
+    private void time(
+            CudaEngine engine, String rule, String shape, int tensors, long parameters, int hostSteps, Runnable step) {
         int steps = 1;
-        while (steps < 1 << 20 && region(engine, step, steps)[0] * steps < 1e3 * REGION_MS) steps *= 2;
+        while (steps < 1 << 20 && region(engine, step, steps, hostSteps)[0] * steps < 1e3 * REGION_MS) steps *= 2;
         for (int n = 0; n < DISCARDED; n++) {
             // What began slowly, before it was compiled, needs more steps by now.
-            double[] us = region(engine, step, steps);
+            double[] us = region(engine, step, steps, hostSteps);
             steps = Math.max(steps, (int) Math.ceil(1e3 * REGION_MS / us[0]));
         }
         for (int n = 1; n <= KEPT; n++) {
-            double[] us = region(engine, step, steps);
+            double[] us = region(engine, step, steps, hostSteps);
             print(rule, shape, tensors, parameters, n, steps, us(us[0]), us(us[1]), "");
         }
         System.out.flush();
     }
 
     /** Microseconds for a step on the device, and of a call on the host. */
-    private double[] region(CudaEngine engine, Runnable step, int steps) {
-        int watched = Math.min(steps, HOST_STEPS);
+    private double[] region(CudaEngine engine, Runnable step, int steps, int hostSteps) {
+        int watched = Math.min(steps, hostSteps);
         must(cuEventRecord(from, engine.stream()), "cuEventRecord");
         long start = System.nanoTime();
         for (int n = 0; n < watched; n++) step.run();

@@ -23,6 +23,15 @@ final class DeviceReport {
     /** The model: what a launch takes, and how much of the copy's bandwidth a step reaches. */
     static final double LAUNCH_US = 3, SHARE = 0.95;
 
+    /** What a step of the network gives the device to do, one behind the other: kernels of ours, products of cuBLAS, copies of some bytes. */
+    static final int NETWORK_KERNELS = 17, NETWORK_PRODUCTS = 14, NETWORK_COPIES = 2;
+
+    /** Of them the optimizer's: a copy of the step's scalars, and a kernel. */
+    private static final int NETWORK_UPDATE = 2;
+
+    /** What each takes, from and to. */
+    private static final int NETWORK_LEAST_US = 2, NETWORK_MOST_US = 3;
+
     private static final String COPY = "copy", OURS = "kudari", LAUNCHES = "launches per step";
     private static final List<String> TORCH = List.of("torch-fused", "torch-foreach", "torch-graph");
 
@@ -99,14 +108,12 @@ final class DeviceReport {
                     text(predicted, "%,.1f"),
                     text(100 * ideal / predicted, "%.1f %%"),
                     text(us, "%,.1f"),
-                    us.isEmpty()
-                            ? ""
-                            : text(at(key, 0.1, Time::device), "%,.1f") + " to "
-                                    + text(at(key, 0.9, Time::device), "%,.1f"),
+                    span(key),
                     us.isEmpty() ? "" : text(100 * ideal / us.getAsDouble(), "%.1f %%"),
                     text(at(key, 0.5, Time::host), "%.2f"));
         }
         torch(page);
+        network(page);
         page.line("").line("## Left out").line("");
         if (leftOut.isEmpty()) page.line("Nothing.");
         leftOut.forEach((why, what) -> page.line("- " + why + ": " + String.join("; ", what)));
@@ -115,7 +122,8 @@ final class DeviceReport {
 
     private void torch(Page page) {
         page.line("").line("## Beside PyTorch").line("");
-        if (times.keySet().stream().noneMatch(key -> TORCH.contains(key.contender))) {
+        List<Workload> works = works();
+        if (times.keySet().stream().noneMatch(key -> TORCH.contains(key.contender) && works.contains(key.work))) {
             page.line("It was not timed.");
             return;
         }
@@ -123,7 +131,7 @@ final class DeviceReport {
                 .line("");
         page.line("| rule | tensors | Kudari | fused | foreach | graph | PyTorch ÷ Kudari |");
         page.line("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
-        for (Workload work : works()) {
+        for (Workload work : works) {
             OptionalDouble ours = at(new Key(OURS, work), 0.5, Time::device);
             List<OptionalDouble> theirs = TORCH.stream()
                     .map(contender -> at(new Key(contender, work), 0.5, Time::device))
@@ -143,12 +151,71 @@ final class DeviceReport {
                     text(theirs.get(2), "%,.1f"),
                     text(best / ours.getAsDouble(), "%.2f"));
         }
-        if (launches.isEmpty()) return;
+        Map<Key, String> ofSteps = new LinkedHashMap<>(launches);
+        ofSteps.keySet().removeIf(key -> key.work.rule().equals(DeviceBench.NETWORK));
+        if (ofSteps.isEmpty()) return;
         page.line("")
                 .line("Kernels that a step of PyTorch launches, by its own profiler (Kudari: 1, with clipping 2):")
                 .line("");
         page.line("| rule | tensors | contender | kernels |").line("| --- | --- | --- | ---: |");
-        launches.forEach((key, count) -> page.row(key.work.rule(), key.work.shape(), key.contender, count));
+        ofSteps.forEach((key, count) -> page.row(key.work.rule(), key.work.shape(), key.contender, count));
+    }
+
+    private void network(Page page) {
+        int kernels = NETWORK_KERNELS + NETWORK_PRODUCTS, all = kernels + NETWORK_COPIES;
+        String predicted = NETWORK_LEAST_US * all + " to " + NETWORK_MOST_US * all;
+        page.line("").line("## The network").line("");
+        page.line(
+                DeviceBench.NETWORK_SHAPE
+                        + ", the network of the comparison, trained by Adam at its defaults on samples in the device's memory,");
+        page.line(
+                "in float32 without TF32. A step is a batch's gradient and the update; the optimizer's share is 1 − gradient ÷ step.");
+        page.line("");
+        page.line("Predicted before any was timed: a step of ours is bound by launches. It is " + NETWORK_KERNELS
+                + " kernels of ours, " + NETWORK_PRODUCTS + " products of cuBLAS and " + NETWORK_COPIES);
+        page.line("copies of some bytes, each waiting for the one before; at " + NETWORK_LEAST_US + " to "
+                + NETWORK_MOST_US + " µs for each that is " + predicted + " µs, and " + NETWORK_UPDATE + " of the "
+                + all + " are the optimizer's.");
+        page.line(
+                "PyTorch's fused and foreach are bound by what the host does for each of their kernels, its graph is not: what the table says of them");
+        page.line(
+                "is a guess. Nobody reads a loss in the loop; ours still sends them to the host, a window of 128 at a time.");
+        page.line("");
+        page.line(
+                "| contender | µs predicted | µs a step | p10 to p90 | of it gradient | optimizer's share | steps per second | host, µs a call | kernels"
+                        + " | by Kudari's |");
+        page.line("| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+        network(page, "Kudari", OURS, predicted, "" + kernels);
+        List<String> theirs = List.of("400 to 700", "400 to 700", "60 to 100");
+        for (int n = 0; n < TORCH.size(); n++) {
+            String contender = TORCH.get(n),
+                    counted = launches.getOrDefault(network(contender, DeviceBench.NETWORK), "");
+            network(page, "PyTorch, " + contender.substring("torch-".length()), contender, theirs.get(n), counted);
+        }
+    }
+
+    private void network(Page page, String name, String contender, String predicted, String kernels) {
+        Key key = network(contender, DeviceBench.NETWORK);
+        OptionalDouble step = at(key, 0.5, Time::device);
+        OptionalDouble gradient = at(network(contender, DeviceBench.GRADIENT), 0.5, Time::device);
+        OptionalDouble ours = at(network(OURS, DeviceBench.NETWORK), 0.5, Time::device);
+        page.row(
+                name,
+                predicted,
+                text(step, "%,.1f"),
+                span(key),
+                text(gradient, "%,.1f"),
+                step.isEmpty() || gradient.isEmpty()
+                        ? ""
+                        : text(100 * (1 - gradient.getAsDouble() / step.getAsDouble()), "%.1f %%"),
+                step.isEmpty() ? "" : text(1e6 / step.getAsDouble(), "%,.0f"),
+                text(at(key, 0.5, Time::host), "%.1f"),
+                kernels,
+                step.isEmpty() || ours.isEmpty() ? "" : text(step.getAsDouble() / ours.getAsDouble(), "%.2f"));
+    }
+
+    private static Key network(String contender, String what) {
+        return new Key(contender, new Workload(what, DeviceBench.NETWORK_SHAPE));
     }
 
     private boolean software() {
@@ -175,6 +242,11 @@ final class DeviceReport {
         if (measured.isEmpty()) return OptionalDouble.empty();
         double[] sorted = measured.stream().mapToDouble(of).sorted().toArray();
         return OptionalDouble.of(sorted[(int) Math.round(quantile * (sorted.length - 1))]);
+    }
+
+    private String span(Key key) {
+        OptionalDouble low = at(key, 0.1, Time::device), high = at(key, 0.9, Time::device);
+        return low.isEmpty() ? "" : text(low, "%,.1f") + " to " + text(high, "%,.1f");
     }
 
     private static String text(OptionalDouble value, String format) {

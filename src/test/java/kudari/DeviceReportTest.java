@@ -50,6 +50,48 @@ class DeviceReportTest {
         assertFalse(page.contains("| Sgd |"), page);
     }
 
+    private static final String NETWORK = ",784-100x4-10 batch 128,10,109810,";
+
+    @Test
+    void thePredictionForTheNetworkStandsThereBeforeAnyStepOfIt() {
+        String page = page(COPY);
+        // 1 gather, 5 biases, 1 loss, 5 gradients of biases, 4 of ReLU and Adam; 5 products forward, 5 and 4 back;
+        // numbers and scalars.
+        contains(page, "It is 17 kernels of ours, 14 products of cuBLAS and 2");
+        contains(page, "that is 66 to 99 µs, and 2 of the 33 are the optimizer's.");
+        contains(page, "| Kudari | 66 to 99 |  |  |  |  |  |  | 31 |  |");
+        contains(page, "| PyTorch, graph | 60 to 100 |  |  |  |  |  |  |  |  |");
+    }
+
+    @Test
+    void theNetworkHasItsStepsPerSecondAndTheOptimizersShareBesidePyTorchs() {
+        String page = page(
+                COPY,
+                "kudari,1,network" + NETWORK + "1,600,90.0,40.0,",
+                "kudari,1,network" + NETWORK + "2,600,80.0,60.0,",
+                "kudari,2,network" + NETWORK + "1,600,70.0,50.0,",
+                "kudari,1,network gradient" + NETWORK + "1,700,72.0,30.0,",
+                "torch-fused,0,network" + NETWORK + "0,65,,,launches per step",
+                "torch-fused,1,network" + NETWORK + "1,100,500.0,480.0,",
+                "torch-fused,1,network gradient" + NETWORK + "1,120,400.0,390.0,",
+                "torch-foreach,1,network" + NETWORK + "1,100,640.0,600.0,",
+                "torch-graph,1,network,784-100x4-10 batch 128,0,0,0,0,,,torch has it not: no graphs");
+        // 1 − 72 / 80; a second is 12,500 times 80 µs.
+        contains(page, "| Kudari | 66 to 99 | 80.0 | 70.0 to 90.0 | 72.0 | 10.0 % | 12,500 | 50.0 | 31 | 1.00 |");
+        // 1 − 400 / 500; 2,000 times 500 µs; 500 / 80.
+        contains(
+                page,
+                "| PyTorch, fused | 400 to 700 | 500.0 | 500.0 to 500.0 | 400.0 | 20.0 % | 2,000 | 480.0 | 65 | 6.25 |");
+        // Its gradient was not timed, and so its share is not known.
+        contains(page, "| PyTorch, foreach | 400 to 700 | 640.0 | 640.0 to 640.0 |  |  | 1,563 | 600.0 |  | 8.00 |");
+        contains(page, "| PyTorch, graph | 60 to 100 |  |  |  |  |  |  |  |  |");
+        contains(page, "- torch-graph, round 1, torch has it not: no graphs: network 784-100x4-10 batch 128");
+        // The steps of the rules are another matter: none was timed.
+        contains(page, "| Adam | 1e8 | 1,476.7 | 94.8 % |  |  |  |  |");
+        contains(page, "It was not timed.");
+        assertFalse(page.contains("Kernels that a step of PyTorch launches"), page);
+    }
+
     @Test
     void whatWasLeftOutIsSaid() {
         String page = page(
