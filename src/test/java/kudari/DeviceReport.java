@@ -183,7 +183,7 @@ final class DeviceReport {
         page.line("");
         page.line(
                 "| contender | µs predicted | µs a step | p10 to p90 | of it gradient | optimizer's share | steps per second | host, µs a call | kernels"
-                        + " | by Kudari's |");
+                        + " | ÷ Kudari |");
         page.line("| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
         network(page, "Kudari", OURS, predicted, "" + kernels);
         List<String> theirs = List.of("400 to 700", "400 to 700", "60 to 100");
