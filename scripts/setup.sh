@@ -1,5 +1,6 @@
 # Sourced by the other scripts: finds what they need, or installs it as root on a Debian-like system, or says how to get it.
-# Needs: a JDK of version 17 or later, Maven, for the text in the PNG pictures one font, and for the tests a C++ compiler (set_up c++).
+# Needs: a JDK of version 17 or later, Maven, for the text in the PNG pictures one font, for the tests a C++ compiler (set_up c++),
+# and for a bundle xz (set_up c++ xz).
 
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -24,7 +25,7 @@ jdk_package() {
 }
 
 set_up() {
-  local jdk maven fonts cxx=
+  local jdk maven fonts cxx= xz=
   [ "$(jdk_version)" -ge 17 ] && jdk= || jdk=yes
   if [ -n "$jdk" ] && [ -n "${JAVA_HOME:-}" ]; then
     say "JAVA_HOME=$JAVA_HOME holds no JDK of version 17 or later: set it to one, or unset it"
@@ -34,15 +35,18 @@ set_up() {
   # Only Linux finds its fonts through fontconfig; without one the pictures fail, the rest does not.
   { [ "$(uname)" != Linux ] || has_font; } && fonts= || fonts=yes
   # The tests build the GPU in software, on the only platform it knows.
-  if [ "${1:-}" = c++ ] && [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v "${CXX:-g++}" >/dev/null; then cxx=yes; fi
-  [ -z "$jdk$maven$fonts$cxx" ] && return
+  if [[ " $* " == *" c++ "* ]] && [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v "${CXX:-g++}" >/dev/null; then cxx=yes; fi
+  if [[ " $* " == *" xz "* ]] && ! command -v xz >/dev/null; then xz=yes; fi
+  local needed=$jdk$maven$cxx$xz
+  [ -z "$needed$fonts" ] && return
 
   if ! command -v apt-get >/dev/null; then
     [ -z "$jdk" ] || say "no JDK of version 17 or later (javac says $(jdk_version)): install one, from your system's packages or adoptium.net"
     [ -z "$maven" ] || say "no Maven (mvn): install it from your system's packages or maven.apache.org"
     [ -z "$cxx" ] || say "no C++ compiler (g++): install it from your system's packages, or set CXX"
+    [ -z "$xz" ] || say "no xz: install it from your system's packages (xz-utils)"
     [ -z "$fonts" ] || say "no font: the PNG pictures need fontconfig and any font, such as DejaVu"
-    [ -z "$jdk$maven$cxx" ] || exit 1
+    [ -z "$needed" ] || exit 1
     return 0
   fi
   local packages=()
@@ -53,16 +57,17 @@ set_up() {
   [ -z "$jdk" ] || packages+=("$(jdk_package)")
   [ -z "$maven" ] || packages+=(maven)
   [ -z "$cxx" ] || packages+=(g++)
+  [ -z "$xz" ] || packages+=(xz-utils)
   [ -z "$fonts" ] || packages+=(fontconfig fonts-dejavu-core)
   if [ "$(id -u)" != 0 ]; then
     say "missing; to install: sudo apt-get install ${packages[*]}"
-    [ -z "$jdk$maven$cxx" ] || exit 1
+    [ -z "$needed" ] || exit 1
     return 0
   fi
   say "installing ${packages[*]}"
   if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2; then
     say "could not install ${packages[*]}, see above"
-    [ -z "$jdk$maven$cxx" ] || exit 1
+    [ -z "$needed" ] || exit 1
   fi
 }
 
