@@ -564,6 +564,7 @@ class CudaFaultsTest {
     @Test
     void enginesOpenedAndClosedAgainAndAgainLeaveNothing() {
         cuda.close();
+        ask("reset");
         for (int n = 0; n < 50; n++) {
             try (CudaEngine engine = Engine.cuda(0)) {
                 Map<String, Tensor> p = set(engine, 3, 8, 1030), g = set(engine, 3, 8, 1030);
@@ -576,8 +577,22 @@ class CudaFaultsTest {
                 }
                 adam.resume(5, Map.of("W0", adam.state("W0")));
                 adam.update(p, g);
+                engine.optimizer(Sgd.of(0.1)).clipNorm(1).update(p, g);
+                p.get("W0").reading().ask();
+                if (n < 3) engine.cublas();
             }
             assertEquals("[]", ask("live").toString());
+        }
+        Map<String, Long> calls = calls(); // not all that they make is memory
+        for (String[] pair : new String[][] {
+            {"cuStreamCreate", "cuStreamDestroy"},
+            {"cuEventCreate", "cuEventDestroy"},
+            {"cuMemAllocHost", "cuMemFreeHost"},
+            {"cublasCreate", "cublasDestroy"},
+            {"cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease"}
+        }) {
+            assertTrue(calls.get(pair[0]) > 0, pair[0]);
+            assertEquals(calls.get(pair[0]), calls.get(pair[1]), pair[0] + ", " + pair[1]);
         }
     }
 
@@ -601,9 +616,9 @@ class CudaFaultsTest {
 
     // ---- beyond 2^32 ----
 
-    @Test
-    void chunksOfMoreThanFourBillionElementsLieEndToEnd() {
-        long size = 5_000_000_003L;
+    @ParameterizedTest
+    @ValueSource(longs = {5_000_000_003L, 1L << 33})
+    void chunksOfMoreThanFourBillionElementsLieEndToEnd(long size) {
         long[] bases = {0x7f00_0000_0000L, 0x7e00_0000_0004L, 0x7d00_0000_0000L, 0x7c00_0000_0000L};
         Tensor[] t = Arrays.stream(bases)
                 .mapToObj(base -> cuda.wrap(new CUdeviceptr().withByteOffset(base), size))
