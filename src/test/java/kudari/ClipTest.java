@@ -23,6 +23,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -43,19 +44,20 @@ class ClipTest {
         engine.close();
     }
 
-    @Test
-    void aNormOfFiveIsClippedToOneByHand() {
+    /** A fifth and four fifths, each rounded once. */
+    @ParameterizedTest
+    @CsvSource({"1,0.2", "4,0.8"})
+    void aNormOfFiveIsClippedByHand(double max, float coefficient) {
         Tensor a = engine.zeros(2),
                 b = engine.zeros(1),
                 da = engine.tensor(floats(3, 0)),
                 db = engine.tensor(floats(4));
-        Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(1);
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(max);
         assertEquals(0, sgd.norm());
         sgd.update(Map.of("a", a, "b", b), Map.of("a", da, "b", db));
         assertEquals(5, sgd.norm(), "√(3² + 4²)");
-        float fifth = 0.2f; // 1/5, rounded once
-        assertSameBits(new float[] {-(3 * fifth), 0}, a.get());
-        assertSameBits(new float[] {-(4 * fifth)}, b.get());
+        assertSameBits(new float[] {-(3 * coefficient), 0}, a.get());
+        assertSameBits(new float[] {-(4 * coefficient)}, b.get());
         assertSameBits(floats(3, 0), da.get());
         assertEquals(1, sgd.steps());
         assertEquals(0, sgd.skipped());

@@ -326,6 +326,20 @@ class NetworkTest {
     }
 
     @Test
+    void aListenerHearsOfTheBatchesOfItsTime() {
+        Network net = new Network(engine, Init.HE, 0, 1, 2);
+        Samples samples = new Samples(engine, new float[] {1}, new int[1]);
+        List<Double> first = new ArrayList<>(), second = new ArrayList<>();
+        net.onLoss(first::add);
+        for (int i = 0; i < 3; i++) net.gradient(samples, new int[1], 1);
+        net.onLoss(second::add);
+        for (int i = 0; i < 2; i++) net.gradient(samples, new int[1], 1);
+        net.tellLosses();
+        assertEquals(3, first.size());
+        assertEquals(2, second.size());
+    }
+
+    @Test
     void aBatchMayBeSmallerOrLargerThanTheOneBefore() {
         int[] widths = {6, 5, 3};
         Batch batch = new Batch(9, 40, widths);
