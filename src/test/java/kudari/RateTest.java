@@ -22,6 +22,8 @@ class RateTest {
     void aConstantIsTheSameForEver() {
         follows(Rate.constant(0.3), 0.3, 0.3, 0.3);
         assertEquals(0.3, Rate.constant(0.3).at(FAR));
+        double most = Float.MAX_VALUE * (1 + 0x1p-26); // rounds down to a float
+        assertEquals(most, Rate.constant(most).at(1));
     }
 
     /** Three steps a stair: 0.75, then half, then a quarter of it. */
