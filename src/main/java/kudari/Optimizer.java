@@ -62,11 +62,12 @@ public final class Optimizer {
         if (!(max > 0 && max < Double.POSITIVE_INFINITY))
             throw new IllegalArgumentException("max: expected a positive, finite norm, got " + max);
         if (clips) throw new IllegalStateException("gradients are clipped already");
-        if (bound || steps() > 0)
+        if (steps() > 0)
             throw new IllegalStateException("clipNorm: expected before the first step, got after step " + steps());
         Steps plain = steps;
         steps = engine.steps(schedule.rule(1), this::scalars, max);
         clips = true;
+        bound = false; // an update that failed may have laid them out for the other steps
         plain.free();
         return this;
     }

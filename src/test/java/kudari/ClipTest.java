@@ -150,7 +150,7 @@ class ClipTest {
             int m = backwards ? g.length - 1 - n : n;
             grads.put("W" + m, engine.tensor(g[m]));
         }
-        Map<String, Tensor> params = new HashMap<>();
+        Map<String, Tensor> params = new LinkedHashMap<>(); // in the same order
         grads.forEach((name, grad) -> params.put(name, engine.zeros(grad.shape())));
         Optimizer sgd = engine.optimizer(Sgd.of(1)).clipNorm(1);
         sgd.update(params, grads);

@@ -213,6 +213,19 @@ class CudaFaultsTest {
     }
 
     @Test
+    void clippingMayBeAskedForAfterAFirstUpdateThatFailed() {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4));
+        Optimizer sgd = cuda.optimizer(Sgd.of(5)),
+                expected = cpu.optimizer(Sgd.of(5)).clipNorm(1);
+        ask("fail cuLaunchKernel:1:1");
+        refused(CudaException.class, () -> sgd.update(p, g), "cuLaunchKernel");
+        sgd.clipNorm(1).update(p, g);
+        Tensor a = cpu.tensor(floats(1, 2));
+        expected.update(a, cpu.tensor(floats(3, 4)));
+        assertSameBits(a.get(), p.get());
+    }
+
+    @Test
     void anUpdateThatFailsIsNotCountedAsLeftOutEither() {
         Tensor p = cuda.tensor(floats(1, 2)), bad = cuda.tensor(floats(1, Double.NaN));
         Optimizer sgd = cuda.optimizer(Sgd.of(1)).clipNorm(1);

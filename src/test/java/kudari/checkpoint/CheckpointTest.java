@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import java.util.zip.CRC32C;
 import kudari.Engine;
 import kudari.Optimizer;
 import kudari.Rate;
@@ -171,6 +172,33 @@ class CheckpointTest {
         unreadable("not a checkpoint of Kudari's");
         Safetensors.of(Map.of("kudari.checkpoint", "1"), Map.of()).write(file);
         unreadable("not a checkpoint of Kudari's: its metadata has no 'crc32c'");
+    }
+
+    @Test
+    void aCheckpointOfAFormToComeIsNoDamage() throws IOException {
+        new Run(t -> Sgd.of(1)).steps(1).checkpoint().write(file);
+        Safetensors whole = Safetensors.read(file);
+        Map<String, String> metadata = new TreeMap<>(whole.metadata());
+        metadata.put("kudari.checkpoint", "2");
+        resign(metadata, whole);
+        unreadable("a checkpoint of form 2, of Kudari not from a jar; this version reads form 1");
+        metadata.put("kudari.checkpoint", "1");
+        metadata.put("steps", "-1");
+        resign(metadata, whole);
+        unreadable("metadata 'steps': expected a number from 0 up, got -1");
+        metadata.put("steps", "1");
+        metadata.remove("crc32c/params/W");
+        resign(metadata, whole);
+        unreadable("damaged: tensor 'params/W': expected floats of CRC-32C null");
+    }
+
+    /** Writes a file whose header has the right sum, whatever it says. */
+    private void resign(Map<String, String> metadata, Safetensors like) throws IOException {
+        metadata.remove("crc32c");
+        CRC32C crc = new CRC32C();
+        crc.update(Safetensors.of(metadata, like.tensors()).header());
+        metadata.put("crc32c", String.format("%08x", crc.getValue()));
+        Safetensors.of(metadata, like.tensors()).write(file);
     }
 
     @Test
