@@ -256,10 +256,10 @@ class CudaNetworkTest {
 
     @Test
     void rowsWiderThanABlockAndMoreClassesThanAWarpAreTheCpusWithinRounding() {
-        int[] widths = {300, 70, 40};
+        int[] widths = {300, 64, 40};
         try (Engine cpu = Engine.cpu(1)) {
             Random random = new Random(SEED);
-            int n = 300;
+            int n = 301;
             float[] x = new float[n * widths[0]];
             int[] labels = new int[n];
             for (int i = 0; i < x.length; i++) x[i] = (float) random.nextGaussian();

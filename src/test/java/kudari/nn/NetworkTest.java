@@ -63,7 +63,9 @@ class NetworkTest {
         net.params().get("W1").set(0, 0);
         // Both classes at 1/2 for every example: d = (∓1/2, ±1/2) / 4 by label, once for label 0 and three times for
         // label 1.
-        gradient(net, new float[] {1, 2, 3, 4}, new int[] {0, 1, 1, 1});
+        Samples samples = new Samples(engine, new float[] {1, 2, 3, 4}, new int[] {0, 1, 1, 1});
+        net.gradient(samples, rows(4), 4);
+        assertEquals(0.25, net.evaluate(samples).accuracy(), "of equal logits the first counts as the largest");
         assertArrayEquals(new float[] {0.25f, -0.25f}, net.grads().get("b1").get());
         assertArrayEquals(new float[] {1, -1}, net.grads().get("W1").get()); // (−1 + 2 + 3 + 4) / 8
     }
@@ -283,6 +285,7 @@ class NetworkTest {
             labels[i] = i < 700 ? 0 : 1;
             x[i] = (labels[i] == 0) == (i < n - 100) ? 1000 : -1000;
         }
+        net.evaluate(new Samples(engine, new float[1], new int[1])); // a small one before the large one
         Score score = net.evaluate(new Samples(engine, x, labels));
         int wrong = 100;
         assertEquals(1000.0 * wrong / n, score.loss(), 1e-3);
