@@ -215,11 +215,15 @@ class CudaFaultsTest {
     @Test
     void clippingMayBeAskedForAfterAFirstUpdateThatFailed() {
         Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4));
+        long before = cuda.allocated();
         Optimizer sgd = cuda.optimizer(Sgd.of(5)),
                 expected = cpu.optimizer(Sgd.of(5)).clipNorm(1);
         ask("fail cuLaunchKernel:1:1");
         refused(CudaException.class, () -> sgd.update(p, g), "cuLaunchKernel");
-        sgd.clipNorm(1).update(p, g);
+        sgd.clipNorm(1);
+        long block = CudaSteps.STEP + 4 * Long.BYTES + CudaClippedSteps.RING * CudaSteps.SCALARS; // norm.cu's Steps
+        assertEquals(before + block, cuda.allocated(), "nothing is left of the other steps");
+        sgd.update(p, g);
         Tensor a = cpu.tensor(floats(1, 2));
         expected.update(a, cpu.tensor(floats(3, 4)));
         assertSameBits(a.get(), p.get());
