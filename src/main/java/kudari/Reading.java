@@ -13,13 +13,18 @@ package kudari;
  */
 public abstract sealed class Reading permits CpuReading, CudaReading {
 
+    /** The most elements: on a device they arrive in one page of the host's, which a Java buffer must address. */
+    private static final long LARGEST = Integer.MAX_VALUE / Float.BYTES;
+
     private final Engine engine;
     private final float[] values;
     private boolean asked;
 
     Reading(Tensor tensor) {
+        if (tensor.size() > LARGEST)
+            throw new IllegalStateException(tensor + ": too large for a reading of at most " + LARGEST + " elements");
         this.engine = tensor.engine;
-        this.values = tensor.room();
+        this.values = new float[(int) tensor.size()];
     }
 
     /**

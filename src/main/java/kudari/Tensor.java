@@ -58,24 +58,19 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      */
     public final float[] get() {
         engine.check();
-        float[] values = room();
-        read(values);
-        return values;
-    }
-
-    /** An array for the elements. */
-    final float[] room() {
         if (size > LARGEST_ARRAY) {
             throw new IllegalStateException(
                     this + ": too large for one Java array of at most " + LARGEST_ARRAY + " elements");
         }
-        return new float[(int) size];
+        float[] values = new float[(int) size];
+        read(values);
+        return values;
     }
 
     /**
      * A way to read this tensor again and again without holding up the engine.
      *
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     * @throws IllegalStateException if the tensor has 2²⁹ elements or more, the engine is closed, or this is not the thread that opened it
      */
     public final Reading reading() {
         engine.check();

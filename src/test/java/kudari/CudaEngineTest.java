@@ -188,6 +188,12 @@ class CudaEngineTest {
     }
 
     @Test
+    void aReadingOfMoreThanAPageOfTheHostCanHoldIsRefusedBeforeThereIsOne() {
+        Tensor tensor = cuda.wrap(cuda.pointer(cuda.zeros(1)), 1L << 29); // nobody looks at it
+        refused(IllegalStateException.class, tensor::reading, "536870912", "at most 536870911 elements");
+    }
+
+    @Test
     void aStepAllocatesNothingOnTheDeviceNorOnTheHeap() {
         Tensor p = cuda.zeros(1000), g = cuda.zeros(1000);
         Optimizer adam = cuda.optimizer(kudari.rule.Adam.of());

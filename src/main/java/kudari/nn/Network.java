@@ -172,7 +172,7 @@ public final class Network {
     /** The mean loss and the accuracy over all samples; {@link #grads} and {@link #loss} stay as they are. Waits. */
     public Score evaluate(Samples samples) {
         check(samples);
-        int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n + most - 1) / most;
+        int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n - 1) / most + 1;
         if (evaluation.rows < most) evaluation = new Pass(engine, most, widths);
         if (outcomes.size() < 2L * passes) outcomes = engine.zeros(passes, 2);
         int[] rows = new int[most];
