@@ -263,7 +263,8 @@ public final class Checkup {
             } finally {
                 Files.delete(file);
             }
-            return folder + ", " + size(Files.getFileStore(folder).getUsableSpace()) + " of room on its disk";
+            // Asked of the folder itself: in a changed root, say, there is no table of mounts that would know its disk.
+            return folder + ", " + size(folder.toFile().getUsableSpace()) + " of room on its disk";
         } catch (IOException e) {
             throw new CudaException(
                     folder + " cannot be written: " + Nvrtc.Cache.reason(e),
