@@ -1,5 +1,6 @@
 // What cuBLAS leaves to do in a dense layer: the operations of nn/Dense.java, which nn/CpuDense.java has as plain loops. Matrices are row-major,
-// with a row for each example. Header-free, and compiled as the steps are: every operation is one IEEE 754 operation, in the order written.
+// with a row for each example. Header-free, and compiled as the steps are: + - * / are one IEEE 754
+// operation each, in the order written; exp and log, in double, may differ from Java's in their last bits.
 
 typedef long long i64;
 
