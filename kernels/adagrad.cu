@@ -2,10 +2,11 @@
 #include "step.cuh"
 
 STEP(adagrad, 1) {
-  float lr = k[0], eps = k[1], epsRoot = k[2];
+  float l2 = k[0], decay = k[1], lr = k[2], eps = k[3], epsRoot = k[4];
   float* h = s[0];
   for (int i = 0; i < E; i++) {
-    h[i] += g[i] * g[i];
-    p[i] -= lr * g[i] / (sqrt(h[i] + epsRoot) + eps);
+    float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+    h[i] = flush(h[i] + gi * gi, SQUARE);
+    p[i] = descend(pi, lr * gi / (sqrt(h[i] + epsRoot) + eps), decay, trust);
   }
 }

@@ -2,11 +2,13 @@
 #include "step.cuh"
 
 STEP(adam, 2) {
-  float beta1 = k[0], rest1 = k[1], beta2 = k[2], rest2 = k[3], alpha = k[4], eps = k[5], epsRoot = k[6];
+  float l2 = k[0], decay = k[1], beta1 = k[2], rest1 = k[3], beta2 = k[4], rest2 = k[5], alpha = k[6];
+  float eps = k[7], epsRoot = k[8];
   float *m = s[0], *v = s[1];
   for (int i = 0; i < E; i++) {
-    m[i] = beta1 * m[i] + rest1 * g[i];
-    v[i] = beta2 * v[i] + rest2 * (g[i] * g[i]);
-    p[i] -= alpha * m[i] / (sqrt(v[i] + epsRoot) + eps);
+    float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+    m[i] = flush(beta1 * m[i] + rest1 * gi, MEAN);
+    v[i] = flush(beta2 * v[i] + rest2 * (gi * gi), SQUARE);
+    p[i] = descend(pi, alpha * m[i] / (sqrt(v[i] + epsRoot) + eps), decay, trust);
   }
 }

@@ -2,10 +2,11 @@
 #include "step.cuh"
 
 STEP(momentum, 1) {
-  float mu = k[0], a = k[1], b = k[2];
+  float l2 = k[0], decay = k[1], momentum = k[2], in = k[3], out = k[4];
   float* v = s[0];
   for (int i = 0; i < E; i++) {
-    v[i] = mu * v[i] + a * g[i];
-    p[i] += b * v[i];
+    float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+    v[i] = flush(momentum * v[i] + in * gi, MEAN);
+    p[i] = descend(pi, rate(out, v[i]), decay, trust);
   }
 }

@@ -2,10 +2,11 @@
 #include "step.cuh"
 
 STEP(nesterov, 1) {
-  float mu = k[0], a = k[1], c = k[2], d = k[3];
+  float l2 = k[0], decay = k[1], momentum = k[2], in = k[3], out = k[4];
   float* v = s[0];
   for (int i = 0; i < E; i++) {
-    p[i] += c * v[i] + d * g[i];
-    v[i] = mu * v[i] + a * g[i];
+    float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+    v[i] = flush(momentum * v[i] + in * gi, MEAN);
+    p[i] = descend(pi, rate(out, momentum * v[i] + in * gi), decay, trust);
   }
 }

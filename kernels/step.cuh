@@ -1,93 +1,162 @@
-// The one driver of all optimizer kernels. A rule's file holds its loop body; everything else is here, once: the walk over the chunk table, 16
-// bytes per access, and the ends that are not.
+// The one driver of all optimizer kernels. A rule's file holds its loop body; everything else is here, once: the walk over the chunk table, 16 bytes
+// per access, and the ends that are not.
 //
 // Header-free, for NVRTC brings no headers. Compiled with -fmad=false and never with fast-math: every operation is one IEEE 754 operation, in the
-// order written, as in Java.
+// order written, as in Java. What the host writes and reads too, Control, Slot and Told, stands before this text: CudaDriver.LAYOUT.
 
-typedef unsigned long long u64;
+// The smallest normal and the largest finite float.
+constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 
-// Elements per thread and access: 16 bytes of floats.
-constexpr int E = 4;
-
-// Scalars of a step; Rule.SCALARS.
-constexpr int K = 8;
-
-// What one step is told: its scalars; what its gradient is multiplied by, 1 unless it is clipped; and whether it is done at all.
-struct Step {
-  float k[K];
-  float coefficient;
-  unsigned go;
-};
-
-// A piece of one tensor: where it begins in each array, and how many elements it has. The engine writes the table of them.
+// A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
 struct Chunk {
   u64 count;
-  float* p;
-  float* g;
-  float* s[STATES == 0 ? 1 : STATES];
+  float *p, *g, *s[STATES == 0 ? 1 : STATES];
+  unsigned tensor, group;
 };
 
-// .cs, streaming: a step reads and writes each element once, and leaves the cache to others. An array that does not begin at a multiple of 16
-// bytes, which only somebody else's can, goes element by element.
+// ---- the arithmetic that all rules share; rule/Arithmetic.java ----
+
+constexpr float MEAN = 0x1p-78f;
+constexpr float SQUARE = 0x1p-102f;
+
+__device__ __forceinline__ float gradient(float g, float p, float scale, float l2) {
+  return scale * g + l2 * p;
+}
+
+__device__ __forceinline__ float descend(float p, float u, float decay, float trust) {
+  return p - trust * (u + decay * p);
+}
+
+__device__ __forceinline__ float flush(float x, float power) {
+  return (x + power) - power;
+}
+
+__device__ __forceinline__ float rate(float lr, float x) {
+  return lr == 0 ? 0 : lr * x;
+}
+
+// As Java's Math.max(-limit, Math.min(x, limit)): NaN stays NaN.
+__device__ __forceinline__ float clamp(float x, float limit) {
+  return x > limit ? limit : x < -limit ? -limit : x;
+}
+
+// ---- the walk ----
+
+// .cs, streaming: a step reads and writes each element once, and leaves the cache to others. E is 4, or 1 where 16 bytes at a time will not do.
+template <int E>
 __device__ __forceinline__ void load(float* to, const float* from) {
-  if (((u64)from & 15) == 0) {
+  if (E == 4) {
     asm volatile("ld.global.cs.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3]) : "l"(from));
   } else {
-    for (int i = 0; i < E; i++) to[i] = from[i];
+    to[0] = from[0];
   }
 }
 
+template <int E>
 __device__ __forceinline__ void store(float* to, const float* from) {
-  if (((u64)to & 15) == 0) {
+  if (E == 4) {
     asm volatile("st.global.cs.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(from[0]), "f"(from[1]), "f"(from[2]), "f"(from[3]) : "memory");
   } else {
-    for (int i = 0; i < E; i++) to[i] = from[i];
+    to[0] = from[0];
   }
 }
 
-// One step over E elements in registers, from the scalars k: p and s change, g does not.
-typedef void Body(const float* k, float* p, const float* g, float (*s)[E]);
+// What the elements of a chunk have in common, in registers.
+struct Common {
+  float k[K];
+  float scale, trust, limit;
+  bool go;
+};
 
-template <int STATES, Body body>
-__device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const Step* step) {
-  if (!step->go) return;
-  float k[K], p[E], g[E], s[STATES == 0 ? 1 : STATES][E];
-  for (int n = 0; n < K; n++) k[n] = step->k[n];
-  float coefficient = step->coefficient;
-  for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
-    const Chunk<STATES>& chunk = chunks[c];
-    u64 whole = chunk.count / E * E;
-    for (u64 i = (u64)threadIdx.x * E; i < whole; i += (u64)blockDim.x * E) {
-      load(p, chunk.p + i);
-      load(g, chunk.g + i);
-      for (int n = 0; n < E; n++) g[n] *= coefficient;
-      for (int a = 0; a < STATES; a++) load(s[a], chunk.s[a] + i);
-      body(k, p, g, s);
-      store(chunk.p + i, p);
-      for (int a = 0; a < STATES; a++) store(chunk.s[a] + i, s[a]);
+// A chunk from one element to another, E per thread at a time.
+template <int E, int STATES, typename Rule>
+__device__ __forceinline__ void walk(const Chunk<STATES>& chunk, u64 from, u64 to, const Common& common) {
+  bool limited = common.limit <= LARGEST;
+  float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
+  float p[E], g[E], s[STATES == 0 ? 1 : STATES][E];
+#ifdef ZERO_GRADIENTS
+  const float zero[E] = {};
+  if (!common.go) {
+    for (u64 i = from + (u64)threadIdx.x * E; i < to; i += (u64)blockDim.x * E) store<E>(chunk.g + i, zero);
+    return;
+  }
+#endif
+  for (u64 i = from + (u64)threadIdx.x * E; i < to; i += (u64)blockDim.x * E) {
+    load<E>(p, chunk.p + i);
+    load<E>(g, chunk.g + i);
+    for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
+    if (limited) {
+      for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
     }
-    // What is left of the chunk, fewer than E elements: one for each of the first threads, in the first place of its registers.
-    u64 i = whole + threadIdx.x;
-    if (i < chunk.count) {
-      for (int n = 1; n < E; n++) p[n] = g[n] = 0;
-      p[0] = chunk.p[i];
-      g[0] = chunk.g[i] * coefficient;
-      for (int a = 0; a < STATES; a++) {
-        for (int n = 1; n < E; n++) s[a][n] = 0;
-        s[a][0] = chunk.s[a][i];
-      }
-      body(k, p, g, s);
-      chunk.p[i] = p[0];
-      for (int a = 0; a < STATES; a++) chunk.s[a][i] = s[a][0];
+    Rule::template step<E>(common.k, scale, common.trust, p, g, s);
+    if (floor > 0) {
+      for (int n = 0; n < E; n++) p[n] = flush(p[n], floor);
     }
+    store<E>(chunk.p + i, p);
+    for (int a = 0; a < STATES; a++) store<E>(chunk.s[a] + i, s[a]);
+#ifdef ZERO_GRADIENTS
+    store<E>(chunk.g + i, zero);
+#endif
   }
 }
 
-// Declares the kernel of a rule with so many state arrays; the loop body follows in braces.
-#define STEP(name, STATES)                                                                                                    \
-  __device__ __forceinline__ void name##Body(const float* k, float* p, const float* g, float (*s)[E]);                        \
-  extern "C" __global__ void __launch_bounds__(256, 4) name(const Chunk<STATES>* chunks, u64 count, const Step* step) {         \
-    drive<STATES, name##Body>(chunks, count, step);                                                                           \
-  }                                                                                                                           \
-  __device__ __forceinline__ void name##Body(const float* k, float* p, const float* g, float (*s)[E])
+// An array that does not begin at a multiple of 16 bytes, which only somebody else's can, goes element by element, and so does what is left of a
+// chunk beyond its last whole 16 bytes.
+template <int STATES>
+__device__ __forceinline__ u64 wide(const Chunk<STATES>& chunk) {
+  u64 bits = (u64)chunk.p | (u64)chunk.g;
+  for (int a = 0; a < STATES; a++) bits |= (u64)chunk.s[a];
+  return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
+}
+
+template <int STATES, typename Rule>
+__device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {
+  u64 t = control->done + 1;
+  const Slot* slot = (const Slot*)((const char*)control + SLOTS + t % RING * control->slotBytes);
+  bool known = slot->step == t;
+  Common common;
+  common.limit = control->limit;
+  common.go = control->go;
+#ifdef ZERO_GRADIENTS
+  bool walks = known;
+#else
+  bool walks = known && common.go;
+#endif
+  for (u64 c = blockIdx.x; walks && c < count; c += gridDim.x) {
+    const Chunk<STATES> chunk = chunks[c];  // once: nothing says that the stores below do not change the table
+    const float* k = (const float*)(slot + 1) + chunk.group * K;
+    for (int n = 0; n < K; n++) common.k[n] = k[n];
+    common.scale = told[chunk.tensor].scale;
+    common.trust = told[chunk.tensor].trust;
+    u64 whole = wide(chunk);
+    walk<4, STATES, Rule>(chunk, 0, whole, common);
+    walk<1, STATES, Rule>(chunk, whole, chunk.count, common);
+  }
+  // The last block of a step's last launch counts the step: every other has read what it needed.
+  __syncthreads();
+  if (!last || threadIdx.x > 0) return;
+  __threadfence();
+  if (atomicAdd(&control->arrived, 1ULL) < gridDim.x - 1) return;
+  control->arrived = 0;
+  if (!known) {
+    control->outran++;
+  } else if (common.go) {
+    control->done = t;
+  } else {
+    control->skipped++;
+  }
+}
+
+// Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces.
+#define STEP(name, STATES)                                                                                                              \
+  struct name##Rule {                                                                                                                   \
+    template <int E>                                                                                                                    \
+    static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \
+  };                                                                                                                                    \
+  extern "C" __global__ void __launch_bounds__(256, 4)                                                                                  \
+      name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
+    drive<STATES, name##Rule>(chunks, count, told, control, last);                                                                      \
+  }                                                                                                                                     \
+  template <int E>                                                                                                                      \
+  __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])

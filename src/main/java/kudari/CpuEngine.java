@@ -84,8 +84,8 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    Steps steps(Rule rule, Steps.Scalars scalars, double max) {
-        return new CpuSteps(this, rule, scalars, max);
+    Driver driver(Rule[] rules, Guard guard, boolean zeroes) {
+        return new CpuDriver(this, rules, guard, zeroes);
     }
 
     /** How many threads share a step over so many elements. */

@@ -33,7 +33,23 @@ final class CpuTensor extends Tensor {
     }
 
     @Override
+    void copy(Tensor other) {
+        write(((CpuTensor) other).values);
+    }
+
+    @Override
+    void addTimes(Tensor other, float factor) {
+        float[] x = values, y = ((CpuTensor) other).values;
+        for (int i = 0; i < x.length; i++) x[i] += factor * y[i];
+    }
+
+    @Override
     Object memory() {
         return values;
+    }
+
+    @Override
+    long from() {
+        return 0;
     }
 }

@@ -17,6 +17,7 @@ import static jcuda.driver.JCudaDriver.cuMemAlloc;
 import static jcuda.driver.JCudaDriver.cuMemAllocHost;
 import static jcuda.driver.JCudaDriver.cuMemFree;
 import static jcuda.driver.JCudaDriver.cuMemFreeHost;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD32Async;
@@ -35,7 +36,6 @@ import static kudari.CudaException.mustBlas;
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -71,6 +71,9 @@ public final class CudaEngine extends Engine {
     /** The driver says that the machine code is not for this device. */
     private static final int NO_BINARY_FOR_GPU = 209;
 
+    /** Before a rule's kernel: it leaves 0 in the gradients. Lines are counted as without it. */
+    static final String ZEROES = "#define ZERO_GRADIENTS\n#line 1\n";
+
     /** Bytes; what cuBLAS's documentation advises for the largest devices. */
     private static final long CUBLAS_WORKSPACE = 32 << 20;
 
@@ -92,9 +95,9 @@ public final class CudaEngine extends Engine {
     private final Set<Pointer> pages = new LinkedHashSet<>();
 
     private Optional<cublasHandle> cublas = Optional.empty();
-    private final List<CUevent> events = new ArrayList<>();
+    private Optional<CudaKernel> add = Optional.empty();
+    private final Set<CUevent> events = new LinkedHashSet<>();
     private final Map<Nvrtc.Source, CUmodule> modules = new HashMap<>();
-    private final Map<Class<? extends Rule>, CudaKernel> kernels = new HashMap<>();
 
     /**
      * An engine whose work goes to a stream that somebody else made: after what is on it already, before what they put there next. The stream
@@ -245,12 +248,22 @@ public final class CudaEngine extends Engine {
         return page;
     }
 
+    void freePage(Pointer page) {
+        if (!pages.contains(page)) return;
+        must(cuMemFreeHost(page), "cuMemFreeHost");
+        pages.remove(page); // what could not be freed is tried again at the end
+    }
+
     /** What can say that the stream has come so far. */
     CUevent event() {
         CUevent event = new CUevent();
         must(cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
         events.add(event);
         return event;
+    }
+
+    void freeEvent(CUevent event) {
+        if (events.remove(event)) must(cuEventDestroy(event), "cuEventDestroy");
     }
 
     /** Waits for all work asked for so far. */
@@ -277,6 +290,28 @@ public final class CudaEngine extends Engine {
         must(
                 cuMemsetD32Async(tensor.pointer, Float.floatToRawIntBits(value), tensor.size(), stream),
                 "cuMemsetD32Async of " + tensor);
+    }
+
+    void copy(CudaTensor to, CudaTensor from) {
+        if (to.size() == 0) return;
+        must(
+                cuMemcpyDtoDAsync(to.pointer, from.pointer, Float.BYTES * to.size(), stream),
+                "cuMemcpyDtoDAsync from " + from);
+    }
+
+    /** {@code kernels/tensor.cu}, compiled when it is first asked for. */
+    void add(CudaTensor to, CudaTensor from, float factor) {
+        if (add.isEmpty())
+            add = Optional.of(
+                    kernel("kernels/tensor.cu", Nvrtc.Source.of("tensor.cu").text(), "add"));
+        add.get()
+                .set(0, to.address)
+                .set(1, from.address)
+                .set(2, factor)
+                .set(3, to.size())
+                .start(
+                        Math.min((to.size() + CudaDriver.THREADS - 1) / CudaDriver.THREADS, blocks(Integer.MAX_VALUE)),
+                        CudaDriver.THREADS);
     }
 
     /** From the heap: the driver takes such a copy's bytes before it returns, so nothing waits, and the array may change at once. */
@@ -344,13 +379,11 @@ public final class CudaEngine extends Engine {
         }
     }
 
-    /** The kernel of a rule: {@code kernels/adam.cu} for {@code Adam}. */
-    CudaKernel kernel(Rule rule) {
-        return kernels.computeIfAbsent(rule.getClass(), kind -> {
-            String name = kind.getSimpleName().toLowerCase(Locale.ROOT);
-            return kernel(
-                    "kernels/" + name + ".cu", Nvrtc.Source.of(name + ".cu").text(), name);
-        });
+    /** A kernel of a rule, {@code kernels/adam.cu} for {@code Adam}, with arguments of its own; one that leaves 0 in the gradients, if asked to. */
+    CudaKernel kernel(Rule rule, boolean zeroes) {
+        String name = rule.getClass().getSimpleName().toLowerCase(Locale.ROOT), file = name + ".cu";
+        String text = Nvrtc.Source.of(file).text();
+        return kernel("kernels/" + file, zeroes ? ZEROES + text : text, name);
     }
 
     /** A source, compiled and loaded once. */
@@ -366,14 +399,12 @@ public final class CudaEngine extends Engine {
 
     /** How many blocks walk a table of so many rows. */
     int blocks(int rows) {
-        return Math.min(rows, multiprocessors * CudaSteps.BLOCKS);
+        return Math.min(rows, multiprocessors * CudaDriver.BLOCKS);
     }
 
     @Override
-    Steps steps(Rule rule, Steps.Scalars scalars, double max) {
-        return max < Double.POSITIVE_INFINITY
-                ? new CudaClippedSteps(this, rule, scalars, max)
-                : CudaSteps.plain(this, rule, scalars);
+    Driver driver(Rule[] rules, Guard guard, boolean zeroes) {
+        return new CudaDriver(this, rules, guard, zeroes);
     }
 
     @Override

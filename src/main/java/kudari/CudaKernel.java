@@ -37,6 +37,8 @@ public final class CudaKernel {
      * A page that stays where it is, so that a launch passes one pointer: a slot for each argument, then the addresses of the slots. The
      * driver has taken the arguments when it returns from a launch.
      */
+    private final Pointer page;
+
     private final ByteBuffer slots;
 
     private final Pointer addresses;
@@ -47,11 +49,16 @@ public final class CudaKernel {
         must(
                 cuModuleGetFunction(this.function, engine.module(file, source), function),
                 "cuModuleGetFunction of " + this);
-        Pointer page = engine.allocatePage(2 * MOST_ARGUMENTS * SLOT);
+        page = engine.allocatePage(2 * MOST_ARGUMENTS * SLOT);
         slots = page.getByteBuffer(0, 2 * MOST_ARGUMENTS * SLOT).order(ByteOrder.nativeOrder());
         long base = CudaEngine.address(page);
         for (int n = 0; n < MOST_ARGUMENTS; n++) slots.putLong(slot(MOST_ARGUMENTS + n), base + n * SLOT);
         addresses = page.withByteOffset(MOST_ARGUMENTS * SLOT);
+    }
+
+    /** Gives back its arguments, after the last launch. */
+    void free() {
+        engine.freePage(page);
     }
 
     private static int slot(int n) {

@@ -30,7 +30,12 @@ final class CudaLook {
         this.bytes = bytes;
         this.what = what;
         to = engine.allocatePage(Math.max(1, bytes));
-        arrival = engine.event();
+        try {
+            arrival = engine.event();
+        } catch (CudaException e) {
+            engine.freePage(to);
+            throw e;
+        }
         page = to.getByteBuffer(0, bytes).order(ByteOrder.nativeOrder());
     }
 
@@ -43,6 +48,12 @@ final class CudaLook {
     /** Waits for the copy last asked for. */
     void await() {
         check(cuEventSynchronize(arrival), "cuEventSynchronize");
+    }
+
+    /** Gives back what it holds, after the last copy has arrived. */
+    void free() {
+        engine.freePage(to);
+        engine.freeEvent(arrival);
     }
 
     /** Puts a message together only where there is something to tell. */

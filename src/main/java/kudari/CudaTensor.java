@@ -41,7 +41,22 @@ final class CudaTensor extends Tensor {
     }
 
     @Override
+    void copy(Tensor other) {
+        engine.copy(this, (CudaTensor) other);
+    }
+
+    @Override
+    void addTimes(Tensor other, float factor) {
+        engine.add(this, (CudaTensor) other, factor);
+    }
+
+    @Override
     Object memory() {
-        return size() == 0 ? this : (Object) address;
+        return engine;
+    }
+
+    @Override
+    long from() {
+        return address;
     }
 }

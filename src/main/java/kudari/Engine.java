@@ -106,15 +106,25 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         }
     }
 
-    /** An optimizer that follows one rule. Its state is made as parameters are first seen, and lives on this engine. */
+    /** An optimizer that follows one rule in all parameters. Its state is made as they are first seen, and lives on this engine. */
     public final Optimizer optimizer(Rule rule) {
-        return optimizer(t -> rule);
+        return optimizer(Schedule.of(rule));
     }
 
-    /** An optimizer that follows a schedule of rules, all of one kind. */
+    /** An optimizer that follows a schedule of rules, all of one kind, in all parameters. */
     public final Optimizer optimizer(Schedule schedule) {
+        return optimizer(Group.rest(schedule).orEmpty());
+    }
+
+    /**
+     * An optimizer of groups: a parameter follows the first that takes it.
+     *
+     * @throws IllegalArgumentException if none of them has a rule
+     * @throws IllegalStateException if a schedule gives no rule for step 1
+     */
+    public final Optimizer optimizer(Group... groups) {
         check();
-        return new Optimizer(this, schedule);
+        return new Optimizer(this, List.of(groups));
     }
 
     /** Throws unless the engine is open and this is its thread; turns the thread to the engine's device. */
@@ -161,12 +171,12 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     }
 
     /**
-     * The steps of an optimizer.
+     * Who does the steps of an optimizer.
      *
-     * @param rule of the optimizer's kind
-     * @param max the largest norm of the gradients, beyond which they are clipped; infinity to take no norm
+     * @param rules of each group that is not frozen, one of its kind
+     * @param zeroes whether a step leaves 0 in the gradients
      */
-    abstract Steps steps(Rule rule, Steps.Scalars scalars, double max);
+    abstract Driver driver(Rule[] rules, Guard guard, boolean zeroes);
 
     /** Turns the calling thread to the engine's device. */
     abstract void enter();

@@ -53,7 +53,7 @@ final class Nvrtc {
         }
 
         static Source of(String name, String text) {
-            return new Source(name, text, resource("step.cuh"));
+            return new Source(name, text, CudaDriver.LAYOUT + resource("step.cuh"));
         }
 
         private static String resource(String name) {

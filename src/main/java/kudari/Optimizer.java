@@ -1,75 +1,138 @@
 package kudari;
 
+import static java.util.Objects.requireNonNull;
+
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.LongConsumer;
+import java.util.stream.IntStream;
 import kudari.rule.Rule;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * Who remembers: the state of a rule for every parameter, and the number of steps done. Made by {@link Engine#optimizer(Rule)}.
+ * Who remembers: the state of every parameter, and the number of steps done. Made by {@link Engine#optimizer(Group...)}.
  *
- * <p>State is made when a name is first seen, at the rule's initial value, so a parameter may be added at any time. A parameter that an
- * update leaves out keeps its value and its state. All parameters share one step count.
+ * <p>State is made when a name is first seen, at its rule's initial value, so a parameter may be added at any time. A parameter that an
+ * update leaves out keeps its value and its state. A schedule follows the steps of the optimizer; a rule's bias correction follows the steps in
+ * which its group took part, so that a group that begins later begins with its own step 1. A parameter that joins a group that has stepped
+ * shares the group's count: under Adam its first steps are up to √(1/(1 − β₂)) times as large. Give it a group of its own if that matters.
  */
 public final class Optimizer {
 
     /** The name of the parameter in {@link #update(Tensor, Tensor)}, under which {@link #state} finds it. */
     public static final String SINGLE = "param";
 
+    private static final Logger LOG = LoggerFactory.getLogger(Optimizer.class);
+
+    /** So many names are told in a message; a model may have ten thousand. */
+    private static final int TOLD = 8;
+
     private final Engine engine;
-    private final Schedule schedule;
-    private final Class<? extends Rule> kind;
-    private final Map<String, Tensor[]> state = new HashMap<>();
-    private Steps steps;
-    private boolean clips;
+    private final List<Group> groups;
 
-    // The tensors of the last update, which the steps have laid out: again only when the tensors change.
+    /** Of each group its number among those that are not frozen, or −1. */
+    private final int[] parts;
+
+    private final Control control;
+    private final Map<String, State> states = new HashMap<>();
+    private Guard guard = Guard.NONE;
+    private boolean zeroes, started;
+
+    /** The maps of the last update: whether nobody can change them, and what was in them, in the order in which they give it. */
+    private final Contents params = new Contents(), grads = new Contents();
+
     private boolean bound;
-    private String[] names = {};
-    private Tensor[] params = {};
-    private Tensor[] grads = {};
 
-    Optimizer(Engine engine, Schedule schedule) {
+    /** A parameter's group and state arrays. */
+    private record State(int part, Tensor[] arrays) {}
+
+    Optimizer(Engine engine, List<Group> groups) {
         this.engine = engine;
-        this.schedule = schedule;
-        this.kind = schedule.rule(1).getClass();
-        this.steps = engine.steps(schedule.rule(1), this::scalars, Double.POSITIVE_INFINITY);
+        this.groups = groups;
+        parts = new int[groups.size()];
+        List<Schedule> schedules = new ArrayList<>();
+        for (int n = 0; n < parts.length; n++) {
+            parts[n] = groups.get(n).schedule().isPresent() ? schedules.size() : -1;
+            groups.get(n).schedule().ifPresent(schedules::add);
+        }
+        if (schedules.isEmpty())
+            throw new IllegalArgumentException("groups: expected at least one with a rule, got " + groups);
+        control = new Control(schedules);
     }
 
     /**
-     * Clips gradients by their global norm from now on: where ‖g‖, the norm over all gradients of an update as one vector, exceeds the largest
-     * allowed, the step is that of g · max / ‖g‖. The gradients themselves stay as they are.
+     * Has gradients scaled, clipped and checked before every step.
      *
-     * <p>A norm that is not finite, because a gradient is not, skips the step: parameters, state and step count stay as they were, and {@link
-     * #skipped} counts it. On a device that happens there, and nothing waits for it.
-     *
-     * <p>The sum under the root is taken in double, in an order that depends on names and shapes alone, so that the same bits come out on every
-     * engine. Source: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013, algorithm 1.
-     * PyTorch divides by ‖g‖ + 10⁻⁶ instead.
-     *
-     * @param max the largest norm, positive and finite, in units of gradient
      * @return this optimizer
-     * @throws IllegalArgumentException if it is not
-     * @throws IllegalStateException if a step has been done, or gradients are clipped already
+     * @throws IllegalStateException if there has been an update
      */
-    public Optimizer clipNorm(double max) {
-        engine.check();
-        if (!(max > 0 && max < Double.POSITIVE_INFINITY))
-            throw new IllegalArgumentException("max: expected a positive, finite norm, got " + max);
-        if (clips) throw new IllegalStateException("gradients are clipped already");
-        if (steps() > 0)
-            throw new IllegalStateException("clipNorm: expected before the first step, got after step " + steps());
-        Steps plain = steps;
-        steps = engine.steps(schedule.rule(1), this::scalars, max);
-        clips = true;
-        bound = false; // an update that failed may have laid them out for the other steps
-        plain.free();
+    public Optimizer guard(Guard guard) {
+        checkNew("guard");
+        this.guard = requireNonNull(guard, "guard");
         return this;
+    }
+
+    /**
+     * Has every update leave 0 in the gradients, ready for the next to be added up there, also where it leaves the step out.
+     *
+     * @return this optimizer
+     * @throws IllegalStateException if there has been an update
+     */
+    public Optimizer zeroGradients() {
+        checkNew("zeroGradients");
+        zeroes = true;
+        return this;
+    }
+
+    /**
+     * Tells somebody of steps that were left out: how many there have been, some updates after there was one more, without a wait. What the
+     * listener throws goes to the caller of that update, which has then done nothing.
+     *
+     * @return this optimizer
+     */
+    public Optimizer onSkip(LongConsumer listener) {
+        engine.check();
+        control.onSkip(requireNonNull(listener, "listener"));
+        return this;
+    }
+
+    /**
+     * Another schedule from the next step on, as where a learning rate is lowered by hand. Waits as {@link #steps} does.
+     *
+     * @throws IllegalStateException if there is more than one group: name it
+     */
+    public void schedule(Schedule schedule) {
+        if (groups.size() > 1) throw new IllegalStateException("which group's? " + groups + ": name its pattern");
+        schedule(groups.get(0).pattern(), schedule);
+    }
+
+    /**
+     * Another schedule for one group, from the next step on. Waits as {@link #steps} does.
+     *
+     * @param pattern the group's
+     * @param schedule of the same kind of rule
+     * @throws IllegalArgumentException if no group, or more than one, has the pattern and a rule
+     */
+    public void schedule(String pattern, Schedule schedule) {
+        check();
+        requireNonNull(schedule, "schedule");
+        int[] of = IntStream.range(0, parts.length)
+                .filter(n -> parts[n] >= 0 && groups.get(n).pattern().equals(pattern))
+                .toArray();
+        if (of.length != 1)
+            throw new IllegalArgumentException("pattern '" + pattern + "': expected that of one of " + groups);
+        control.schedule(parts[of[0]], schedule);
     }
 
     /**
@@ -77,16 +140,18 @@ public final class Optimizer {
      * of tensors has changed since the last step; reading a tensor waits.
      *
      * @param params the parameters by name
-     * @param grads the gradients, under the same names and of the same shapes
-     * @throws IllegalArgumentException if the names or shapes do not match, a tensor is another engine's, or one memory stands under two
-     *     names; nothing has changed then
-     * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule changes the kind of rule;
-     *     nothing has changed then
+     * @param grads the gradients, under the same names and of the same shapes; those of frozen parameters may be left out
+     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, a group has none at the first update, a
+     *     tensor is another engine's, or memory overlaps; nothing has changed then
+     * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule has no rule of the right kind
+     *     for the step; nothing has changed then
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
-        engine.check();
-        if (!isBound(params, grads)) bind(params, grads);
-        steps.next();
+        check();
+        if (!bound || !this.params.isStill(params) || !this.grads.isStill(grads)) {
+            bind(requireNonNull(params, "params"), requireNonNull(grads, "grads"));
+        }
+        control.step();
     }
 
     /**
@@ -95,38 +160,59 @@ public final class Optimizer {
      * @see #update(Map, Map)
      */
     public void update(Tensor param, Tensor grad) {
-        engine.check();
-        boolean same = bound && names.length == 1 && names[0].equals(SINGLE) && params[0] == param && grads[0] == grad;
-        if (!same) bind(Map.of(SINGLE, param), Map.of(SINGLE, grad));
-        steps.next();
+        check();
+        if (!bound || !this.params.isStill(param) || !this.grads.isStill(grad)) {
+            bind(Map.of(SINGLE, requireNonNull(param, "param")), Map.of(SINGLE, requireNonNull(grad, "grad")));
+        }
+        control.step();
     }
 
-    /** The rule of the step to come. Waits as {@link #steps} does. */
-    public Rule rule() {
-        return rule(steps() + 1);
-    }
-
-    /** The number of steps done. Waits where gradients are clipped and the engine works on its own, for only a device knows what it skipped. */
-    public long steps() {
-        engine.check();
-        return steps.done();
-    }
-
-    /** The number of steps that {@link #clipNorm} left out because the norm was not finite. Waits as {@link #steps} does. */
-    public long skipped() {
-        engine.check();
-        return steps.skipped();
+    /** The groups, in their order. */
+    public List<Group> groups() {
+        return groups;
     }
 
     /**
-     * The global norm of the gradients of the last update, before clipping; 0 before the first. Waits as {@link #steps} does.
+     * The rule that a parameter follows: that of the last step, or of step 1 before. Waits as {@link #steps} does.
      *
-     * @throws IllegalStateException if gradients are not clipped
+     * @return none if its group is frozen
+     * @throws IllegalArgumentException if no group takes it
+     */
+    public Optional<Rule> rule(String name, Tensor param) {
+        check();
+        int part = parts[group(name, param)];
+        return part < 0 ? Optional.empty() : Optional.of(control.rule(part));
+    }
+
+    /** The number of steps done. Waits where a guard may leave steps out and the engine works on its own, for only a device knows of those. */
+    public long steps() {
+        check();
+        return control.settle();
+    }
+
+    /** The number of steps that were left out because a gradient was not finite. Waits as {@link #steps} does. */
+    public long skipped() {
+        check();
+        return control.now().skipped;
+    }
+
+    /** All that has been counted. Waits as {@link #steps} does. */
+    public Counts counts() {
+        check();
+        return control.counts();
+    }
+
+    /**
+     * The global norm of the scaled gradients of the last update, before clipping; 0 before the first. Waits as {@link #steps} does.
+     *
+     * @throws IllegalStateException if the guard takes no norm
      */
     public double norm() {
-        engine.check();
-        if (!clips) throw new IllegalStateException("no norm is taken: ask for it by clipNorm(max)");
-        return steps.norm();
+        check();
+        if (!guard.reduces())
+            throw new IllegalStateException(
+                    "no norm is taken: ask for it by guard(Guard.clipNorm(max)) or skipNonFinite()");
+        return control.now().norm;
     }
 
     /**
@@ -135,135 +221,264 @@ public final class Optimizer {
      * @throws IllegalArgumentException if no update has seen the name
      */
     public Map<String, Tensor> state(String name) {
-        Tensor[] tensors = state.get(name);
-        if (tensors == null)
-            throw new IllegalArgumentException("'" + name + "': no state; an update has seen " + sorted(state));
+        check();
+        State state = known(name);
+        List<String> arrays = control.first()[state.part].state();
         Map<String, Tensor> byName = new LinkedHashMap<>();
-        List<String> arrays = schedule.rule(1).state();
-        for (int n = 0; n < tensors.length; n++) byName.put(arrays.get(n), tensors[n]);
+        for (int n = 0; n < state.arrays.length; n++) byName.put(arrays.get(n), state.arrays[n]);
         return byName;
     }
 
+    /** Whether an update has seen the name of a parameter that is not frozen. */
+    public boolean knows(String name) {
+        check();
+        return states.containsKey(name);
+    }
+
+    private State known(String name) {
+        State state = states.get(name);
+        if (state == null)
+            throw new IllegalArgumentException("'" + name + "': no state; an update has seen " + told(states.keySet()));
+        return state;
+    }
+
+    /** As {@link #resume(Counts, Map)}, where all groups have taken part in all of so many steps and none was left out. */
+    public void resume(long steps, Map<String, Map<String, Tensor>> saved) {
+        long active = Arrays.stream(parts).filter(part -> part >= 0).count();
+        resume(new Counts(steps, 0, Collections.nCopies((int) active, steps)), saved);
+    }
+
     /**
-     * Goes on where another run stopped: forgets what this optimizer knew, copies the state of these parameters and sets the step count.
+     * Goes on where another run stopped: forgets what this optimizer knew, copies the state of these parameters and sets the counts.
      * An update that follows computes the same bits as if the other run had never stopped.
      *
-     * @param steps the number of steps done, as from {@link #steps}
+     * @param counts as from {@link #counts}
      * @param saved for each parameter its state arrays, as from {@link #state}, on this engine
-     * @throws IllegalArgumentException if the count is negative, an array is missing or unknown, or shapes differ; nothing has changed then
+     * @throws IllegalArgumentException if there are more or fewer groups, no group takes a name, an array is missing or unknown, or shapes differ;
+     *     nothing has changed then
      */
-    public void resume(long steps, Map<String, Map<String, Tensor>> saved) {
-        engine.check();
-        if (steps < 0) throw new IllegalArgumentException("steps: expected at least 0, got " + steps);
-        List<String> arrays = rule(steps + 1).state();
-        Map<String, Tensor[]> copies = new HashMap<>();
+    public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
+        check();
+        Map<String, State> copies = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
         try {
-            saved.forEach((name, tensors) -> {
-                if (!tensors.keySet().equals(Set.copyOf(arrays))) {
-                    throw new IllegalArgumentException(
-                            "state of '" + name + "': expected " + arrays + ", got " + sorted(tensors));
-                }
-                Tensor[] copy = new Tensor[arrays.size()];
-                for (int n = 0; n < copy.length; n++) {
-                    Tensor tensor = tensors.get(arrays.get(n));
-                    checkPlace("state of '" + name + "'", tensor);
-                    copy[n] = engine.zeros(tensor.shape());
-                    fresh.add(copy[n]);
-                    copy[n].set(tensor.get());
-                    checkShape("state of '" + name + "'", copy[0], copy[n]);
-                }
-                copies.put(name, copy);
-            });
-            this.steps.resume(steps);
+            saved.forEach((name, tensors) -> copies.put(name, copy(name, tensors, fresh)));
+            control.resume(counts);
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
-        state.clear();
-        state.putAll(copies);
+        states.clear();
+        states.putAll(copies);
         bound = false;
     }
 
-    private void scalars(long t, float[] k) {
-        rule(t).at(t, k);
+    private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
+        String what = "state of '" + name + "'";
+        tensors.values().forEach(tensor -> checkPlace(what, tensor));
+        int part = partOfState(name, tensors);
+        List<String> arrays = control.first()[part].state();
+        Tensor[] copy = new Tensor[arrays.size()];
+        for (int n = 0; n < copy.length; n++) {
+            Tensor tensor = tensors.get(arrays.get(n));
+            copy[n] = engine.zeros(tensor.shape());
+            fresh.add(copy[n]);
+            checkShape(what, copy[0], copy[n]);
+            copy[n].set(tensor);
+        }
+        return new State(part, copy);
     }
 
-    private Rule rule(long t) {
-        Rule rule = schedule.rule(t);
-        if (rule.getClass() != kind) {
-            throw new IllegalStateException("the schedule gives " + rule + " for step " + t
-                    + ", but the state is that of " + kind.getSimpleName());
-        }
-        return rule;
-    }
-
-    private boolean isBound(Map<String, Tensor> params, Map<String, Tensor> grads) {
-        if (!bound || params.size() != names.length || grads.size() != names.length) return false;
-        for (int n = 0; n < names.length; n++) {
-            if (params.get(names[n]) != this.params[n] || grads.get(names[n]) != this.grads[n]) return false;
-        }
-        return true;
-    }
-
-    /** Checks the tensors of an update, makes the state of those not seen before, and has the engine lay them out. */
-    private void bind(Map<String, Tensor> params, Map<String, Tensor> grads) {
-        if (!params.keySet().equals(grads.keySet())) {
-            throw new IllegalArgumentException(
-                    "grads: expected the names of params, " + sorted(params) + ", got " + sorted(grads));
-        }
-        Map<Object, String> memories = new HashMap<>();
-        params.forEach((name, param) -> {
-            checkPlace("params '" + name + "'", param);
-            String other = memories.put(param.memory(), name);
-            if (other != null)
-                throw new IllegalArgumentException("params '" + name + "': the same memory as params '" + other + "'");
-            Tensor[] known = state.get(name);
-            if (known != null && known.length > 0) checkShape("params '" + name + "', by its state,", known[0], param);
-        });
-        grads.forEach((name, grad) -> {
-            checkPlace("grads '" + name + "'", grad);
-            checkShape("grads '" + name + "'", params.get(name), grad);
-            String other = memories.get(grad.memory());
-            if (other != null)
-                throw new IllegalArgumentException("grads '" + name + "': the same memory as params '" + other + "'");
-        });
-
-        Rule rule = schedule.rule(1);
-        // In order of names, whatever the map's, for the norm adds in this order.
-        String[] names = params.keySet().stream()
-                .sorted(Comparator.nullsFirst(Comparator.naturalOrder()))
-                .toArray(String[]::new);
-        Tensor[] p = new Tensor[names.length], g = new Tensor[names.length];
-        Tensor[][] s = new Tensor[names.length][];
-        List<Tensor> fresh = new ArrayList<>();
-        bound = false;
-        try {
-            for (int n = 0; n < names.length; n++) {
-                p[n] = params.get(names[n]);
-                g[n] = grads.get(names[n]);
-                Tensor[] known = state.get(names[n]);
-                s[n] = known != null ? known : newState(rule, p[n], fresh);
+    /** The group that takes a parameter by its name and the shape of its state; the first that could by its name where it has none. */
+    private int partOfState(String name, Map<String, Tensor> tensors) {
+        for (int n = 0; n < parts.length; n++) {
+            boolean takes = tensors.isEmpty()
+                    ? groups.get(n).takesName(name)
+                    : groups.get(n).takes(name, tensors.values().iterator().next());
+            if (!takes) continue;
+            List<String> arrays = parts[n] < 0 ? List.of() : control.first()[parts[n]].state();
+            if (parts[n] < 0 || !tensors.keySet().equals(Set.copyOf(arrays))) {
+                if (tensors.isEmpty()) continue;
+                throw new IllegalArgumentException(
+                        "state of '" + name + "': expected " + arrays + ", got " + told(tensors.keySet()));
             }
-            steps.bind(p, g, s);
+            return parts[n];
+        }
+        throw new IllegalArgumentException(
+                "state of '" + name + "', " + told(tensors.keySet()) + ": no group takes it: " + groups);
+    }
+
+    private void checkNew(String what) {
+        check();
+        if (started) throw new IllegalStateException(what + ": expected before the first update, got after it");
+    }
+
+    private void check() {
+        engine.check();
+        if (control.isAsking()) throw new IllegalStateException("a schedule calls the optimizer that asks it");
+    }
+
+    /** Checks the tensors of an update, makes the state of those not seen before, and has the driver lay them out. */
+    private void bind(Map<String, Tensor> givenParams, Map<String, Tensor> givenGrads) {
+        bound = false;
+        params.take(givenParams);
+        grads.take(givenGrads);
+        // In order of names, whatever the map's, for sums are taken in this order.
+        Map<String, Tensor> param = params.sorted(), grad = grads.sorted();
+        if (param.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
+        Map<String, Integer> groupOf = groupsOf(param);
+        checkNames(param, grad, groupOf);
+        param.forEach((name, tensor) -> {
+            checkPlace("params '" + name + "'", tensor);
+            State known = states.get(name);
+            if (known != null && known.arrays.length > 0)
+                checkShape("params '" + name + "', by its state,", known.arrays[0], tensor);
+        });
+        grad.forEach((name, tensor) -> {
+            checkPlace("grads '" + name + "'", tensor);
+            checkShape("grads '" + name + "'", param.get(name), tensor);
+        });
+
+        List<String> names = param.keySet().stream()
+                .filter(name -> parts[groupOf.get(name)] >= 0)
+                .toList();
+        Tensor[] p = new Tensor[names.size()], g = new Tensor[names.size()];
+        Tensor[][] s = new Tensor[names.size()][];
+        int[] of = new int[names.size()];
+        Map<String, State> joined = new HashMap<>();
+        List<Tensor> fresh = new ArrayList<>();
+        try {
+            for (int n = 0; n < of.length; n++) {
+                String name = names.get(n);
+                p[n] = param.get(name);
+                g[n] = grad.get(name);
+                State known = states.get(name);
+                if (known == null) joined.put(name, known = newState(parts[groupOf.get(name)], p[n], fresh));
+                s[n] = known.arrays;
+                of[n] = known.part;
+            }
+            checkMemory(param, grad, names, s);
+            load(new Plan(p, g, s, of));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
-        for (int n = 0; n < names.length; n++) state.put(names[n], s[n]);
-        this.names = names;
-        this.params = p;
-        this.grads = g;
+        started = true;
+        joined.forEach(this::join);
         bound = true;
     }
 
-    private Tensor[] newState(Rule rule, Tensor param, List<Tensor> fresh) {
-        Tensor[] tensors = new Tensor[rule.state().size()];
-        for (int n = 0; n < tensors.length; n++) {
-            tensors[n] = engine.full(rule.initial(), param.shape());
-            fresh.add(tensors[n]);
+    private void load(Plan plan) {
+        if (started) {
+            control.load(plan);
+            return;
         }
-        return tensors;
+        control.drive(engine.driver(control.first(), guard, zeroes), guard.reduces());
+        try {
+            control.load(plan);
+        } catch (RuntimeException | Error e) {
+            try {
+                control.park();
+            } catch (RuntimeException f) {
+                e.addSuppressed(f);
+            }
+            throw e;
+        }
+    }
+
+    private void join(String name, State state) {
+        states.put(name, state);
+        long count = control.count(state.part);
+        if (count > 0)
+            LOG.info(
+                    "'{}' joins {} parameters after {} steps, and shares their bias correction",
+                    name,
+                    states.size() - 1,
+                    count);
+    }
+
+    /** The number of the group of each parameter. */
+    private Map<String, Integer> groupsOf(Map<String, Tensor> params) {
+        Map<String, Integer> groupOf = new HashMap<>();
+        boolean[] taken = new boolean[groups.size()];
+        params.forEach((name, param) -> {
+            checkPlace("params '" + name + "'", param);
+            int group = group(name, param);
+            groupOf.put(name, group);
+            taken[group] = true;
+        });
+        for (int n = 0; n < taken.length && !started; n++) {
+            if (!taken[n] && !groups.get(n).mayBeEmpty())
+                throw new IllegalArgumentException("group " + groups.get(n) + ": takes none of the parameters "
+                        + told(params.keySet()) + "; if they come later, say orEmpty()");
+        }
+        return groupOf;
+    }
+
+    private int group(String name, Tensor param) {
+        for (int n = 0; n < parts.length; n++) {
+            if (groups.get(n).takes(name, param)) return n;
+        }
+        throw new IllegalArgumentException("params '" + name + "' of shape " + Arrays.toString(param.shape())
+                + ": no group takes it: " + groups + "; add Group.rest(rule) or Group.frozen(name)");
+    }
+
+    private void checkNames(Map<String, Tensor> params, Map<String, Tensor> grads, Map<String, Integer> groupOf) {
+        List<String> missing = params.keySet().stream()
+                .filter(name -> !grads.containsKey(name) && parts[groupOf.get(name)] >= 0)
+                .toList();
+        List<String> unknown = grads.keySet().stream()
+                .filter(name -> !params.containsKey(name))
+                .toList();
+        if (!missing.isEmpty() || !unknown.isEmpty())
+            throw new IllegalArgumentException("grads: expected the names of params"
+                    + (missing.isEmpty() ? "" : ", missing " + told(missing))
+                    + (unknown.isEmpty() ? "" : ", unknown " + told(unknown)));
+    }
+
+    private State newState(int part, Tensor param, List<Tensor> fresh) {
+        Rule rule = control.first()[part];
+        Tensor[] arrays = new Tensor[rule.state().size()];
+        for (int n = 0; n < arrays.length; n++) {
+            arrays[n] = engine.full(rule.initial(), param.shape());
+            fresh.add(arrays[n]);
+        }
+        return new State(part, arrays);
+    }
+
+    /** What some tensor lies on: of one memory the bytes from … to. */
+    private record Span(String what, boolean isGradient, long from, long to) {}
+
+    /** Checks that nothing that a step writes overlaps with anything else. */
+    private void checkMemory(
+            Map<String, Tensor> params, Map<String, Tensor> grads, Collection<String> names, Tensor[][] state) {
+        Map<Object, List<Span>> memories = new IdentityHashMap<>();
+        params.forEach((name, tensor) -> add(memories, "params '" + name + "'", false, tensor));
+        grads.forEach((name, tensor) -> add(memories, "grads '" + name + "'", !zeroes, tensor));
+        int n = 0;
+        for (String name : names) {
+            for (Tensor array : state[n++]) add(memories, "the state of '" + name + "'", false, array);
+        }
+        for (List<Span> spans : memories.values()) {
+            spans.sort(Comparator.comparingLong(Span::from));
+            Span written = null, read = null; // those that reach farthest so far
+            for (Span span : spans) {
+                Span other = written != null && written.to > span.from
+                        ? written
+                        : !span.isGradient && read != null && read.to > span.from ? read : null;
+                if (other != null)
+                    throw new IllegalArgumentException(
+                            span.what + ": the same memory as " + other.what + ", or a part of it");
+                if (span.isGradient) read = read == null || span.to > read.to ? span : read;
+                else written = span;
+            }
+        }
+    }
+
+    private static void add(Map<Object, List<Span>> memories, String what, boolean isGradient, Tensor tensor) {
+        if (tensor.size() == 0) return;
+        memories.computeIfAbsent(tensor.memory(), memory -> new ArrayList<>())
+                .add(new Span(what, isGradient, tensor.from(), tensor.from() + Float.BYTES * tensor.size()));
     }
 
     private void checkPlace(String what, Tensor tensor) {
@@ -280,8 +495,16 @@ public final class Optimizer {
         }
     }
 
-    /** The names for a message; a map may hold null among them. */
-    private static List<String> sorted(Map<String, ?> byName) {
-        return byName.keySet().stream().map(String::valueOf).sorted().toList();
+    /** Some names for a message, sorted; a map may hold null among them. */
+    private static String told(Collection<String> names) {
+        List<String> first =
+                names.stream().map(String::valueOf).sorted().limit(TOLD).toList();
+        return first + (names.size() > TOLD ? " and " + (names.size() - TOLD) + " more" : "");
+    }
+
+    /** As in {@code optimizer of ['*'] by [Adam] on CPU (2 threads)}. */
+    @Override
+    public String toString() {
+        return "optimizer of " + groups + " by " + control + " on " + engine;
     }
 }

@@ -10,7 +10,11 @@ import kudari.rule.Rule;
  * Optimizer adam = engine.optimizer(warmUp);
  * }</pre>
  *
- * <p>Where only the learning rate changes, {@link Rate} has the usual ones.
+ * <p>Where only the learning rate changes, {@link LearningRate} has the usual ones.
+ *
+ * <p>It is asked ahead, for up to 64 steps beyond the one that an update may be, and on a device up to that many more where
+ * steps may have been left out: at the same updates on every engine. What it throws for a step, where a table of rates ends, say, is thrown by
+ * the update that would be that step.
  */
 @FunctionalInterface
 public interface Schedule {
@@ -21,4 +25,9 @@ public interface Schedule {
      * @param t the step, counted from 1
      */
     Rule rule(long t);
+
+    /** One rule for all steps. */
+    static Schedule of(Rule rule) {
+        return t -> rule;
+    }
 }

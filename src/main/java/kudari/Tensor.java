@@ -91,6 +91,48 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
         write(values);
     }
 
+    /**
+     * Copies the elements of another tensor in, in the order of the engine's work.
+     *
+     * @param other of the same engine and as many elements; its shape may differ
+     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final void set(Tensor other) {
+        checkLike(other);
+        copy(other);
+    }
+
+    /**
+     * Sets every element to 0, in the order of the engine's work.
+     *
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final void zero() {
+        engine.check();
+        fill(0);
+    }
+
+    /**
+     * Adds a multiple of another tensor, in the order of the engine's work: {@code this ← this + factor · other}, a product and a sum, each rounded
+     * to float. The two may be one tensor.
+     *
+     * @param other of the same engine and as many elements; its shape may differ
+     * @param factor what its elements are multiplied by
+     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
+     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     */
+    public final void add(Tensor other, float factor) {
+        checkLike(other);
+        addTimes(other, factor);
+    }
+
+    private void checkLike(Tensor other) {
+        engine.checkOwn(other);
+        if (other.size != size)
+            throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
+    }
+
     abstract Reading newReading();
 
     abstract void read(float[] into);
@@ -99,8 +141,15 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
 
     abstract void fill(float value);
 
-    /** What the elements live in: equal for two tensors that are one parameter under two names. */
+    abstract void copy(Tensor other);
+
+    abstract void addTimes(Tensor other, float factor);
+
+    /** The memory that the elements are in: one object, the same for all tensors in it. */
     abstract Object memory();
+
+    /** Where in that memory they begin, in bytes. */
+    abstract long from();
 
     /** The shape and the engine, as in {@code float32[784, 100] on CPU (2 threads)}. */
     @Override

@@ -32,7 +32,7 @@ class ConventionsTest {
                 Arguments.of("Adam's defaults", Adam.of(0.001), new double[][] {
                     all(0.999), all(0.9982), all(0.9974), all(0.9965), all(0.9955)
                 }),
-                Arguments.of("Adagrad from 0.3", new AdaGrad(0.2, 0.3, 0, 1e-6), new double[][] {
+                Arguments.of("Adagrad from 0.3", new AdaGrad(0.2, 0.3, 0, 1e-6, 0, 0), new double[][] {
                     all(0.9963),
                     {0.9604, 0.9278, 0.9003, 0.8784, 0.8615, 0.8487, 0.8388, 0.8313, 0.8255, 0.8209},
                     {0.9251, 0.8629, 0.8137, 0.7768, 0.7497, 0.7298, 0.7151, 0.704, 0.6956, 0.6891},
@@ -67,8 +67,8 @@ class ConventionsTest {
         return Stream.of(
                 Arguments.of(Sgd.of(0.5), new double[] {0.5, -1.0, -0.5, 3.0}),
                 Arguments.of(Adam.of(0.5), new double[] {0.5, 1.5, 2.5, 3.5}),
-                Arguments.of(new AdaGrad(0.5, 0.1, 0, 1e-7), new double[] {0.5233, 1.5007, 2.5005, 3.5061}),
-                Arguments.of(new RmsProp(0.5, 0.9, 0, 1e-7), new double[] {-0.5811, 0.4189, 1.4189, 2.4189}));
+                Arguments.of(new AdaGrad(0.5, 0.1, 0, 1e-7, 0, 0), new double[] {0.5233, 1.5007, 2.5005, 3.5061}),
+                Arguments.of(new RmsProp(0.5, 0.9, 0, 0, 1e-7, 0, 0), new double[] {-0.5811, 0.4189, 1.4189, 2.4189}));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -88,8 +88,8 @@ class ConventionsTest {
     static Stream<Arguments> pyTorchPrints() {
         return Stream.of(
                 Arguments.of(Sgd.of(0.1), new double[] {4.400, 2.983, 2.322, 2.011}),
-                Arguments.of(Momentum.outside(0.1), new double[] {4.400, 0.259, 2.013, 2.475}),
-                Arguments.of(Adam.paper(0.1), new double[] {4.900, 4.502, 4.014, 2.739}));
+                Arguments.of(Momentum.pytorch(0.1), new double[] {4.400, 0.259, 2.013, 2.475}),
+                Arguments.of(Adam.pytorch(0.1), new double[] {4.900, 4.502, 4.014, 2.739}));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -114,8 +114,9 @@ class ConventionsTest {
      */
     @Test
     void whenTheRateChangesMomentumInsideAndOutsideDiffer() {
-        assertEquals(6, afterTwoSteps(t -> Momentum.of(t == 1 ? 1 : 0.5, 0.5)));
-        assertEquals(6.25f, afterTwoSteps(t -> Momentum.outside(t == 1 ? 1 : 0.5, 0.5)));
+        assertEquals(6, afterTwoSteps(t -> Momentum.of(t == 1 ? 1 : 0.5).momentum(0.5)));
+        assertEquals(
+                6.25f, afterTwoSteps(t -> Momentum.pytorch(t == 1 ? 1 : 0.5).momentum(0.5)));
     }
 
     /**
@@ -123,8 +124,10 @@ class ConventionsTest {
      */
     @Test
     void whenTheRateChangesNesterovInsideAndOutsideDiffer() {
-        assertEquals(8 - 1.5f - 0.25f - 0.75f, afterTwoSteps(t -> Nesterov.of(t == 1 ? 1 : 0.5, 0.5)));
-        assertEquals(8 - 1.5f - 0.5f * (0.25f + 1.5f), afterTwoSteps(t -> Nesterov.outside(t == 1 ? 1 : 0.5, 0.5)));
+        assertEquals(8 - 1.5f - 0.25f - 0.75f, afterTwoSteps(t -> Nesterov.of(t == 1 ? 1 : 0.5)
+                .momentum(0.5)));
+        assertEquals(8 - 1.5f - 0.5f * (0.25f + 1.5f), afterTwoSteps(t -> Nesterov.pytorch(t == 1 ? 1 : 0.5)
+                .momentum(0.5)));
     }
 
     /** Where p ends that starts at 8 and meets a gradient of 1 twice. */
@@ -142,8 +145,8 @@ class ConventionsTest {
     void epsilonInsideTheRootIsAddedToTheSquare() {
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8));
-            engine.optimizer(new AdaGrad(0.5, 0, 0, 7)).update(p, engine.tensor(floats(3)));
-            engine.optimizer(new RmsProp(0.5, 0.75, 0, 3)).update(q, engine.tensor(floats(2)));
+            engine.optimizer(new AdaGrad(0.5, 0, 0, 7, 0, 0)).update(p, engine.tensor(floats(3)));
+            engine.optimizer(new RmsProp(0.5, 0.75, 0, 0, 3, 0, 0)).update(q, engine.tensor(floats(2)));
             assertEquals(8 - 0.375f, p.get()[0]);
             assertEquals(7.5f, q.get()[0]);
         }
@@ -157,7 +160,7 @@ class ConventionsTest {
     void aFirstGradientAsSmallAsEpsilonTellsThePaperFromTheBook() {
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(0)), q = engine.tensor(floats(0)), g = engine.tensor(floats(1e-8));
-            engine.optimizer(Adam.paper(1)).update(p, g);
+            engine.optimizer(Adam.pytorch(1)).update(p, g);
             engine.optimizer(Adam.of(1)).update(q, g);
             assertEquals(-0.5, p.get()[0], 1e-6);
             double root = Math.sqrt(0.001) * 1e-8;
@@ -184,8 +187,8 @@ class ConventionsTest {
 
     static Stream<Arguments> insideAndOutside() {
         return Stream.of(
-                Arguments.of(Momentum.of(0.1), Momentum.outside(0.1)),
-                Arguments.of(Nesterov.of(0.1), Nesterov.outside(0.1)));
+                Arguments.of(Momentum.of(0.1), Momentum.pytorch(0.1)),
+                Arguments.of(Nesterov.of(0.1), Nesterov.pytorch(0.1)));
     }
 
     /**
@@ -212,7 +215,10 @@ class ConventionsTest {
     }
 
     static Stream<Adam> papers() {
-        return Stream.of(Adam.paper(0.01), new Adam(0.01, 0.9, 0.999, 0, 1, 0), new Adam(0.01, 0.9, 0.99, 0, 1e-8, 1));
+        return Stream.of(
+                Adam.pytorch(0.01),
+                new Adam(0.01, 0.9, 0.999, 1, 0, 0, 0, 0),
+                new Adam(0.01, 0.9, 0.99, 1e-8, 0, 1, 0, 0));
     }
 
     private static double[] all(double value) {

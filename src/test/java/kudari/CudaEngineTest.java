@@ -160,8 +160,8 @@ class CudaEngineTest {
         Random random = new Random(SEED);
         for (int i = 0; i < g.length; i++) g[i] = (float) random.nextGaussian();
         Tensor whole = cuda.tensor(g), p = cuda.zeros(size), expected = cpu.zeros(size);
-        Optimizer here = cuda.optimizer(kudari.rule.Sgd.of(1)).clipNorm(1),
-                there = cpu.optimizer(kudari.rule.Sgd.of(1)).clipNorm(1);
+        Optimizer here = cuda.optimizer(kudari.rule.Sgd.of(1)).guard(Guard.clipNorm(1)),
+                there = cpu.optimizer(kudari.rule.Sgd.of(1)).guard(Guard.clipNorm(1));
         here.update(p, cuda.wrap(offset(cuda.pointer(whole), off), size));
         there.update(expected, cpu.tensor(Arrays.copyOfRange(g, off, off + size)));
         assertEquals(there.norm(), here.norm());
@@ -183,7 +183,7 @@ class CudaEngineTest {
         "1056, 100000000, 15784, 6336"
     })
     void allBlocksHaveAsManyChunksAsEachOther(long blocks, long elements, long size, long chunks) {
-        assertEquals(size, CudaTable.size(blocks, elements));
+        assertEquals(size, CudaDriver.chunkSize(blocks, elements));
         assertEquals(chunks, (elements + size - 1) / size);
     }
 

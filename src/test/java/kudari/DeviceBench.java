@@ -235,7 +235,7 @@ final class DeviceBench {
             grads.put(name, random(engine, size));
         }
         Optimizer optimizer = engine.optimizer(work.of());
-        if (work.clips()) optimizer.clipNorm(1);
+        if (work.clips()) optimizer.guard(Guard.clipNorm(1));
         return () -> optimizer.update(params, grads);
     }
 

@@ -130,7 +130,7 @@ class KernelsTest {
     /** A block's partial is written, then fenced, then counted; and who counts last fences again before it reads. No GPU in software shows it. */
     @Test
     void theBlocksOfTheNormFenceTheirPartialsOnBothSidesOfTheCounter() {
-        String ptx = ptx("norm.cu");
+        String ptx = ptx("reduce.cu");
         int counted = ptx.indexOf("atom.global.add.u64");
         assertTrue(counted > 0, ptx);
         assertTrue(

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
+import kudari.rule.AdamW;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
@@ -27,35 +28,34 @@ class RuleArgumentsTest {
                 bad("lr", "Infinity", () -> Sgd.of(Double.POSITIVE_INFINITY)),
                 bad("lr", "1.0E39", () -> Sgd.of(1e39)),
                 bad("lr", "-0.1", () -> Momentum.of(-0.1)),
-                bad("lr", "NaN", () -> Momentum.outside(Double.NaN)),
-                bad("mu", "1.0", () -> Momentum.of(0.1, 1)),
-                bad("mu", "-0.5", () -> Momentum.of(0.1, -0.5)),
-                bad("mu", "NaN", () -> Momentum.of(0.1, Double.NaN)),
-                bad("mu", "0.99999999", () -> Momentum.of(0.1, 0.99999999)),
-                bad("a", "NaN", () -> new Momentum(0.9, Double.NaN, 1)),
-                bad("b", "-Infinity", () -> new Momentum(0.9, 1, Double.NEGATIVE_INFINITY)),
-                bad("a·b", "0.1", () -> new Momentum(0.9, 1, 0.1)),
+                bad("lr", "NaN", () -> Momentum.pytorch(Double.NaN)),
+                bad("momentum", "1.0", () -> Momentum.of(0.1).momentum(1)),
+                bad("momentum", "-0.5", () -> Momentum.of(0.1).momentum(-0.5)),
+                bad("momentum", "NaN", () -> Momentum.of(0.1).momentum(Double.NaN)),
+                bad("momentum", "0.99999999", () -> Momentum.of(0.1).momentum(0.99999999)),
                 bad("lr", "-0.1", () -> Nesterov.of(-0.1)),
-                bad("mu", "1.5", () -> Nesterov.outside(0.1, 1.5)),
-                bad("a·b", "0.1", () -> new Nesterov(0.9, -1, -0.1)),
-                bad("a·b·(1 + mu)", "-1.9E60", () -> new Nesterov(0.9, 1e30, -1e30)),
-                bad("a·b", "-1.6069380442589903E60", () -> new Momentum(0.9, 0x1p100, -0x1p100)),
+                bad("momentum", "1.5", () -> Nesterov.pytorch(0.1).momentum(1.5)),
+                bad("l2", "-1.0", () -> Sgd.of(0.1).l2(-1)),
+                bad("l2", "1.0E-50", () -> Adam.of().l2(1e-50)),
+                bad("decay", "NaN", () -> Momentum.of().decay(Double.NaN)),
+                bad("decay", "-0.1", () -> AdamW.of().decay(-0.1)),
+                bad("lr·decay", "1.0E40", () -> RmsProp.of(1e20).decay(1e20)),
                 bad("lr", "NaN", () -> AdaGrad.of(Double.NaN)),
-                bad("h0", "-1.0", () -> new AdaGrad(0.1, -1, 1e-7, 0)),
-                bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 1e-46, 0)),
-                bad("eps", "NaN", () -> new AdaGrad(0.1, 0, Double.NaN, 0)),
-                bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 1e-7, -1e-7)),
-                bad("eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0)),
-                bad("rho", "1.0", () -> new RmsProp(0.1, 1, 1e-7, 0)),
-                bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 1e-50)),
-                bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0)),
+                bad("initialAccumulator", "-1.0", () -> new AdaGrad(0.1, -1, 1e-7, 0, 0, 0)),
+                bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 1e-46, 0, 0, 0)),
+                bad("eps", "NaN", () -> new AdaGrad(0.1, 0, Double.NaN, 0, 0, 0)),
+                bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 1e-7, -1e-7, 0, 0)),
+                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0)),
+                bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, 0, 0)),
+                bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, 0, 0)),
+                bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, 0, 0)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
-                bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 1e-7, 0, 0)),
-                bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 1e-7, 0, 0)),
-                bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 1e-46, 0, 0)),
-                bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-44, 0)),
-                bad("epsRoot", "Infinity", () -> new Adam(0.1, 0.9, 0.999, 1e-7, 0, Double.POSITIVE_INFINITY)),
-                bad("epsHat + eps + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0)));
+                bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, 0, 0)),
+                bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, 0, 0)),
+                bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-46, 0, 0, 0)),
+                bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 1e-44, 0, 0, 0, 0)),
+                bad("epsRoot", "Infinity", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, 0, 0)),
+                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, 0, 0)));
     }
 
     private static Arguments bad(String name, String value, Executable call) {
@@ -73,22 +73,69 @@ class RuleArgumentsTest {
         assertDoesNotThrow(() -> {
             Sgd.of(0);
             Sgd.of(Float.MAX_VALUE);
-            Momentum.of(0, 0);
-            new AdaGrad(0, 0, Float.MIN_VALUE, 0);
-            new RmsProp(0, 0, 0, Float.MIN_VALUE);
-            new Adam(0, 0, 0, Float.MIN_VALUE, 0, 0);
+            Momentum.of(0).momentum(0);
+            new AdaGrad(0, 0, Float.MIN_VALUE, 0, 0, 0);
+            new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, 0, 0);
+            new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
         });
     }
 
     /** The defaults of «ゼロから作る Deep Learning», chapter 6. */
     @Test
     void theDefaultsAreTheBooks() {
-        assertEquals(new Sgd(0.01), Sgd.of());
-        assertEquals(new Momentum(0.9, -0.01, 1), Momentum.of());
-        assertEquals(new Nesterov(0.9, -0.01, 1), Nesterov.of());
-        assertEquals(new AdaGrad(0.01, 0, 1e-7, 0), AdaGrad.of());
-        assertEquals(new RmsProp(0.01, 0.99, 1e-7, 0), RmsProp.of());
-        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-7, 0, 0), Adam.of());
-        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-8, 0), Adam.paper(0.001), "the paper's own");
+        assertEquals(new Sgd(0.01, 0, 0), Sgd.of());
+        assertEquals(new Momentum(0.01, 0.9, true, 0, 0), Momentum.of());
+        assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
+        assertEquals(new AdaGrad(0.01, 0, 1e-7, 0, 0, 0), AdaGrad.of());
+        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, 0, 0), RmsProp.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, 0, 0), Adam.of());
+    }
+
+    /** PyTorch 2.13's, Keras 3's and optax's, as their documentation prints them; PyTorch's λ of AdamW is 0.01. */
+    @Test
+    void theConventionsAreTheLibraries() {
+        assertEquals(new Momentum(0.1, 0.9, false, 0, 0), Momentum.pytorch(0.1));
+        assertEquals(new Nesterov(0.1, 0.9, false, 0, 0), Nesterov.pytorch(0.1));
+        assertEquals(new AdaGrad(0.01, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
+        assertEquals(new AdaGrad(0.001, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
+        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, 0, 0), RmsProp.pytorch(0.01));
+        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, 0, 0), RmsProp.keras(0.001));
+        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, 0, 0), RmsProp.optax(0.001));
+        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0), Adam.pytorch(0.001));
+        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0.01), AdamW.of());
+    }
+
+    /** A wither changes what it names and nothing else; ε and ε̂ take each other's place. */
+    @Test
+    void aWitherChangesWhatItNames() {
+        assertEquals(new Sgd(1, 2, 3), Sgd.of(9).lr(1).l2(2).decay(3));
+        assertEquals(
+                new Momentum(1, 0.5, false, 2, 3),
+                Momentum.pytorch(9).lr(1).momentum(0.5).l2(2).decay(3));
+        assertEquals(
+                new Nesterov(1, 0.5, true, 2, 3),
+                Nesterov.of(9).lr(1).momentum(0.5).l2(2).decay(3));
+        assertEquals(
+                new AdaGrad(1, 4, 5, 6, 2, 3),
+                AdaGrad.of(9)
+                        .lr(1)
+                        .initialAccumulator(4)
+                        .eps(5)
+                        .epsRoot(6)
+                        .l2(2)
+                        .decay(3));
+        assertEquals(
+                new RmsProp(1, 0.5, 4, 5, 6, 2, 3),
+                RmsProp.of(9)
+                        .lr(1)
+                        .rho(0.5)
+                        .initialAccumulator(4)
+                        .eps(5)
+                        .epsRoot(6)
+                        .l2(2)
+                        .decay(3));
+        Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
+        assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, 2, 3), adam.eps(4));
+        assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, 2, 3), adam.eps(4).epsHat(5));
     }
 }

@@ -84,7 +84,7 @@ class RulesTest {
                                 .plus(Rounded.once(-lr).times(g));
                         s[0] = s[0].plus(Rounded.exact(1).times(s[1]));
                     },
-                    new Hand(Momentum.of(0.5, 0.5), floats(1, 3, -3), floats(7.5, 5.75, 6.375), new float[][] {
+                    new Hand(Momentum.of(0.5).momentum(0.5), floats(1, 3, -3), floats(7.5, 5.75, 6.375), new float[][] {
                         floats(-0.5, -1.75, 0.625)
                     })),
             new Row(
@@ -100,9 +100,11 @@ class RulesTest {
                                 .times(s[1])
                                 .plus(Rounded.once(-lr).times(g));
                     },
-                    new Hand(Nesterov.of(0.5, 0.5), floats(1, 3, -3), floats(7.25, 4.875, 6.6875), new float[][] {
-                        floats(-0.5, -1.75, 0.625)
-                    })),
+                    new Hand(
+                            Nesterov.of(0.5).momentum(0.5),
+                            floats(1, 3, -3),
+                            floats(7.25, 4.875, 6.6875),
+                            new float[][] {floats(-0.5, -1.75, 0.625)})),
             new Row(
                     AdaGrad::of,
                     1.5,
@@ -114,9 +116,11 @@ class RulesTest {
                         Rounded root = s[1].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-7));
                         s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
                     },
-                    new Hand(new AdaGrad(0.5, 0, 3, 0), floats(3, 4, -12), floats(7.75, 7.5, 7.875), new float[][] {
-                        floats(9, 25, 169)
-                    })),
+                    new Hand(
+                            new AdaGrad(0.5, 0, 3, 0, 0, 0),
+                            floats(3, 4, -12),
+                            floats(7.75, 7.5, 7.875),
+                            new float[][] {floats(9, 25, 169)})),
             new Row(
                     RmsProp::of,
                     0.3,
@@ -131,7 +135,7 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
                     },
                     new Hand(
-                            new RmsProp(0.6875, 0.75, 0.375, 0),
+                            new RmsProp(0.6875, 0.75, 0, 0.375, 0, 0, 0),
                             floats(2, 1, -2.75),
                             floats(7, 6.5, 7.4453125),
                             new float[][] {floats(1, 1, 2.640625)})),
@@ -153,7 +157,7 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(root));
                     },
                     new Hand(
-                            new Adam(21 / 64.0, 0.5, 0, 1, 0, 0),
+                            new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, 0, 0),
                             floats(1, 3, -3),
                             floats(7.8359375, 7.64453125, 7.703125),
                             new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})));
@@ -280,9 +284,9 @@ class RulesTest {
         float[] k = new float[Rule.SCALARS];
         rule.at(3, k);
         float[][] whole = randomArrays(rule), halves = randomArrays(rule), before = randomArrays(rule);
-        rule.apply(k, 10, SIZE - 10, whole[0], whole[1], state(whole));
-        rule.apply(k, SIZE / 3, SIZE - 10, halves[0], halves[1], state(halves));
-        rule.apply(k, 10, SIZE / 3, halves[0], halves[1], state(halves));
+        rule.apply(k, 1, 1, 10, SIZE - 10, whole[0], whole[1], state(whole));
+        rule.apply(k, 1, 1, SIZE / 3, SIZE - 10, halves[0], halves[1], state(halves));
+        rule.apply(k, 1, 1, 10, SIZE / 3, halves[0], halves[1], state(halves));
         for (int a = 0; a < whole.length; a++) {
             assertSameBits(whole[a], halves[a]);
             for (int i : new int[] {0, 9, SIZE - 10, SIZE - 1}) assertEquals(before[a][i], whole[a][i]);
@@ -352,7 +356,7 @@ class RulesTest {
                     float[][] arrays = entry.getValue();
                     arrays[1] = uniform(random, arrays[0].length);
                     grads.get(entry.getKey()).set(arrays[1]);
-                    rule.apply(k, 0, arrays[0].length, arrays[0], arrays[1], state(arrays));
+                    rule.apply(k, 1, 1, 0, arrays[0].length, arrays[0], arrays[1], state(arrays));
                 }
                 optimizer.update(params, grads);
             }
@@ -374,19 +378,27 @@ class RulesTest {
     static Stream<Pair> degenerateForms() {
         Rule sgd = Sgd.of(0.01);
         return Stream.of(
-                new Pair("Momentum with μ = 0 is Sgd", Momentum.of(0.01, 0), sgd, 1),
-                new Pair("Momentum outside with μ = 0 is Sgd", Momentum.outside(0.01, 0), sgd, 1),
-                new Pair("Nesterov with μ = 0 is Sgd", Nesterov.of(0.01, 0), sgd, 1),
-                new Pair("Nesterov outside with μ = 0 is Sgd", Nesterov.outside(0.01, 0), sgd, 1),
+                new Pair("Momentum with μ = 0 is Sgd", Momentum.of(0.01).momentum(0), sgd, 1),
+                new Pair(
+                        "Momentum outside with μ = 0 is Sgd",
+                        Momentum.pytorch(0.01).momentum(0),
+                        sgd,
+                        1),
+                new Pair("Nesterov with μ = 0 is Sgd", Nesterov.of(0.01).momentum(0), sgd, 1),
+                new Pair(
+                        "Nesterov outside with μ = 0 is Sgd",
+                        Nesterov.pytorch(0.01).momentum(0),
+                        sgd,
+                        1),
                 new Pair(
                         "Adam with β₁ = 0 is RmsProp when the correction has died away",
-                        new Adam(0.01, 0, 0.99, 1e-7, 0, 0),
+                        new Adam(0.01, 0, 0.99, 0, 1e-7, 0, 0, 0),
                         RmsProp.of(0.01),
                         1_000_000),
                 new Pair(
                         "Adam's two places for ε agree when the correction has died away",
-                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0),
-                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0),
+                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0, 0, 0),
+                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0, 0, 0),
                         1_000_000));
     }
 
@@ -407,9 +419,9 @@ class RulesTest {
         float[] k = new float[Rule.SCALARS];
         for (int step = 0; step < 5; step++) {
             pair.rule.at(pair.t + step, k);
-            pair.rule.apply(k, 0, SIZE, a[0], a[1], state(a));
+            pair.rule.apply(k, 1, 1, 0, SIZE, a[0], a[1], state(a));
             pair.simpler.at(pair.t + step, k);
-            pair.simpler.apply(k, 0, SIZE, b[0], b[1], state(b));
+            pair.simpler.apply(k, 1, 1, 0, SIZE, b[0], b[1], state(b));
         }
         assertSameBits(b[0], a[0]);
     }

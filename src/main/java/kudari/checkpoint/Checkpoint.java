@@ -10,10 +10,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
+import kudari.rule.Rule;
 
 /**
  * A run as it stood after a step: all that another run needs to go on with the same bits, as if the first had never stopped.
@@ -73,7 +75,12 @@ public record Checkpoint(
             tensors.put(param(name), copy(param));
             optimizer.state(name).forEach((array, tensor) -> tensors.put(state(name, array), copy(tensor)));
         });
-        return new Checkpoint(optimizer.steps(), skipped, optimizer.rule().toString(), new TreeMap<>(facts), tensors);
+        String rules = params.entrySet().stream()
+                .flatMap(param -> optimizer.rule(param.getKey(), param.getValue()).stream())
+                .map(Object::toString)
+                .distinct()
+                .collect(Collectors.joining("; "));
+        return new Checkpoint(optimizer.steps(), skipped, rules, new TreeMap<>(facts), tensors);
     }
 
     /**
@@ -85,15 +92,12 @@ public record Checkpoint(
      *     each, and nothing has changed then
      */
     public void restore(Optimizer optimizer, Map<String, Tensor> params) {
-        List<String> arrays = optimizer.rule().state();
         Map<String, Tensor> expected = new TreeMap<>();
         params.forEach((name, param) -> {
             expected.put(param(name), param);
-            for (String array : arrays) expected.put(state(name, array), param);
+            for (String array : arrays(optimizer, name, param)) expected.put(state(name, array), param);
         });
         List<String> faults = new ArrayList<>();
-        String kind = optimizer.rule().getClass().getSimpleName();
-        if (!rule.startsWith(kind + "[")) faults.add("expected the rule " + kind + ", got " + rule);
         expected.forEach((name, like) -> {
             Values values = tensors.get(name);
             if (values == null) faults.add("'" + name + "' is missing");
@@ -112,7 +116,7 @@ public record Checkpoint(
         Map<String, Map<String, Tensor>> shapes = new HashMap<>();
         params.forEach((name, param) -> {
             Map<String, Tensor> state = new LinkedHashMap<>();
-            for (String array : arrays) state.put(array, param);
+            for (String array : arrays(optimizer, name, param)) state.put(array, param);
             shapes.put(name, state);
         });
         optimizer.resume(steps, shapes);
@@ -187,6 +191,10 @@ public record Checkpoint(
         if (!text.matches("\\d{1,18}"))
             throw new IOException(file + ": metadata '" + name + "': expected a number from 0 up, got " + text);
         return Long.parseLong(text);
+    }
+
+    private static List<String> arrays(Optimizer optimizer, String name, Tensor param) {
+        return optimizer.rule(name, param).map(Rule::state).orElse(List.of());
     }
 
     private static String param(String name) {

@@ -7,7 +7,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import kudari.Rate;
+import kudari.LearningRate;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -105,21 +105,21 @@ record Curve(long warmUp, Shape shape, List<Double> numbers) {
      * @param steps of the run, the warm-up among them
      * @throws IllegalArgumentException if the warm-up leaves no step of the run
      */
-    Rate over(double lr, long steps) {
+    LearningRate over(double lr, long steps) {
         long rest = steps - warmUp;
         if (rest < 1) {
             throw new IllegalArgumentException(
                     this + ": expected a warm-up of fewer steps than the run's " + steps + ", got " + warmUp);
         }
-        Rate rate =
+        LearningRate rate =
                 switch (shape) {
-                    case CONSTANT -> Rate.constant(lr);
-                    case STEP -> Rate.step(lr, whole("EVERY", numbers.get(0)), numbers.get(1));
-                    case EXPONENTIAL -> Rate.exponential(lr, numbers.get(0));
-                    case LINEAR -> Rate.linear(lr, 0, rest);
-                    case POLYNOMIAL -> Rate.polynomial(lr, 0, rest, numbers.get(0));
-                    case COSINE -> Rate.cosine(lr, 0, rest);
-                    case ONE_CYCLE -> Rate.oneCycle(lr, rest);
+                    case CONSTANT -> LearningRate.constant(lr);
+                    case STEP -> LearningRate.step(lr, whole("EVERY", numbers.get(0)), numbers.get(1));
+                    case EXPONENTIAL -> LearningRate.exponential(lr, numbers.get(0));
+                    case LINEAR -> LearningRate.linear(lr, 0, rest);
+                    case POLYNOMIAL -> LearningRate.polynomial(lr, 0, rest, numbers.get(0));
+                    case COSINE -> LearningRate.cosine(lr, 0, rest);
+                    case ONE_CYCLE -> LearningRate.oneCycle(lr, rest);
                 };
         return rate.warmUp(warmUp);
     }

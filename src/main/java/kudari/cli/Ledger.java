@@ -5,14 +5,14 @@ import java.util.ArrayDeque;
 import java.util.Locale;
 import java.util.OptionalDouble;
 import java.util.Queue;
-import kudari.Rate;
+import kudari.LearningRate;
 import kudari.report.Journal;
 
 /** What a training writes down: losses come in late and many at a time, and each goes to its own step. */
 final class Ledger {
 
     private final Journal journal;
-    private final Rate rates;
+    private final LearningRate rates;
     private final int batch;
     private final Queue<Float> told = new ArrayDeque<>();
 
@@ -28,7 +28,7 @@ final class Ledger {
      *
      * @param batch samples in a step
      */
-    Ledger(Journal journal, Rate rates, int batch, long written) {
+    Ledger(Journal journal, LearningRate rates, int batch, long written) {
         this.journal = journal;
         this.rates = rates;
         this.batch = batch;

@@ -13,8 +13,9 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import kudari.Engine;
+import kudari.Guard;
+import kudari.LearningRate;
 import kudari.Optimizer;
-import kudari.Rate;
 import kudari.checkpoint.Checkpoint;
 import kudari.data.Dataset;
 import kudari.data.Sampler;
@@ -239,11 +240,11 @@ final class Train extends Job {
     /** Trains on an engine from where the checkpoint stood, or from the start, to the last step or until the process is asked to end. */
     private int run(Engine engine, Dataset train, Dataset test, Optional<Checkpoint> saved) throws IOException {
         long until = until(train.size(), saved);
-        Rate rates = rates(until);
+        LearningRate rates = rates(until);
         Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
         Network net = held.network(hidden);
-        Optimizer optimizer = engine.optimizer(rates.of(rule::withRate));
-        if (clip != null) optimizer.clipNorm(clip);
+        Optimizer optimizer = engine.optimizer(rates.of(rule.defaults()));
+        if (clip != null) optimizer.guard(Guard.clipNorm(clip));
         Sampler batches = Sampler.epochs(train.size(), batch, seed);
         long skipped = 0;
         if (saved.isPresent()) {
@@ -332,7 +333,7 @@ final class Train extends Job {
         return 0;
     }
 
-    private Rate rates(long until) {
+    private LearningRate rates(long until) {
         try {
             return schedule.over(rate(), until);
         } catch (IllegalArgumentException e) {

@@ -1,6 +1,10 @@
 package kudari.rule;
 
-import static kudari.rule.Check.sqrt;
+import static kudari.rule.Arithmetic.SQUARE;
+import static kudari.rule.Arithmetic.descend;
+import static kudari.rule.Arithmetic.flush;
+import static kudari.rule.Arithmetic.gradient;
+import static kudari.rule.Arithmetic.sqrt;
 
 import java.util.List;
 
@@ -12,14 +16,14 @@ import java.util.List;
  *   p ← p − lr·g / (√(h + ε_root) + ε)</pre>
  *
  * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax. So is
- * the start: h is 0 in the book and PyTorch, 0.1 in Keras and optax. {@code new AdaGrad(lr, 0.1, 0, 1e-7)} is therefore Keras's.
+ * the start: h is 0 in the book and PyTorch, 0.1 in Keras and optax.
  *
  * <dl>
  *   <dt>Source
  *   <dd>J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", Journal of
  *       Machine Learning Research 12 (2011), figure 1, the diagonal form.
  *   <dt>Deviations
- *   <dd>the paper's δ is ε outside the root; ε_root and the start h₀ are later libraries'.
+ *   <dd>the paper's δ is ε outside the root; ε_root and the start are later libraries'.
  *   <dt>State
  *   <dd>{@code h}, 4 bytes per parameter; a step moves 20.
  *   <dt>Neighbours
@@ -27,19 +31,22 @@ import java.util.List;
  * </dl>
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter
- * @param h0 where {@code h} starts, 0 or positive, in units of gradient squared
+ * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
  * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
+ * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
+ * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
+ * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
-public record AdaGrad(double lr, double h0, double eps, double epsRoot) implements Rule {
+public record AdaGrad(double lr, double initialAccumulator, double eps, double epsRoot, double l2, double decay)
+        implements Rule {
 
     /** Checks that the hyperparameters are in range. */
     public AdaGrad {
-        Check.learningRate(lr);
-        Check.nonNegative("h0", h0, 1);
+        Check.common(lr, l2, decay);
+        Check.nonNegative("initialAccumulator", initialAccumulator, 1);
         Check.nonNegative("eps", eps, 1);
         Check.nonNegative("epsRoot", epsRoot, 1);
-        Check.someEpsilon("eps + epsRoot", eps, epsRoot);
+        Check.someEpsilon("initialAccumulator + eps + epsRoot", initialAccumulator, eps, epsRoot);
     }
 
     /** The book's AdaGrad at its defaults: lr 0.01, ε 1e-7 outside the root, h from 0. */
@@ -49,7 +56,47 @@ public record AdaGrad(double lr, double h0, double eps, double epsRoot) implemen
 
     /** The book's AdaGrad: ε = 1e-7 outside the root, h from 0. */
     public static AdaGrad of(double lr) {
-        return new AdaGrad(lr, 0, 1e-7, 0);
+        return new AdaGrad(lr, 0, 1e-7, 0, 0, 0);
+    }
+
+    /** PyTorch's: ε = 1e-10 outside the root, h from 0. */
+    public static AdaGrad pytorch(double lr) {
+        return of(lr).eps(1e-10);
+    }
+
+    /** Keras's and optax's: ε = 1e-7 inside the root, h from 0.1. */
+    public static AdaGrad keras(double lr) {
+        return new AdaGrad(lr, 0.1, 0, 1e-7, 0, 0);
+    }
+
+    @Override
+    public AdaGrad lr(double lr) {
+        return new AdaGrad(lr, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another start of h. */
+    public AdaGrad initialAccumulator(double initialAccumulator) {
+        return new AdaGrad(lr, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another ε outside the root. */
+    public AdaGrad eps(double eps) {
+        return new AdaGrad(lr, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another ε inside the root. */
+    public AdaGrad epsRoot(double epsRoot) {
+        return new AdaGrad(lr, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    @Override
+    public AdaGrad l2(double l2) {
+        return new AdaGrad(lr, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    @Override
+    public AdaGrad decay(double decay) {
+        return new AdaGrad(lr, initialAccumulator, eps, epsRoot, l2, decay);
     }
 
     @Override
@@ -59,23 +106,26 @@ public record AdaGrad(double lr, double h0, double eps, double epsRoot) implemen
 
     @Override
     public float initial() {
-        return (float) h0;
+        return (float) initialAccumulator;
     }
 
     @Override
     public void at(long t, float[] k) {
-        k[0] = (float) lr;
-        k[1] = (float) eps;
-        k[2] = (float) epsRoot;
+        k[0] = (float) l2;
+        k[1] = (float) (lr * decay);
+        k[2] = (float) lr;
+        k[3] = (float) eps;
+        k[4] = (float) epsRoot;
     }
 
     @Override
-    public void apply(float[] k, int from, int to, float[] p, float[] g, float[][] s) {
-        float lr = k[0], eps = k[1], epsRoot = k[2];
+    public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+        float l2 = k[0], decay = k[1], lr = k[2], eps = k[3], epsRoot = k[4];
         float[] h = s[0];
         for (int i = from; i < to; i++) {
-            h[i] += g[i] * g[i];
-            p[i] -= lr * g[i] / (sqrt(h[i] + epsRoot) + eps);
+            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            h[i] = flush(h[i] + gi * gi, SQUARE);
+            p[i] = descend(pi, lr * gi / (sqrt(h[i] + epsRoot) + eps), decay, trust);
         }
     }
 }

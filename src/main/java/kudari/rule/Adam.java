@@ -1,21 +1,27 @@
 package kudari.rule;
 
-import static kudari.rule.Check.power;
-import static kudari.rule.Check.sqrt;
+import static kudari.rule.Arithmetic.MEAN;
+import static kudari.rule.Arithmetic.SQUARE;
+import static kudari.rule.Arithmetic.descend;
+import static kudari.rule.Arithmetic.flush;
+import static kudari.rule.Arithmetic.gradient;
+import static kudari.rule.Arithmetic.power;
+import static kudari.rule.Arithmetic.sqrt;
 
 import java.util.List;
 
 /**
- * Adam: a mean of the gradient, divided by the root of a mean of its square, both corrected for having started at zero.
+ * Adam: a mean of the gradient, divided by the root of a mean of its square, both corrected for having started at zero. With {@link #decay} it
+ * is {@link AdamW}.
  *
  * <pre>
  *   m ← β₁·m + (1 − β₁)·g
  *   v ← β₂·v + (1 − β₂)·g²
  *   p ← p − α·m / (√(v + ε_root·c₂) + ε̂ + ε·√c₂)        with cᵢ = 1 − βᵢᵗ, α = lr·√c₂/c₁</pre>
  *
- * <p>Where ε stands is a matter of values. The paper's algorithm 1 adds ε to the corrected root √(v/c₂) ({@link #paper(double)}; PyTorch,
- * optax); multiplied through by √c₂, as the end of the paper's section 2 does, that is ε·√c₂ here. The book, Keras and TensorFlow add ε̂ to
- * the uncorrected √v ({@link #of(double)}): in the first steps, while c₂ is small, that weighs more. optax's {@code eps_root} is ε_root.
+ * <p>Where ε stands is a matter of values. The paper's algorithm 1 adds ε to the corrected root √(v/c₂) ({@link #pytorch(double)}; optax);
+ * multiplied through by √c₂, as the end of the paper's section 2 does, that is ε·√c₂ here. The book, Keras and TensorFlow add ε̂ to the
+ * uncorrected √v ({@link #of(double)}): in the first steps, while c₂ is small, that weighs more. optax's {@code eps_root} is ε_root.
  *
  * <dl>
  *   <dt>Source
@@ -32,21 +38,25 @@ import java.util.List;
  * @param lr learning rate, a finite number from 0 up, in units of parameter
  * @param beta1 β₁, the fraction of the gradient's mean kept per step, in [0, 1)
  * @param beta2 β₂, the fraction of the squared gradient's mean kept per step, in [0, 1)
- * @param epsHat ε̂, added to the uncorrected root, 0 or positive, in units of gradient
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
+ * @param epsHat ε̂, added to the uncorrected root, 0 or positive, in units of gradient
  * @param epsRoot added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
+ * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
+ * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
-public record Adam(double lr, double beta1, double beta2, double epsHat, double eps, double epsRoot) implements Rule {
+public record Adam(
+        double lr, double beta1, double beta2, double eps, double epsHat, double epsRoot, double l2, double decay)
+        implements Rule {
 
     /** Checks that the hyperparameters are in range. */
     public Adam {
-        Check.learningRate(lr);
-        Check.decay("beta1", beta1);
-        Check.decay("beta2", beta2);
-        Check.nonNegative("epsHat", epsHat, 1);
+        Check.common(lr, l2, decay);
+        Check.fraction("beta1", beta1);
+        Check.fraction("beta2", beta2);
         Check.nonNegative("eps", eps, Math.sqrt(1 - beta2));
+        Check.nonNegative("epsHat", epsHat, 1);
         Check.nonNegative("epsRoot", epsRoot, 1 - beta2);
-        Check.someEpsilon("epsHat + eps + epsRoot", epsHat, eps, epsRoot);
+        Check.someEpsilon("eps + epsHat + epsRoot", eps, epsHat, epsRoot);
     }
 
     /** The book's Adam at its defaults: lr 0.001, β 0.9 and 0.999, ε̂ 1e-7. */
@@ -54,14 +64,49 @@ public record Adam(double lr, double beta1, double beta2, double epsHat, double 
         return of(0.001);
     }
 
-    /** The book's Adam: β 0.9 and 0.999, ε̂ = 1e-7 on the uncorrected root. */
+    /** The book's Adam, as in Keras: β 0.9 and 0.999, ε̂ = 1e-7 on the uncorrected root. */
     public static Adam of(double lr) {
-        return new Adam(lr, 0.9, 0.999, 1e-7, 0, 0);
+        return new Adam(lr, 0.9, 0.999, 0, 1e-7, 0, 0, 0);
     }
 
     /** The paper's Adam, as in PyTorch and optax: β 0.9 and 0.999, ε = 1e-8 on the corrected root. */
-    public static Adam paper(double lr) {
-        return new Adam(lr, 0.9, 0.999, 0, 1e-8, 0);
+    public static Adam pytorch(double lr) {
+        return new Adam(lr, 0.9, 0.999, 1e-8, 0, 0, 0, 0);
+    }
+
+    @Override
+    public Adam lr(double lr) {
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+    }
+
+    /** This rule with other fractions of its means. */
+    public Adam betas(double beta1, double beta2) {
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+    }
+
+    /** This rule with ε on the corrected root, in the place of any ε̂. */
+    public Adam eps(double eps) {
+        return new Adam(lr, beta1, beta2, eps, 0, epsRoot, l2, decay);
+    }
+
+    /** This rule with ε̂ on the uncorrected root, in the place of any ε. */
+    public Adam epsHat(double epsHat) {
+        return new Adam(lr, beta1, beta2, 0, epsHat, epsRoot, l2, decay);
+    }
+
+    /** This rule with another ε inside the root. */
+    public Adam epsRoot(double epsRoot) {
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+    }
+
+    @Override
+    public Adam l2(double l2) {
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+    }
+
+    @Override
+    public Adam decay(double decay) {
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
     }
 
     @Override
@@ -72,23 +117,27 @@ public record Adam(double lr, double beta1, double beta2, double epsHat, double 
     @Override
     public void at(long t, float[] k) {
         double c1 = 1 - power(beta1, t), c2 = 1 - power(beta2, t);
-        k[0] = (float) beta1;
-        k[1] = (float) (1 - beta1);
-        k[2] = (float) beta2;
-        k[3] = (float) (1 - beta2);
-        k[4] = (float) (lr * Math.sqrt(c2) / c1);
-        k[5] = (float) (epsHat + eps * Math.sqrt(c2));
-        k[6] = (float) (epsRoot * c2);
+        k[0] = (float) l2;
+        k[1] = (float) (lr * decay);
+        k[2] = (float) beta1;
+        k[3] = (float) (1 - beta1);
+        k[4] = (float) beta2;
+        k[5] = (float) (1 - beta2);
+        k[6] = (float) (lr * Math.sqrt(c2) / c1);
+        k[7] = (float) (epsHat + eps * Math.sqrt(c2));
+        k[8] = (float) (epsRoot * c2);
     }
 
     @Override
-    public void apply(float[] k, int from, int to, float[] p, float[] g, float[][] s) {
-        float beta1 = k[0], rest1 = k[1], beta2 = k[2], rest2 = k[3], alpha = k[4], eps = k[5], epsRoot = k[6];
+    public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+        float l2 = k[0], decay = k[1], beta1 = k[2], rest1 = k[3], beta2 = k[4], rest2 = k[5], alpha = k[6];
+        float eps = k[7], epsRoot = k[8];
         float[] m = s[0], v = s[1];
         for (int i = from; i < to; i++) {
-            m[i] = beta1 * m[i] + rest1 * g[i];
-            v[i] = beta2 * v[i] + rest2 * (g[i] * g[i]);
-            p[i] -= alpha * m[i] / (sqrt(v[i] + epsRoot) + eps);
+            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            m[i] = flush(beta1 * m[i] + rest1 * gi, MEAN);
+            v[i] = flush(beta2 * v[i] + rest2 * (gi * gi), SQUARE);
+            p[i] = descend(pi, alpha * m[i] / (sqrt(v[i] + epsRoot) + eps), decay, trust);
         }
     }
 }

@@ -1,17 +1,22 @@
 package kudari.rule;
 
+import static kudari.rule.Arithmetic.MEAN;
+import static kudari.rule.Arithmetic.descend;
+import static kudari.rule.Arithmetic.flush;
+import static kudari.rule.Arithmetic.gradient;
+import static kudari.rule.Arithmetic.rate;
+
 import java.util.List;
 
 /**
  * Momentum, the heavy ball: a velocity collects the gradients and decays; the parameter follows the velocity.
  *
  * <pre>
- *   v ← μ·v + a·g
- *   p ← p + b·v</pre>
+ *   inside:   v ← μ·v − lr·g,  p ← p + v          the book, Keras: {@link #of(double)}
+ *   outside:  b ← μ·b + g,     p ← p − lr·b       PyTorch, optax: {@link #pytorch(double)}</pre>
  *
- * <p>Where the learning rate stands is a matter of values. {@link #of(double) Inside the velocity} (a = −lr, b = 1) it stands in the book
- * and Keras; {@link #outside(double) outside} (a = 1, b = −lr) in PyTorch and optax. The two agree as long as the learning rate is
- * constant. When it changes, the inside form keeps moving at the speed gathered under the old rate, the outside form changes speed at once.
+ * <p>The two agree as long as the learning rate is constant. When it changes, the form with the rate inside keeps moving at the speed gathered
+ * under the old rate, the one with the rate outside changes speed at once. Their states mean different things and have different names.
  *
  * <dl>
  *   <dt>Source
@@ -20,24 +25,23 @@ import java.util.List;
  *   <dt>Deviations
  *   <dd>none. {@code v} is the velocity and starts at 0; it is not the previous weights.
  *   <dt>State
- *   <dd>{@code v}, 4 bytes per parameter; a step moves 20.
+ *   <dd>{@code v} or {@code b}, 4 bytes per parameter; a step moves 20.
  *   <dt>Neighbours
  *   <dd>with μ = 0 it is {@link Sgd}; {@link Nesterov} looks one step of the velocity ahead.
  * </dl>
  *
- * @param mu μ, the fraction of the velocity kept per step, in [0, 1)
- * @param a factor of the gradient on its way into the velocity, finite
- * @param b factor of the velocity on its way into the parameter, finite; a·b must not be positive, or the step would ascend
+ * @param lr learning rate, a finite number from 0 up, in units of parameter per unit of gradient
+ * @param momentum μ, the fraction of the velocity kept per step, in [0, 1)
+ * @param inside whether the learning rate stands inside the velocity
+ * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
+ * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
-public record Momentum(double mu, double a, double b) implements Rule {
+public record Momentum(double lr, double momentum, boolean inside, double l2, double decay) implements Rule {
 
     /** Checks that the hyperparameters are in range. */
     public Momentum {
-        Check.decay("mu", mu);
-        Check.factor("a", a);
-        Check.factor("b", b);
-        Check.factor("a·b", a * b);
-        Check.require(a * b <= 0, "a·b", "a number that is not positive, lest the step ascend", a * b);
+        Check.common(lr, l2, decay);
+        Check.fraction("momentum", momentum);
     }
 
     /** The book's Momentum at its defaults: lr 0.01, μ 0.9. */
@@ -45,53 +49,58 @@ public record Momentum(double mu, double a, double b) implements Rule {
         return of(0.01);
     }
 
-    /** The book's Momentum, the learning rate inside the velocity, with μ = 0.9. */
+    /** The book's, as in Keras: the learning rate inside the velocity, μ = 0.9. */
     public static Momentum of(double lr) {
-        return of(lr, 0.9);
+        return new Momentum(lr, 0.9, true, 0, 0);
     }
 
-    /** The book's Momentum: the learning rate inside the velocity. */
-    public static Momentum of(double lr, double mu) {
-        Check.learningRate(lr);
-        return new Momentum(mu, -lr, 1);
+    /** PyTorch's and optax's: the learning rate outside, μ = 0.9. */
+    public static Momentum pytorch(double lr) {
+        return new Momentum(lr, 0.9, false, 0, 0);
     }
 
-    /** PyTorch's and optax's momentum, the learning rate outside the velocity, with μ = 0.9. */
-    public static Momentum outside(double lr) {
-        return outside(lr, 0.9);
-    }
-
-    /** PyTorch's and optax's momentum: the learning rate outside the velocity. */
-    public static Momentum outside(double lr, double mu) {
-        Check.learningRate(lr);
-        return new Momentum(mu, 1, -lr);
-    }
-
-    /** The learning rate, wherever it stands: −a·b. */
     @Override
-    public double lr() {
-        return -a * b;
+    public Momentum lr(double lr) {
+        return new Momentum(lr, momentum, inside, l2, decay);
+    }
+
+    /** This rule with another μ. */
+    public Momentum momentum(double momentum) {
+        return new Momentum(lr, momentum, inside, l2, decay);
+    }
+
+    @Override
+    public Momentum l2(double l2) {
+        return new Momentum(lr, momentum, inside, l2, decay);
+    }
+
+    @Override
+    public Momentum decay(double decay) {
+        return new Momentum(lr, momentum, inside, l2, decay);
     }
 
     @Override
     public List<String> state() {
-        return List.of("v");
+        return inside ? List.of("v") : List.of("b");
     }
 
     @Override
     public void at(long t, float[] k) {
-        k[0] = (float) mu;
-        k[1] = (float) a;
-        k[2] = (float) b;
+        k[0] = (float) l2;
+        k[1] = (float) (lr * decay);
+        k[2] = (float) momentum;
+        k[3] = (float) (inside ? -lr : 1);
+        k[4] = (float) (inside ? -1 : lr);
     }
 
     @Override
-    public void apply(float[] k, int from, int to, float[] p, float[] g, float[][] s) {
-        float mu = k[0], a = k[1], b = k[2];
+    public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+        float l2 = k[0], decay = k[1], momentum = k[2], in = k[3], out = k[4];
         float[] v = s[0];
         for (int i = from; i < to; i++) {
-            v[i] = mu * v[i] + a * g[i];
-            p[i] += b * v[i];
+            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            v[i] = flush(momentum * v[i] + in * gi, MEAN);
+            p[i] = descend(pi, rate(out, v[i]), decay, trust);
         }
     }
 }

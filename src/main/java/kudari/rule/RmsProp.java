@@ -1,6 +1,10 @@
 package kudari.rule;
 
-import static kudari.rule.Check.sqrt;
+import static kudari.rule.Arithmetic.SQUARE;
+import static kudari.rule.Arithmetic.descend;
+import static kudari.rule.Arithmetic.flush;
+import static kudari.rule.Arithmetic.gradient;
+import static kudari.rule.Arithmetic.sqrt;
 
 import java.util.List;
 
@@ -11,15 +15,14 @@ import java.util.List;
  *   h ← ρ·h + (1 − ρ)·g²
  *   p ← p − lr·g / (√(h + ε_root) + ε)</pre>
  *
- * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax; {@code
- * new RmsProp(lr, 0.9, 0, 1e-7)} is Keras's.
+ * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax.
  *
  * <dl>
  *   <dt>Source
  *   <dd>T. Tieleman and G. Hinton, "Lecture 6.5, rmsprop: Divide the gradient by a running average of its recent magnitude", COURSERA:
  *       Neural Networks for Machine Learning (2012), slide 29.
  *   <dt>Deviations
- *   <dd>the lecture has ρ = 0.9 and no ε. There is no bias correction: with ρ = 0.99 the first step is about ten times lr.
+ *   <dd>the lecture has ρ = 0.9 and no ε. There is no bias correction: with ρ = 0.99 and h from 0 the first step is about ten times lr.
  *   <dt>State
  *   <dd>{@code h}, 4 bytes per parameter; a step moves 20.
  *   <dt>Neighbours
@@ -28,15 +31,21 @@ import java.util.List;
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter
  * @param rho ρ, the fraction of the mean kept per step, in [0, 1)
+ * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
  * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
+ * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
+ * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
+ * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
-public record RmsProp(double lr, double rho, double eps, double epsRoot) implements Rule {
+public record RmsProp(
+        double lr, double rho, double initialAccumulator, double eps, double epsRoot, double l2, double decay)
+        implements Rule {
 
     /** Checks that the hyperparameters are in range. */
     public RmsProp {
-        Check.learningRate(lr);
-        Check.decay("rho", rho);
+        Check.common(lr, l2, decay);
+        Check.fraction("rho", rho);
+        Check.nonNegative("initialAccumulator", initialAccumulator, 1);
         Check.nonNegative("eps", eps, 1);
         Check.nonNegative("epsRoot", epsRoot, 1);
         Check.someEpsilon("eps + epsRoot", eps, epsRoot);
@@ -49,7 +58,57 @@ public record RmsProp(double lr, double rho, double eps, double epsRoot) impleme
 
     /** The book's RMSprop: ρ = 0.99, ε = 1e-7 outside the root. */
     public static RmsProp of(double lr) {
-        return new RmsProp(lr, 0.99, 1e-7, 0);
+        return new RmsProp(lr, 0.99, 0, 1e-7, 0, 0, 0);
+    }
+
+    /** PyTorch's: ρ = 0.99, ε = 1e-8 outside the root. */
+    public static RmsProp pytorch(double lr) {
+        return of(lr).eps(1e-8);
+    }
+
+    /** Keras's: ρ = 0.9, ε = 1e-7 inside the root. */
+    public static RmsProp keras(double lr) {
+        return new RmsProp(lr, 0.9, 0, 0, 1e-7, 0, 0);
+    }
+
+    /** optax's: ρ = 0.9, ε = 1e-8 inside the root. */
+    public static RmsProp optax(double lr) {
+        return keras(lr).epsRoot(1e-8);
+    }
+
+    @Override
+    public RmsProp lr(double lr) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another ρ. */
+    public RmsProp rho(double rho) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another start of h. */
+    public RmsProp initialAccumulator(double initialAccumulator) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another ε outside the root. */
+    public RmsProp eps(double eps) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    /** This rule with another ε inside the root. */
+    public RmsProp epsRoot(double epsRoot) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    @Override
+    public RmsProp l2(double l2) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+    }
+
+    @Override
+    public RmsProp decay(double decay) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
     }
 
     @Override
@@ -58,21 +117,29 @@ public record RmsProp(double lr, double rho, double eps, double epsRoot) impleme
     }
 
     @Override
-    public void at(long t, float[] k) {
-        k[0] = (float) lr;
-        k[1] = (float) rho;
-        k[2] = (float) (1 - rho);
-        k[3] = (float) eps;
-        k[4] = (float) epsRoot;
+    public float initial() {
+        return (float) initialAccumulator;
     }
 
     @Override
-    public void apply(float[] k, int from, int to, float[] p, float[] g, float[][] s) {
-        float lr = k[0], rho = k[1], rest = k[2], eps = k[3], epsRoot = k[4];
+    public void at(long t, float[] k) {
+        k[0] = (float) l2;
+        k[1] = (float) (lr * decay);
+        k[2] = (float) lr;
+        k[3] = (float) rho;
+        k[4] = (float) (1 - rho);
+        k[5] = (float) eps;
+        k[6] = (float) epsRoot;
+    }
+
+    @Override
+    public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+        float l2 = k[0], decay = k[1], lr = k[2], rho = k[3], rest = k[4], eps = k[5], epsRoot = k[6];
         float[] h = s[0];
         for (int i = from; i < to; i++) {
-            h[i] = rho * h[i] + rest * (g[i] * g[i]);
-            p[i] -= lr * g[i] / (sqrt(h[i] + epsRoot) + eps);
+            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            h[i] = flush(rho * h[i] + rest * (gi * gi), SQUARE);
+            p[i] = descend(pi, lr * gi / (sqrt(h[i] + epsRoot) + eps), decay, trust);
         }
     }
 }

@@ -11,18 +11,50 @@ import java.util.List;
  *
  * <p>Where libraries disagree on a detail (ε inside or outside the root, the learning rate inside or outside the velocity), the
  * difference is a value among those numbers and never a branch: one loop serves all.
+ *
+ * <p>What surrounds the update u of a rule is the same for every rule:
+ *
+ * <pre>
+ *   g ← scale·g + l2·p                 before it: coupled decay, an L2 penalty of l2/2·‖p‖² in the loss
+ *   p ← p − trust·(u + lr·decay·p)     after it: decoupled weight decay</pre>
+ *
+ * where scale and trust, 1 unless somebody asks for more, come from outside the rule. Coupled decay: A. Krogh and J. A. Hertz, "A Simple Weight
+ * Decay Can Improve Generalization", NIPS 1991. Decoupled: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
+ * arXiv:1711.05101, as PyTorch scales it, with the learning rate.
+ *
+ * <p>State that decays without new gradients stops at a few multiples of 2<sup>−102</sup> (a mean) or 2<sup>−126</sup> (a mean of squares) and
+ * never becomes subnormal, for a processor works on subnormal numbers up to a hundred times slower. Gradients below about 3·10<sup>−18</sup>,
+ * whose squares are subnormal, still cost that.
  */
 public sealed interface Rule permits Sgd, Momentum, Nesterov, AdaGrad, RmsProp, Adam {
 
-    /** The length of the array that {@link #at} fills: 8 floats, of which a rule uses as many as it needs. */
-    int SCALARS = 8;
+    /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
+    int SCALARS = 16;
 
     /**
-     * The learning rate, from 0 up. At 0 a finite gradient moves no parameter (but −0 may become 0), while the state goes on gathering.
+     * The learning rate, from 0 up. At 0 a finite gradient moves no finite parameter (but −0 may become 0), while the state goes on gathering.
      */
     double lr();
 
-    /** The names of the state arrays, in the order in which {@link #apply} takes them; each is as long as its parameter. */
+    /** The factor of the parameter in the gradient: coupled weight decay, from 0 up; in units of gradient per parameter. */
+    double l2();
+
+    /** Decoupled weight decay, from 0 up: a step takes lr · decay of the parameter away. */
+    double decay();
+
+    /** This rule with another learning rate. */
+    Rule lr(double lr);
+
+    /** This rule with another coupled decay. */
+    Rule l2(double l2);
+
+    /** This rule with another decoupled decay. */
+    Rule decay(double decay);
+
+    /**
+     * The names of the state arrays, in the order in which {@link #apply} takes them; each is as long as its parameter. An array that means
+     * something else has another name, and two rules of one class with other names cannot go on from each other's state.
+     */
     List<String> state();
 
     /** The value at which every element of the state starts: 0 unless the rule says otherwise. */
@@ -43,9 +75,11 @@ public sealed interface Rule permits Sgd, Momentum, Nesterov, AdaGrad, RmsProp, 
      * a range may be cut anywhere and its pieces done in any order without changing a bit.
      *
      * @param k the scalars of the step, from {@link #at}
+     * @param scale what the gradient is multiplied by, as where it is clipped
+     * @param trust what the update and the decay are multiplied by
      * @param p the parameter, read and written
      * @param g its gradient, as long as {@code p}, read
      * @param s the state arrays, in the order of {@link #state}, each as long as {@code p}, read and written
      */
-    void apply(float[] k, int from, int to, float[] p, float[] g, float[][] s);
+    void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s);
 }

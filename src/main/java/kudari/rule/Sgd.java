@@ -1,41 +1,62 @@
 package kudari.rule;
 
+import static kudari.rule.Arithmetic.descend;
+import static kudari.rule.Arithmetic.gradient;
+
 import java.util.List;
 
 /**
- * Gradient descent: against the gradient, by a fixed fraction of it.
+ * Gradient descent: each step goes against the gradient, by the learning rate times its length.
  *
- * <pre>  p ← p − lr·g</pre>
+ * <pre>  u = lr·g        p ← p − u</pre>
  *
- * <p>Gradient descent, stochastic gradient descent and mini-batch gradient descent are this one rule; they differ in which samples make
- * the gradient, which is the business of the sampler and not of the rule.
+ * <p>Full-batch, stochastic and mini-batch gradient descent are this one rule; they differ in the samples that make the gradient.
  *
  * <dl>
  *   <dt>Source
  *   <dd>H. Robbins and S. Monro, "A Stochastic Approximation Method", Annals of Mathematical Statistics 22 (1951), equation 8.
  *   <dt>Deviations
- *   <dd>none.
+ *   <dd>none; the learning rate need not decrease.
  *   <dt>State
  *   <dd>none; a step moves 12 bytes per parameter.
+ *   <dt>Neighbours
+ *   <dd>{@link Momentum} and {@link Nesterov} add a velocity.
  * </dl>
  *
- * @param lr learning rate, a finite number from 0 up, in units of parameter per gradient; the book's default is 0.01
+ * @param lr learning rate, a finite number from 0 up, in units of parameter per unit of gradient
+ * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
+ * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
-public record Sgd(double lr) implements Rule {
+public record Sgd(double lr, double l2, double decay) implements Rule {
 
-    /** Checks that {@code lr} is in range. */
+    /** Checks that the hyperparameters are in range. */
     public Sgd {
-        Check.learningRate(lr);
+        Check.common(lr, l2, decay);
     }
 
-    /** Gradient descent with the book's learning rate of 0.01. */
+    /** The book's SGD at its default: lr 0.01. */
     public static Sgd of() {
         return of(0.01);
     }
 
-    /** Gradient descent with this learning rate. */
+    /** Without decay; every library's. */
     public static Sgd of(double lr) {
-        return new Sgd(lr);
+        return new Sgd(lr, 0, 0);
+    }
+
+    @Override
+    public Sgd lr(double lr) {
+        return new Sgd(lr, l2, decay);
+    }
+
+    @Override
+    public Sgd l2(double l2) {
+        return new Sgd(lr, l2, decay);
+    }
+
+    @Override
+    public Sgd decay(double decay) {
+        return new Sgd(lr, l2, decay);
     }
 
     @Override
@@ -45,14 +66,16 @@ public record Sgd(double lr) implements Rule {
 
     @Override
     public void at(long t, float[] k) {
-        k[0] = (float) lr;
+        k[0] = (float) l2;
+        k[1] = (float) (lr * decay);
+        k[2] = (float) lr;
     }
 
     @Override
-    public void apply(float[] k, int from, int to, float[] p, float[] g, float[][] s) {
-        float lr = k[0];
+    public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+        float l2 = k[0], decay = k[1], lr = k[2];
         for (int i = from; i < to; i++) {
-            p[i] -= lr * g[i];
+            p[i] = descend(p[i], lr * gradient(g[i], p[i], scale, l2), decay, trust);
         }
     }
 }

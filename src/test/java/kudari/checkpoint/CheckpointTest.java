@@ -16,8 +16,8 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 import kudari.Engine;
+import kudari.LearningRate;
 import kudari.Optimizer;
-import kudari.Rate;
 import kudari.Schedule;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
@@ -87,8 +87,8 @@ class CheckpointTest {
     static Stream<Schedule> schedules() {
         return Stream.of(
                 t -> Sgd.of(0.1),
-                Rate.cosine(0.1, 0, 60).warmUp(5).of(Momentum::of),
-                Rate.step(0.1, 10, 0.5).of(Adam::of));
+                LearningRate.cosine(0.1, 0, 60).warmUp(5).of(Momentum.of()),
+                LearningRate.step(0.1, 10, 0.5).of(Adam.of()));
     }
 
     @ParameterizedTest

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import kudari.Rate;
+import kudari.LearningRate;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -38,7 +38,7 @@ class CurveTest {
                 "warmup-one-cycle:2      | 0.01  | 0.4859708886937616",
             })
     void aCurveGivesTheRateOfTheFirstStepAndOfTheSixth(String text, double first, double sixth) {
-        Rate rate = curve(text).over(0.5, 10);
+        LearningRate rate = curve(text).over(0.5, 10);
         assertEquals(first, rate.at(1), 1e-16);
         assertEquals(sixth, rate.at(6), 1e-15, "the sixth");
         assertEquals(text.strip(), curve(text).toString(), "and is written as it was read");

@@ -19,7 +19,7 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
-import kudari.Rate;
+import kudari.LearningRate;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors;
 import kudari.checkpoint.Safetensors.Values;
@@ -102,7 +102,7 @@ class TrainTest {
         List<String> rows = Files.readAllLines(folder.resolve("train.csv"));
         assertEquals("step,loss,accuracy,lr,samples_per_second", rows.get(0));
         assertEquals(1 + 20, rows.size(), "3 epochs of 64 samples are 192, in batches of 10 the last of which is half");
-        Rate rate = Rate.cosine(0.5, 0, 15).warmUp(5);
+        LearningRate rate = LearningRate.cosine(0.5, 0, 15).warmUp(5);
         for (int step = 1; step <= 20; step++) {
             String[] cells = rows.get(step).split(",");
             assertEquals(step, Integer.parseInt(cells[0]));

@@ -15,6 +15,7 @@ import java.util.TreeMap;
 import kudari.CudaException;
 import kudari.Engine;
 import kudari.Engines;
+import kudari.Guard;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.data.Sampler;
@@ -154,7 +155,7 @@ class CudaNetworkTest {
         Control control = new Control();
         Network net = new Network(engine, Init.HE, SEED, WIDTHS);
         Samples samples = clouds(engine);
-        Optimizer adam = engine.optimizer(Adam.of()).clipNorm(1);
+        Optimizer adam = engine.optimizer(Adam.of()).guard(Guard.clipNorm(1));
         Sampler batches = Sampler.random(samples.size(), BATCH, SEED);
         List<Double> losses = new ArrayList<>();
         net.onLoss(losses::add);

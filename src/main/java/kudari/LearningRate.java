@@ -1,13 +1,12 @@
 package kudari;
 
-import java.util.function.DoubleFunction;
 import kudari.rule.Rule;
 
 /**
  * The learning rate of every step: a pure function of the step, so that a run that was stopped and resumed follows the same rates.
  *
  * <pre>{@code
- * Optimizer adam = engine.optimizer(Rate.cosine(1e-3, 0, 10_000).warmUp(500).of(Adam::of));
+ * Optimizer adam = engine.optimizer(LearningRate.cosine(1e-3, 0, 10_000).warmUp(500).of(Adam.of()));
  * }</pre>
  *
  * <p>Before step t, t − 1 steps have been done. A rate that takes {@code n} steps from its start to its end is therefore at
@@ -21,7 +20,7 @@ import kudari.rule.Rule;
  * plain arithmetic is {@link StrictMath}'s.
  */
 @FunctionalInterface
-public interface Rate {
+public interface LearningRate {
 
     /**
      * The learning rate of one step.
@@ -35,7 +34,7 @@ public interface Rate {
      *
      * @param lr the learning rate
      */
-    static Rate constant(double lr) {
+    static LearningRate constant(double lr) {
         checkRate("lr", lr);
         return t -> lr;
     }
@@ -48,7 +47,7 @@ public interface Rate {
      * @param every the number of steps on one stair, at least 1
      * @param factor what a stair is to the one before, above 0, at most 1
      */
-    static Rate step(double lr, long every, double factor) {
+    static LearningRate step(double lr, long every, double factor) {
         checkRate("lr", lr);
         checkSteps("every", every, 1);
         check(factor > 0 && factor <= 1, "factor", "a number above 0, at most 1", factor);
@@ -62,7 +61,7 @@ public interface Rate {
      * @param lr the learning rate of the first step
      * @param factor what a step's rate is to that of the step before, above 0, at most 1
      */
-    static Rate exponential(double lr, double factor) {
+    static LearningRate exponential(double lr, double factor) {
         return step(lr, 1, factor);
     }
 
@@ -73,7 +72,7 @@ public interface Rate {
      * @param to the learning rate of step {@code steps} + 1 and all that follow
      * @param steps the number of steps from the one to the other, at least 1
      */
-    static Rate linear(double from, double to, long steps) {
+    static LearningRate linear(double from, double to, long steps) {
         checkWay(from, to, steps);
         return t -> between(from, to, way(t, steps));
     }
@@ -87,7 +86,7 @@ public interface Rate {
      * @param steps the number of steps from the one to the other, at least 1
      * @param power the exponent, positive and finite; 1 is {@link #linear}
      */
-    static Rate polynomial(double from, double to, long steps, double power) {
+    static LearningRate polynomial(double from, double to, long steps, double power) {
         checkWay(from, to, steps);
         check(power > 0 && power < Double.POSITIVE_INFINITY, "power", "a positive, finite number", power);
         return t -> between(to, from, StrictMath.pow(1 - way(t, steps), power));
@@ -103,7 +102,7 @@ public interface Rate {
      * @param to the learning rate of step {@code steps} + 1 and all that follow
      * @param steps the number of steps from the one to the other, at least 1
      */
-    static Rate cosine(double from, double to, long steps) {
+    static LearningRate cosine(double from, double to, long steps) {
         checkWay(from, to, steps);
         return t -> between(to, from, wave(way(t, steps)));
     }
@@ -116,7 +115,7 @@ public interface Rate {
      * @param steps the number of steps from the start to the end, at least 1
      * @see #oneCycle(double, long, double, double, double)
      */
-    static Rate oneCycle(double max, long steps) {
+    static LearningRate oneCycle(double max, long steps) {
         return oneCycle(max, steps, 0.3, 25, 1e4);
     }
 
@@ -135,7 +134,7 @@ public interface Rate {
      * @param start how many times the rate of the first step goes into max, at least 1; PyTorch's {@code div_factor}, 25
      * @param end how many times the last rate goes into the first, at least 1; PyTorch's {@code final_div_factor}, 10,000
      */
-    static Rate oneCycle(double max, long steps, double rise, double start, double end) {
+    static LearningRate oneCycle(double max, long steps, double rise, double start, double end) {
         checkRate("max", max);
         checkSteps("steps", steps, 1);
         check(rise > 0 && rise < 1, "rise", "a number above 0 and below 1", rise);
@@ -159,18 +158,16 @@ public interface Rate {
      *
      * @param steps the number of steps of the warm-up; 0 for none
      */
-    default Rate warmUp(long steps) {
+    default LearningRate warmUp(long steps) {
         checkSteps("steps", steps, 0);
         return t -> t <= steps ? at(1) * ((double) t / steps) : at(t - steps);
     }
 
     /**
-     * The schedule of a rule that follows this rate.
-     *
-     * @param rule the rule by its learning rate, as in {@code Adam::of}, or {@code lr -> Momentum.of(lr, 0.95)}
+     * The schedule of a rule that follows this learning rate instead of its own.
      */
-    default Schedule of(DoubleFunction<? extends Rule> rule) {
-        return t -> rule.apply(at(t));
+    default Schedule of(Rule rule) {
+        return t -> rule.lr(at(t));
     }
 
     /** The fraction of the way that lies behind before step t. */

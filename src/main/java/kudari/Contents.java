@@ -1,0 +1,63 @@
+package kudari;
+
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.BiConsumer;
+
+/** What was in a map of tensors, and whether it still is: looked at in each step, so that nothing is allocated, and nothing hashed if it can be helped. */
+final class Contents implements BiConsumer<String, Tensor> {
+
+    /** Of {@link Map#of} and {@link Map#copyOf}: what nobody can change has the same contents as long as it is the same map. */
+    private static final Class<?> IMMUTABLE = Map.of().getClass().getSuperclass();
+
+    private Map<String, Tensor> map = Map.of();
+
+    /** In the order in which the map gives them. */
+    private String[] names = {};
+
+    private Tensor[] tensors = {};
+    private int at;
+    private boolean same;
+
+    void take(Map<String, Tensor> given) {
+        Map<String, Tensor> copy = new LinkedHashMap<>(given); // which nobody changes while it is looked at
+        names = copy.keySet().toArray(new String[0]);
+        tensors = copy.values().toArray(new Tensor[0]);
+        map = given;
+    }
+
+    /** By name. */
+    Map<String, Tensor> sorted() {
+        Map<String, Tensor> sorted = new TreeMap<>(Comparator.nullsFirst(Comparator.naturalOrder()));
+        for (int n = 0; n < names.length; n++) sorted.put(names[n], tensors[n]);
+        return sorted;
+    }
+
+    boolean isStill(Map<String, Tensor> given) {
+        boolean immutable = IMMUTABLE.isInstance(given);
+        if (immutable && given == map) return true;
+        if (given == null || given.size() != names.length) return false;
+        if (!immutable) {
+            at = 0;
+            same = true;
+            given.forEach(this);
+            if (same && at == names.length) return true;
+        }
+        // The same, it may be, in another order.
+        for (int n = 0; n < names.length; n++) if (given.get(names[n]) != tensors[n]) return false;
+        map = given;
+        return true;
+    }
+
+    boolean isStill(Tensor given) {
+        return names.length == 1 && tensors[0] == given && names[0].equals(Optimizer.SINGLE);
+    }
+
+    @Override
+    public void accept(String name, Tensor tensor) {
+        int n = at++;
+        same &= n < names.length && tensors[n] == tensor && (names[n] == name || names[n].equals(name));
+    }
+}

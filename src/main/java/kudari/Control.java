@@ -1,0 +1,330 @@
+package kudari;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.LongConsumer;
+import kudari.rule.Rule;
+
+/**
+ * What an optimizer's steps are told, and what they count.
+ *
+ * <p>Where steps may be left out, only the driver knows how many were done, and nobody waits to hear. So the scalars of all steps that an update may
+ * be are sent ahead, a window of them at a time, into a ring in which each step finds its own by its number. A look at the counts once in a window,
+ * one window late, keeps the ring from overflowing. What is asked of a schedule depends on the updates alone, and is the same on every engine.
+ */
+final class Control {
+
+    /** Steps whose scalars are sent at once, and updates from one look to the next. */
+    static final int WINDOW = 64;
+
+    /** Steps whose scalars are kept: at most two windows were asked for since the last look, and one is sent ahead. */
+    static final int RING = 4 * WINDOW;
+
+    /** Where the scalars of a group have the power of two to which a driver flushes the parameters after the step, or 0. */
+    static final int FLOOR = Rule.SCALARS - 1;
+
+    /**
+     * Once in so many steps, parameters under decay are flushed: those of dead units decay for ever, and where they or what is taken of them become
+     * subnormal, every step would cost a hundred times as much.
+     */
+    private static final int FLUSHED_EVERY = 1024;
+
+    /** Leaves multiples of 2⁻⁹⁴, of which a decay of 2⁻³² a step is still no subnormal. */
+    private static final float FLUSHED_TO = 0x1p-70f;
+
+    private static final long NEVER = Long.MAX_VALUE;
+
+    /** A group that is not frozen: its schedule, what its state is, and in how many steps it has taken part. */
+    private static final class Part {
+        Schedule schedule;
+        final Class<? extends Rule> kind;
+        final List<String> state;
+
+        /** The rule of step 1, and the one last found to be of its kind. */
+        final Rule first;
+
+        Rule last;
+
+        /** Whether it takes part in the steps; it has from step {@code since} on, and had in {@code counted} steps before. */
+        boolean active;
+
+        long since, counted;
+
+        Part(Schedule schedule) {
+            this.schedule = schedule;
+            last = first = rule(schedule, 1);
+            kind = first.getClass();
+            state = first.state();
+        }
+
+        static Rule rule(Schedule schedule, long t) {
+            Rule rule;
+            try {
+                rule = schedule.rule(t);
+            } catch (RuntimeException e) {
+                throw new IllegalStateException("the schedule gives no rule for step " + t + ": " + e.getMessage(), e);
+            }
+            if (rule == null) throw new IllegalStateException("the schedule gives null for step " + t);
+            return rule;
+        }
+
+        Rule rule(long t) {
+            Rule rule = rule(schedule, t);
+            if (rule == last) return rule;
+            if (rule.getClass() != kind || !rule.state().equals(state)) {
+                throw new IllegalStateException("the schedule gives " + rule + " for step " + t
+                        + ", but the state is that of " + kind.getSimpleName() + ", " + state);
+            }
+            last = rule;
+            return rule;
+        }
+
+        /** The number of steps in which it has taken part when so many have been done. */
+        long count(long done) {
+            return counted + (active ? done - since : 0);
+        }
+    }
+
+    private final Part[] parts;
+    private final float[] one = new float[Rule.SCALARS], window;
+    private boolean skips, asking;
+    private final Driver idle = new Idle();
+    private Driver driver = idle;
+    private LongConsumer onSkip = skipped -> {};
+    private long told;
+
+    /** Updates so far; how many there had been when so many steps were known to be done; and when the look under way was asked for, or −1. */
+    private long asked, knownAsked, known, looked = -1;
+
+    /** The last step whose scalars are sent, and the step for which the schedule has thrown, and what. */
+    private long sent, failing = NEVER;
+
+    private RuntimeException failure;
+
+    Control(List<Schedule> schedules) {
+        parts = schedules.stream().map(Part::new).toArray(Part[]::new);
+        window = new float[WINDOW * parts.length * Rule.SCALARS];
+        failure = new IllegalStateException();
+    }
+
+    /** Whether a schedule is being asked right now. */
+    boolean isAsking() {
+        return asking;
+    }
+
+    /** The rules of step 1: of each part one of its kind. */
+    Rule[] first() {
+        return Arrays.stream(parts).map(part -> part.first).toArray(Rule[]::new);
+    }
+
+    /** The rule that the last step followed; that of step 1 before. */
+    Rule rule(int part) {
+        return parts[part].rule(Math.max(1, settle()));
+    }
+
+    /** Gives the steps to a driver. */
+    void drive(Driver driver, boolean skips) {
+        Driver.Tally tally = idle.heard();
+        if (tally.done > 0 || tally.skipped > 0) driver.count(tally.done, tally.skipped);
+        this.driver = driver;
+        this.skips = skips;
+    }
+
+    /** Takes the steps from a driver that could not lay out its first plan. */
+    void park() {
+        Driver failed = driver;
+        driver = idle;
+        skips = false;
+        failed.free();
+    }
+
+    void onSkip(LongConsumer listener) {
+        onSkip = listener;
+    }
+
+    /** Lays out a plan. If it throws, nothing has changed. */
+    void load(Plan plan) {
+        boolean[] active = new boolean[parts.length];
+        for (int part : plan.groups()) active[part] = true;
+        boolean same = true;
+        for (int n = 0; n < parts.length; n++) same &= active[n] == parts[n].active;
+        long done = same ? 0 : settle();
+        driver.load(plan);
+        if (same) return;
+        for (int n = 0; n < parts.length; n++) {
+            Part part = parts[n];
+            part.counted = part.count(done);
+            part.since = done;
+            part.active = active[n];
+        }
+        sendFrom(done);
+    }
+
+    /** Another schedule for the steps to come. */
+    void schedule(int part, Schedule schedule) {
+        sendFrom(settle());
+        parts[part].schedule = schedule;
+    }
+
+    void step() {
+        hear();
+        long last = known + (asked - knownAsked) + 1; // the last step that this one may be
+        while (sent < last) {
+            if (sent + 1 == failing) {
+                last = settle() + 1;
+                if (failing <= last) throw failure;
+            } else {
+                send();
+            }
+        }
+        driver.step();
+        asked++;
+    }
+
+    /** Sends the scalars of the next steps, up to the end of their window or to one for which the schedule throws. */
+    private void send() {
+        long first = sent + 1;
+        int steps = (int) (WINDOW - first % WINDOW), n = 0;
+        asking = true;
+        try {
+            for (; n < steps; n++) scalars(first + n, n * parts.length);
+        } catch (RuntimeException e) {
+            failing = first + n;
+            failure = e;
+        } finally {
+            asking = false;
+        }
+        if (n > 0) driver.send(first, n, window);
+        sent += n;
+    }
+
+    private void scalars(long t, int row) {
+        for (int n = 0; n < parts.length; n++) {
+            if (!parts[n].active) continue;
+            Rule rule = parts[n].rule(t);
+            rule.at(parts[n].count(t), one);
+            boolean decays = rule.lr() > 0 && (rule.l2() > 0 || rule.decay() > 0);
+            one[FLOOR] = decays && t % FLUSHED_EVERY == 0 ? FLUSHED_TO : 0;
+            System.arraycopy(one, 0, window, (row + n) * Rule.SCALARS, Rule.SCALARS);
+        }
+    }
+
+    private void sendFrom(long done) {
+        sent = done;
+        failing = NEVER;
+    }
+
+    /** Hears of the counts once in a window, and asks for them again. */
+    private void hear() {
+        if (!skips || asked - Math.max(looked, knownAsked) < WINDOW) return;
+        long skipped = told;
+        if (looked >= 0) {
+            Driver.Tally tally = driver.heard();
+            learn(tally.done, looked);
+            skipped = tally.skipped;
+        }
+        driver.ask();
+        looked = asked;
+        tell(skipped);
+    }
+
+    private void learn(long done, long at) {
+        known = done;
+        knownAsked = at;
+        looked = -1;
+    }
+
+    private void tell(long skipped) {
+        if (skipped == told) return;
+        told = skipped;
+        onSkip.accept(skipped);
+    }
+
+    /** The number of steps done. Waits where steps may be left out, for then only the driver knows. */
+    long settle() {
+        if (skips) learn(now().done, asked);
+        else learn(known + asked - knownAsked, asked);
+        return known;
+    }
+
+    /** What has been counted of all that was asked for. Waits. */
+    Driver.Tally now() {
+        driver.ask();
+        looked = -1;
+        return driver.heard();
+    }
+
+    Counts counts() {
+        long done = settle();
+        List<Long> groups = new ArrayList<>();
+        for (Part part : parts) groups.add(part.count(done));
+        return new Counts(done, now().skipped, groups);
+    }
+
+    /** In how many steps a part has taken part. */
+    long count(int part) {
+        return parts[part].count(settle());
+    }
+
+    void resume(Counts counts) {
+        if (counts.groups().size() != parts.length)
+            throw new IllegalArgumentException(
+                    "groups: expected the counts of " + parts.length + " groups that are not frozen, got those of "
+                            + counts.groups().size());
+        settle();
+        driver.count(counts.steps(), counts.skipped());
+        learn(counts.steps(), asked);
+        told = counts.skipped();
+        for (int n = 0; n < parts.length; n++) {
+            parts[n].counted = counts.groups().get(n);
+            parts[n].since = counts.steps();
+        }
+        sendFrom(counts.steps());
+    }
+
+    @Override
+    public String toString() {
+        return Arrays.stream(parts)
+                .map(part -> part.kind.getSimpleName())
+                .toList()
+                .toString();
+    }
+
+    /** Before the first update: what a resumed optimizer has counted. */
+    private static final class Idle extends Driver {
+
+        private final Tally tally = new Tally();
+
+        @Override
+        void load(Plan plan) {
+            throw new AssertionError("no driver yet");
+        }
+
+        @Override
+        void send(long first, int steps, float[] k) {
+            throw new AssertionError("no driver yet");
+        }
+
+        @Override
+        void step() {
+            throw new AssertionError("no driver yet");
+        }
+
+        @Override
+        void ask() {}
+
+        @Override
+        Tally heard() {
+            return tally;
+        }
+
+        @Override
+        void count(long done, long skipped) {
+            tally.set(done, skipped, 0);
+        }
+
+        @Override
+        void free() {}
+    }
+}

@@ -1,0 +1,217 @@
+package kudari;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import kudari.rule.Rule;
+
+/**
+ * Steps on the CPU: the rule's own loop over pieces of tensors, in one share per thread. A thread begins with its own share, the same in every
+ * step, for what it wrote last may still be in its cache; then it helps the others with theirs.
+ */
+final class CpuDriver extends Driver implements Workers.Job {
+
+    /** The counters of two shares are so many ints apart, lest two threads write the same line of cache. */
+    private static final int APART = 32;
+
+    /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, clipped gradient and state. */
+    private record Chunk(int tensor, int group, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {}
+
+    /** A piece of one gradient, for its sum of squares. */
+    private record Piece(float[] g, int from, int to) {}
+
+    /** What is shared out: the c-th piece of it, done by a thread. */
+    private interface Work {
+        void run(int c, int thread);
+    }
+
+    private final CpuEngine engine;
+    private final Rule[] rules;
+    private final Guard guard;
+    private final boolean zeroes;
+    private final float limit;
+    private final double[][] lanes;
+    private final AtomicIntegerArray next;
+    private final Work apply = this::apply, zero = this::zero, sum = this::sum;
+
+    /** For each step that was sent, at its number modulo their count, and for each group, its scalars. */
+    private final float[][][] ring;
+
+    private float[][] k;
+    private Chunk[] chunks = {};
+    private Piece[] pieces = {};
+
+    /** Of each tensor: its first piece, and behind the last tensor the number of pieces; what its gradient, and its update, are multiplied by. */
+    private int[] firsts = {0};
+
+    private float[] scale = {}, trust = {};
+    private double[] partials = {};
+    private int shares = 1;
+    private Work work = apply;
+    private int count;
+    private long done, skipped;
+    private double norm;
+    private final Tally tally = new Tally();
+
+    /**
+     * Steps of some groups.
+     *
+     * @param rules of each group, one of its kind, whose loop is run
+     */
+    CpuDriver(CpuEngine engine, Rule[] rules, Guard guard, boolean zeroes) {
+        this.engine = engine;
+        this.rules = rules;
+        this.guard = guard;
+        this.zeroes = zeroes;
+        this.limit = guard.limit();
+        this.lanes = new double[guard.reduces() ? engine.threads() : 0][Reduce.LANES];
+        this.next = new AtomicIntegerArray(engine.threads() * APART);
+        this.ring = new float[Control.RING][rules.length][Rule.SCALARS];
+        this.k = ring[0];
+    }
+
+    @Override
+    void load(Plan plan) {
+        List<Chunk> chunks = new ArrayList<>();
+        List<Piece> pieces = new ArrayList<>();
+        int[] firsts = new int[plan.size() + 1];
+        for (int n = 0; n < plan.size(); n++) {
+            float[] p = engine.array(plan.params()[n]), g = engine.array(plan.grads()[n]);
+            float[][] s = new float[plan.state()[n].length][];
+            for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
+            float[] clipped = limit < Float.POSITIVE_INFINITY ? new float[g.length] : g;
+            for (long from = 0; from < p.length; from += CpuEngine.CHUNK) {
+                int to = (int) Math.min(from + CpuEngine.CHUNK, p.length);
+                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
+            }
+            for (long from = 0; guard.reduces() && from < g.length; from += Reduce.PIECE) {
+                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.length)));
+            }
+            firsts[n + 1] = pieces.size();
+        }
+        this.chunks = chunks.toArray(new Chunk[0]);
+        this.pieces = pieces.toArray(new Piece[0]);
+        this.firsts = firsts;
+        this.partials = new double[pieces.size()];
+        this.scale = filled(plan.size(), (float) guard.scale());
+        this.trust = filled(plan.size(), 1);
+        this.shares = engine.shares(plan.elements());
+    }
+
+    private static float[] filled(int size, float value) {
+        float[] values = new float[size];
+        Arrays.fill(values, value);
+        return values;
+    }
+
+    @Override
+    void send(long first, int steps, float[] k) {
+        for (int n = 0, from = 0; n < steps; n++) {
+            for (float[] group : ring[(int) ((first + n) % Control.RING)]) {
+                System.arraycopy(k, from, group, 0, Rule.SCALARS);
+                from += Rule.SCALARS;
+            }
+        }
+    }
+
+    @Override
+    void step() {
+        boolean go = !guard.reduces() || decide();
+        k = ring[(int) ((done + 1) % Control.RING)];
+        if (go) share(apply, chunks.length);
+        else if (zeroes) share(zero, chunks.length);
+        if (go) done++;
+        else skipped++;
+    }
+
+    /** Takes the sums, and what follows from them: what each gradient is multiplied by, and whether the step is done. */
+    private boolean decide() {
+        share(sum, pieces.length);
+        double[] lanes = this.lanes[0];
+        norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
+        float smallest = Float.MAX_VALUE;
+        for (int n = 0; n < scale.length; n++) {
+            double own = guard.clip() == Guard.Clip.TENSOR_NORM
+                    ? guard.scale() * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes))
+                    : norm;
+            scale[n] = guard.factor(own);
+            smallest = Math.min(smallest, scale[n]);
+        }
+        return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL;
+    }
+
+    /** Does so many pieces of work, on as many threads as share it. */
+    private void share(Work work, int count) {
+        this.work = work;
+        this.count = count;
+        for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
+        if (shares == 1) run(0);
+        else engine.run(this);
+    }
+
+    private int start(int share) {
+        return (int) ((long) count * share / shares);
+    }
+
+    @Override
+    public void run(int thread) {
+        for (int n = 0; n < shares; n++) {
+            int share = (thread + n) % shares, end = start(share + 1);
+            for (int c = next.getAndIncrement(share * APART); c < end; c = next.getAndIncrement(share * APART)) {
+                work.run(c, thread);
+            }
+        }
+    }
+
+    private void apply(int c, int thread) {
+        Chunk chunk = chunks[c];
+        int from = chunk.from, to = chunk.to;
+        float[] k = this.k[chunk.group], p = chunk.p, g = chunk.g;
+        float scale = this.scale[chunk.tensor], floor = k[Control.FLOOR];
+        if (limit < Float.POSITIVE_INFINITY) {
+            clip(g, chunk.clipped, from, to, scale, limit);
+            g = chunk.clipped;
+            scale = 1;
+        }
+        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, chunk.s);
+        if (floor > 0) {
+            for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
+        }
+        if (zeroes) Arrays.fill(chunk.g, from, to, 0);
+    }
+
+    private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
+        for (int i = from; i < to; i++) clipped[i] = Math.max(-limit, Math.min(scale * g[i], limit));
+    }
+
+    private void zero(int c, int thread) {
+        Arrays.fill(chunks[c].g, chunks[c].from, chunks[c].to, 0);
+    }
+
+    private void sum(int c, int thread) {
+        partials[c] = Reduce.piece(pieces[c].g, pieces[c].from, pieces[c].to, lanes[thread]);
+    }
+
+    @Override
+    void ask() {
+        tally.set(done, skipped, norm);
+    }
+
+    @Override
+    Tally heard() {
+        return tally;
+    }
+
+    @Override
+    void count(long done, long skipped) {
+        this.done = done;
+        this.skipped = skipped;
+        norm = 0;
+    }
+
+    @Override
+    void free() {
+        // The garbage collector's.
+    }
+}

@@ -1,0 +1,357 @@
+package kudari;
+
+import static jcuda.driver.JCudaDriver.cuEventRecord;
+import static jcuda.driver.JCudaDriver.cuEventSynchronize;
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
+import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
+import static kudari.CudaException.must;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.LongBuffer;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import jcuda.Pointer;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUevent;
+import kudari.rule.Rule;
+
+/**
+ * Steps on a CUDA device: {@code kernels/reduce.cu} where somebody guards the gradients, then one launch over the chunk table for each kind of rule.
+ * The device counts the steps and finds the scalars of each by its number, so that a step is launches of the same arguments and nothing else.
+ */
+final class CudaDriver extends Driver {
+
+    /** Threads per block, as the kernels' launch bounds say. */
+    static final int THREADS = 256;
+
+    /** Blocks that a multiprocessor holds at a time: 2,048 threads. */
+    static final int BLOCKS = 8;
+
+    /** Elements of a chunk. */
+    private static final int SMALLEST = 1024, LARGEST = 16_384;
+
+    /** Where the structs of {@link #LAYOUT} have what the host writes or reads, in bytes. */
+    private static final int SKIPPED = 8, NORM = 24, SLOT_BYTES = 40, GO = 48, SLOTS = 64, SLOT = 16;
+
+    private static final int SCALARS = Rule.SCALARS * Float.BYTES;
+
+    /** What the host and the kernels share, before step.cuh. */
+    static final String LAYOUT = """
+            typedef unsigned long long u64;
+            constexpr int K = %d, FLOOR = %d, RING = %d, SLOTS = %d;
+
+            // An optimizer's own memory: what its steps count, and behind it, from byte SLOTS on, a ring in which a step finds what it is told.
+            struct Control {
+              u64 done, skipped;  // steps
+              u64 outran;         // launches that found no scalars of their step, and so did nothing
+              double norm;        // of the last step's gradients, over all of them
+              u64 arrived;        // blocks at the end of the launch that is running
+              u64 slotBytes;
+              unsigned go;  // whether the step is done, or left out because a gradient is not finite
+              float limit;  // the largest element of a gradient, infinite for any
+            };
+
+            // The scalars of one step, sent ahead by the host: for each group K floats follow.
+            struct alignas(16) Slot {
+              u64 step;
+            };
+
+            // What one tensor is told: what its gradient, and its update and decay, are multiplied by.
+            struct Told {
+              float scale, trust;
+            };
+
+            #line 1 "step.cuh"
+            """.formatted(Rule.SCALARS, Control.FLOOR, Control.RING, SLOTS);
+
+    /** A kernel of one kind of rule, and its rows of the chunk table. */
+    private static final class Launch {
+
+        final CudaKernel kernel;
+
+        /** Words of a row: the kernels of rules without state have one place for it all the same. */
+        final int words;
+
+        int rows;
+
+        Launch(CudaKernel kernel, int arrays) {
+            this.kernel = kernel;
+            words = 4 + Math.max(1, arrays);
+        }
+    }
+
+    private final CudaEngine engine;
+    private final Guard guard;
+
+    /** Of each group; groups of one kind share one. And each of them once. */
+    private final Launch[] launches, kinds;
+
+    private final CudaKernel reduce;
+    private int pieces;
+
+    /** In device memory: what {@link #load} lays out; and step.cuh's Control. */
+    private CUdeviceptr table = new CUdeviceptr();
+
+    private final CUdeviceptr control;
+
+    private final CudaLook look;
+    private final Tally tally = new Tally();
+
+    /** Where the ring has each step's scalars: pointers made once, for a step makes nothing. */
+    private final CUdeviceptr[] ring = new CUdeviceptr[Control.RING];
+
+    private final int slotBytes;
+
+    /** What gives back all that this holds, the last first. */
+    private final Deque<Runnable> frees = new ArrayDeque<>();
+
+    /** Scalars on their way: two windows in host memory that stays where it is, and what says that each has been copied. */
+    private final ByteBuffer[] windows = new ByteBuffer[2];
+
+    private final Pointer[] pages = new Pointer[2];
+    private final CUevent[] copied = new CUevent[2];
+    private int window;
+
+    /**
+     * Steps of some groups.
+     *
+     * @param rules of each group, one of its kind
+     */
+    CudaDriver(CudaEngine engine, Rule[] rules, Guard guard, boolean zeroes) {
+        this.engine = engine;
+        this.guard = guard;
+        slotBytes = SLOT + rules.length * SCALARS;
+        launches = new Launch[rules.length];
+        try {
+            Map<Class<? extends Rule>, Launch> kinds = new LinkedHashMap<>();
+            for (int n = 0; n < rules.length; n++) {
+                Rule rule = rules[n];
+                launches[n] = kinds.computeIfAbsent(
+                        rule.getClass(),
+                        kind -> new Launch(
+                                mine(engine.kernel(rule, zeroes)), rule.state().size()));
+            }
+            this.kinds = kinds.values().toArray(new Launch[0]);
+            reduce = mine(engine.kernel(
+                    "kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), "reduce"));
+            for (int n = 0; n < 2; n++) {
+                Pointer page = engine.allocatePage((long) Control.WINDOW * slotBytes);
+                frees.push(() -> engine.freePage(page));
+                CUevent event = engine.event();
+                frees.push(() -> engine.freeEvent(event));
+                pages[n] = page;
+                copied[n] = event;
+                windows[n] =
+                        page.getByteBuffer(0, (long) Control.WINDOW * slotBytes).order(ByteOrder.nativeOrder());
+            }
+            long bytes = SLOTS + (long) Control.RING * slotBytes;
+            control = engine.allocateBytes(bytes, "the control block of an optimizer");
+            CUdeviceptr mine = control;
+            frees.push(() -> engine.freeBytes(mine));
+            look = new CudaLook(engine, control, SLOTS, "the counts of an optimizer");
+            frees.push(look::free);
+            must(cuMemsetD8Async(control, (byte) 0, bytes, engine.stream), "cuMemsetD8Async of the control block");
+            long[] head = new long[SLOTS / Long.BYTES];
+            head[SLOT_BYTES / Long.BYTES] = slotBytes;
+            head[GO / Long.BYTES] = 1 | (long) Float.floatToRawIntBits(guard.limit()) << Integer.SIZE;
+            copy(control, head, "the control block");
+        } catch (RuntimeException | Error e) {
+            try {
+                free();
+            } catch (CudaException f) {
+                e.addSuppressed(f);
+            }
+            throw e;
+        }
+        for (int n = 0; n < ring.length; n++) ring[n] = control.withByteOffset(SLOTS + n * (long) slotBytes);
+    }
+
+    private CudaKernel mine(CudaKernel kernel) {
+        frees.push(kernel::free);
+        return kernel;
+    }
+
+    /**
+     * In one block of device memory: for each kind of rule the rows of its chunks; the rows of the pieces to sum; the first piece of each tensor; what
+     * each tensor is told; and room for the partial of each piece.
+     */
+    @Override
+    void load(Plan plan) {
+        int tensors = plan.size();
+        long size = chunkSize(engine.multiprocessors * (long) BLOCKS, plan.elements());
+        int[] rows = new int[kinds.length], at = new int[kinds.length];
+        long pieces = 0;
+        for (int n = 0; n < tensors; n++) {
+            long elements = plan.params()[n].size();
+            rows[kind(plan.groups()[n])] += Math.toIntExact(up(elements, size));
+            if (guard.reduces()) pieces += up(elements, Reduce.PIECE);
+        }
+        int words = 0;
+        for (int kind = 0; kind < kinds.length; kind++) {
+            at[kind] = words;
+            words = Math.addExact(words, Math.multiplyExact(rows[kind], kinds[kind].words));
+        }
+        int piecesAt = words,
+                firstsAt = piecesAt + 2 * Math.toIntExact(pieces),
+                toldAt = firstsAt + tensors + 1,
+                partialsAt = toldAt + tensors;
+        LongBuffer to = LongBuffer.allocate(Math.toIntExact(partialsAt + pieces));
+        int[] chunk = at.clone();
+        int piece = 0;
+        for (int n = 0; n < tensors; n++) {
+            int group = plan.groups()[n], kind = kind(group);
+            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size, kinds[kind].words);
+            to.put(firstsAt + n, piece);
+            long g = address(plan.grads()[n]), elements = plan.grads()[n].size();
+            to.position(piecesAt + 2 * piece);
+            for (long from = 0; guard.reduces() && from < elements; from += Reduce.PIECE, piece++) {
+                to.put(Math.min(Reduce.PIECE, elements - from)).put(g + from * Float.BYTES);
+            }
+            to.put(toldAt + n, told((float) guard.scale(), 1));
+        }
+        to.put(firstsAt + tensors, piece);
+
+        CUdeviceptr fresh = engine.allocateBytes((long) to.capacity() * Long.BYTES, "the chunk table");
+        try {
+            copy(fresh, to.array(), "the chunk table");
+            engine.discard(table);
+        } catch (CudaException e) {
+            engine.discard(fresh);
+            throw e;
+        }
+        table = fresh;
+        this.pieces = piece;
+        long base = CudaEngine.address(table), control = CudaEngine.address(this.control);
+        reduce.set(0, base + (long) piecesAt * Long.BYTES)
+                .set(1, pieces)
+                .set(2, base + (long) partialsAt * Long.BYTES)
+                .set(3, base + (long) firstsAt * Long.BYTES)
+                .set(4, (long) tensors)
+                .set(5, base + (long) toldAt * Long.BYTES)
+                .set(6, control)
+                .set(7, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
+                .set(8, guard.maxNorm())
+                .set(9, guard.scale());
+        for (int kind = 0; kind < kinds.length; kind++) {
+            kinds[kind].rows = rows[kind];
+            kinds[kind]
+                    .kernel
+                    .set(0, base + (long) at[kind] * Long.BYTES)
+                    .set(1, (long) rows[kind])
+                    .set(2, base + (long) toldAt * Long.BYTES)
+                    .set(3, control)
+                    .set(4, kind == kinds.length - 1 ? 1L : 0);
+        }
+    }
+
+    private int kind(int group) {
+        for (int kind = 0; ; kind++) if (kinds[kind] == launches[group]) return kind;
+    }
+
+    /** The rows of one tensor: count, p, g, state, tensor and group. */
+    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words) {
+        long elements = plan.params()[n].size();
+        for (long from = 0; from < elements; from += size) {
+            int end = to.position() + words;
+            long offset = from * Float.BYTES;
+            to.put(Math.min(size, elements - from));
+            to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
+            for (Tensor array : plan.state()[n]) to.put(address(array) + offset);
+            to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
+        }
+        return to.position();
+    }
+
+    private static long told(float scale, float trust) {
+        return Float.floatToRawIntBits(scale) & 0xffff_ffffL | (long) Float.floatToRawIntBits(trust) << Integer.SIZE;
+    }
+
+    private static long address(Tensor tensor) {
+        return ((CudaTensor) tensor).address;
+    }
+
+    /**
+     * How many elements a chunk has, at most: so many that all blocks have as many chunks as each other, and a launch does not wait for one that
+     * has one more; a multiple of 4, for 16 bytes at a time.
+     */
+    static long chunkSize(long blocks, long elements) {
+        long rounds = Math.max(1, up(elements, blocks * LARGEST));
+        return Math.max(SMALLEST, 4 * up(elements, 4 * blocks * rounds));
+    }
+
+    private static long up(long x, long by) {
+        return (x + by - 1) / by;
+    }
+
+    /** From the heap: the driver takes such a copy's bytes before it returns. In the stream's order, which the null stream's copies do not keep. */
+    private void copy(CUdeviceptr to, long[] words, String what) {
+        must(
+                cuMemcpyHtoDAsync(to, Pointer.to(words), (long) words.length * Long.BYTES, engine.stream),
+                "cuMemcpyHtoDAsync of " + what);
+    }
+
+    @Override
+    void send(long first, int steps, float[] k) {
+        must(cuEventSynchronize(copied[window]), "cuEventSynchronize of the scalars sent two windows before");
+        ByteBuffer to = windows[window];
+        to.clear();
+        for (int n = 0, from = 0, scalars = slotBytes / Float.BYTES - SLOT / Float.BYTES; n < steps; n++) {
+            to.putLong(first + n).putLong(0);
+            for (int end = from + scalars; from < end; from++) to.putFloat(k[from]);
+        }
+        must(
+                cuMemcpyHtoDAsync(
+                        ring[(int) (first % Control.RING)], pages[window], (long) steps * slotBytes, engine.stream),
+                "cuMemcpyHtoDAsync of the scalars");
+        must(cuEventRecord(copied[window], engine.stream), "cuEventRecord");
+        window = 1 - window;
+    }
+
+    @Override
+    void step() {
+        if (guard.reduces()) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
+        // The last one runs even without chunks, for it counts the step.
+        for (int kind = 0; kind < kinds.length; kind++) {
+            int blocks = engine.blocks(kinds[kind].rows);
+            kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);
+        }
+    }
+
+    @Override
+    void ask() {
+        look.ask();
+    }
+
+    @Override
+    Tally heard() {
+        look.await();
+        tally.set(look.page.getLong(0), look.page.getLong(SKIPPED), look.page.getDouble(NORM));
+        return tally;
+    }
+
+    @Override
+    void count(long done, long skipped) {
+        copy(control, new long[] {done, skipped, 0, 0}, "the counts of an optimizer");
+    }
+
+    /** Everything, whatever fails; the first failure is told. */
+    @Override
+    void free() {
+        engine.finish();
+        frees.push(() -> engine.freeBytes(table));
+        CudaException failure = null;
+        for (Runnable free : frees) {
+            try {
+                free.run();
+            } catch (CudaException e) {
+                if (failure == null) failure = e;
+                else failure.addSuppressed(e);
+            }
+        }
+        frees.clear();
+        if (failure != null) throw failure;
+    }
+}

@@ -1,0 +1,44 @@
+package kudari;
+
+/** Who does the steps of one optimizer on one engine: holds its plan, the scalars of the steps to come, and what has been counted. The facade has checked. */
+abstract class Driver {
+
+    /** What has been counted: steps done, steps left out, and the norm of the last step's gradients. */
+    static final class Tally {
+        long done, skipped;
+        double norm;
+
+        void set(long done, long skipped, double norm) {
+            this.done = done;
+            this.skipped = skipped;
+            this.norm = norm;
+        }
+    }
+
+    /** Lays out the work over these tensors: once for every set of tensors, not once a step. If it throws, nothing is laid out. */
+    abstract void load(Plan plan);
+
+    /**
+     * Takes the scalars of some steps, which stand at the same places of the ring whatever they were before.
+     *
+     * @param first the number of the first step
+     * @param steps how many; none lies beyond the end of the ring
+     * @param k for each step and each group {@link kudari.rule.Rule#SCALARS} scalars
+     */
+    abstract void send(long first, int steps, float[] k);
+
+    /** Does the next step. Nothing is allocated. */
+    abstract void step();
+
+    /** Asks for the counts as they are now, to be had by {@link #heard}; nothing waits. */
+    abstract void ask();
+
+    /** The counts that were last asked for, in an object that the next call fills anew. */
+    abstract Tally heard();
+
+    /** Counts from here on. */
+    abstract void count(long done, long skipped);
+
+    /** Frees what this takes of the engine's memory; the tensors stay. */
+    abstract void free();
+}

@@ -1,0 +1,133 @@
+package kudari;
+
+import java.util.Objects;
+import java.util.Optional;
+import kudari.rule.Rule;
+
+/**
+ * Which parameters follow which rule. An optimizer has a list of groups; the first whose pattern and extents fit a parameter takes it.
+ *
+ * <pre>{@code
+ * Optimizer fine = engine.optimizer(
+ *     Group.frozen("embed.*"),
+ *     Group.of("head.*", AdamW.of(1e-3)),
+ *     Group.vectors("*", AdamW.of(3e-4).decay(0)),
+ *     Group.rest(LearningRate.cosine(3e-4, 0, 10_000).warmUp(500).of(AdamW.of())));
+ * }</pre>
+ *
+ * @param pattern of names; {@code *} stands for any characters, dots among them, and for none
+ * @param extents how many extents a parameter must have
+ * @param schedule the rule of every step; none for parameters that stay as they are
+ * @param mayBeEmpty whether the group is allowed to have no parameter at the first update
+ */
+public record Group(String pattern, Extents extents, Optional<Schedule> schedule, boolean mayBeEmpty) {
+
+    /** How many extents a parameter of a group has. */
+    public enum Extents {
+        /** Any number. */
+        ANY,
+        /** At most one: biases, scales of a normalisation. */
+        VECTOR,
+        /** Two or more: weights of dense layers, convolutions, embeddings. */
+        MATRIX;
+
+        boolean fit(int count) {
+            return this == ANY || (this == MATRIX) == (count >= 2);
+        }
+    }
+
+    /** Checks that nothing is null. */
+    public Group {
+        Objects.requireNonNull(pattern, "pattern");
+        Objects.requireNonNull(extents, "extents");
+        Objects.requireNonNull(schedule, "schedule");
+    }
+
+    /** The parameters of these names, by one rule for all steps. */
+    public static Group of(String pattern, Rule rule) {
+        return of(pattern, Schedule.of(rule));
+    }
+
+    /** The parameters of these names, by a schedule. */
+    public static Group of(String pattern, Schedule schedule) {
+        return new Group(pattern, Extents.ANY, Optional.of(schedule), false);
+    }
+
+    /** Those with at most one extent, by one rule for all steps. */
+    public static Group vectors(String pattern, Rule rule) {
+        return vectors(pattern, Schedule.of(rule));
+    }
+
+    /** Those with at most one extent, by a schedule. */
+    public static Group vectors(String pattern, Schedule schedule) {
+        return new Group(pattern, Extents.VECTOR, Optional.of(schedule), false);
+    }
+
+    /** Those with two extents or more, by one rule for all steps. */
+    public static Group matrices(String pattern, Rule rule) {
+        return matrices(pattern, Schedule.of(rule));
+    }
+
+    /** Those with two extents or more, by a schedule. */
+    public static Group matrices(String pattern, Schedule schedule) {
+        return new Group(pattern, Extents.MATRIX, Optional.of(schedule), false);
+    }
+
+    /** All that no group before took, by one rule for all steps. */
+    public static Group rest(Rule rule) {
+        return of("*", rule);
+    }
+
+    /** All that no group before took, by a schedule. */
+    public static Group rest(Schedule schedule) {
+        return of("*", schedule);
+    }
+
+    /** Parameters that stay as they are: they need no gradient, have no state and are not in the norm. */
+    public static Group frozen(String pattern) {
+        return new Group(pattern, Extents.ANY, Optional.empty(), false);
+    }
+
+    /** This group, which may have no parameter at the first update: they come later, or never. */
+    public Group orEmpty() {
+        return new Group(pattern, extents, schedule, true);
+    }
+
+    /** Whether this group takes a parameter. */
+    boolean takes(String name, Tensor param) {
+        return extents.fit(param.shape().length) && takesName(name);
+    }
+
+    /** Whether this group takes parameters of a name, of the right extents. */
+    boolean takesName(String name) {
+        return matches(pattern, name);
+    }
+
+    /** Without backtracking into earlier stars: what a star has passed over, a later one can only pass over too. */
+    private static boolean matches(String pattern, String name) {
+        int p = 0, n = 0, star = -1, resume = 0;
+        while (n < name.length()) {
+            if (p < pattern.length() && pattern.charAt(p) == '*') {
+                star = p++;
+                resume = n;
+            } else if (p < pattern.length() && pattern.charAt(p) == name.charAt(n)) {
+                p++;
+                n++;
+            } else if (star >= 0) {
+                p = star + 1;
+                n = ++resume;
+            } else {
+                return false;
+            }
+        }
+        while (p < pattern.length() && pattern.charAt(p) == '*') p++;
+        return p == pattern.length();
+    }
+
+    /** As in {@code 'head.*'} or {@code vectors of '*'}. */
+    @Override
+    public String toString() {
+        return (extents == Extents.VECTOR ? "vectors of " : extents == Extents.MATRIX ? "matrices of " : "") + "'"
+                + pattern + "'";
+    }
+}

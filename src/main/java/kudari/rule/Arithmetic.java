@@ -1,0 +1,51 @@
+package kudari.rule;
+
+/** The functions in the loops of the rules. {@code kernels/step.cuh} has the same ones, so that the loops can read the same in both languages. */
+final class Arithmetic {
+
+    /** Where {@link #flush} stops a mean: small against anything trained, and large enough that a rate times what is left is no subnormal. */
+    static final float MEAN = 0x1p-78f;
+
+    /** Where it stops a mean or a sum of squares, of which only the root is taken. */
+    static final float SQUARE = 0x1p-102f;
+
+    private Arithmetic() {}
+
+    /** The gradient that a rule sees. */
+    static float gradient(float g, float p, float scale, float l2) {
+        return scale * g + l2 * p;
+    }
+
+    /** The parameter after an update u. */
+    static float descend(float p, float u, float decay, float trust) {
+        return p - trust * (u + decay * p);
+    }
+
+    /** Rounds x to a multiple of 2⁻²⁴ of a power of two, unless it is much larger: no subnormal number is left. Two operations, for a loop with a
+     * comparison is not vectorised. */
+    static float flush(float x, float power) {
+        return (x + power) - power;
+    }
+
+    /** A learning rate times x, and 0 at a rate of 0 even where x has overflowed. */
+    static float rate(float lr, float x) {
+        return lr == 0 ? 0 : lr * x;
+    }
+
+    /** The correctly rounded float root. */
+    static float sqrt(float x) {
+        return (float) Math.sqrt(x);
+    }
+
+    /**
+     * βᵗ by squaring. It uses multiplications alone, so it gives the same bits on every JVM, which {@code Math.pow} need not; and it
+     * allocates nothing, which {@code StrictMath.pow} does. Its relative error is at most t·2⁻⁵², and βᵗ·t is never large.
+     */
+    static double power(double beta, long t) {
+        double power = 1;
+        for (double square = beta; t > 0; t >>= 1, square *= square) {
+            if ((t & 1) == 1) power *= square;
+        }
+        return power;
+    }
+}
