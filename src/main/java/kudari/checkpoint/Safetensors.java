@@ -6,21 +6,19 @@ import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
 import com.google.gson.stream.JsonWriter;
+import java.io.EOFException;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.io.RandomAccessFile;
 import java.io.StringReader;
 import java.io.StringWriter;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
-import java.nio.file.DirectoryStream;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -31,6 +29,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import kudari.io.AtomicFile;
+import kudari.io.Say;
 
 /**
  * Named float32 tensors and named strings, as a safetensors file: what Python's {@code safetensors} reads and writes.
@@ -120,72 +120,23 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
     }
 
     /**
-     * Writes the file, whole or not at all: into a hidden file beside it, which takes its place once it is safely on the disk. Whatever
-     * happens, the name holds the old file or the new one.
+     * Writes the file, whole or not at all, in the way of {@link AtomicFile}: whatever happens, the name holds the old file or the new one.
      *
      * @throws IOException if it cannot be written, on a full disk for example; a file of that name stays as it was then
      */
     public void write(Path file) throws IOException {
-        Path folder = file.toAbsolutePath().getParent();
-        try {
-            if (folder == null) throw new IOException("not the name of a file");
-            String hidden = "." + file.getFileName() + ".";
-            sweep(folder, hidden);
-            Path fresh = folder.resolve(hidden + ProcessHandle.current().pid() + ".tmp");
-            try {
-                try (FileChannel channel = FileChannel.open(
-                        fresh,
-                        StandardOpenOption.CREATE,
-                        StandardOpenOption.TRUNCATE_EXISTING,
-                        StandardOpenOption.WRITE)) {
-                    write(channel);
-                    channel.force(true);
-                }
-                Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
-            } finally {
-                Files.deleteIfExists(fresh);
-            }
-            sync(folder);
-        } catch (IOException e) {
-            throw failure("cannot write " + file, e);
-        }
+        AtomicFile.write(file, this::writeTo);
     }
 
-    private void write(FileChannel channel) throws IOException {
+    private void writeTo(OutputStream out) throws IOException {
         byte[] header = header();
         if (header.length > LARGEST_HEADER - 8) throw new IOException("a header of " + header.length + " bytes");
         int padded = (header.length + 7) / 8 * 8;
         ByteBuffer start = ByteBuffer.allocate(8 + padded).order(ByteOrder.LITTLE_ENDIAN);
         start.putLong(padded).put(header);
         while (start.hasRemaining()) start.put((byte) ' ');
-        drain(channel, start.flip());
-        for (Values values : tensors.values()) values.pour(piece -> drain(channel, piece));
-    }
-
-    private static void drain(FileChannel channel, ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) channel.write(bytes);
-    }
-
-    /** Removes what a process left that was killed while it wrote. */
-    private static void sweep(Path folder, String hidden) throws IOException {
-        try (DirectoryStream<Path> left = Files.newDirectoryStream(
-                folder, path -> path.getFileName().toString().startsWith(hidden))) {
-            for (Path path : left) {
-                String pid = path.getFileName().toString().substring(hidden.length());
-                if (pid.matches("\\d{1,18}\\.tmp")
-                        && ProcessHandle.of(Long.parseLong(pid.substring(0, pid.length() - 4)))
-                                .isEmpty()) Files.deleteIfExists(path);
-            }
-        }
-    }
-
-    /** Makes the new name as durable as the bytes. */
-    private static void sync(Path folder) {
-        try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
-            channel.force(true);
-        } catch (IOException e) {
-            // Windows opens no folders, and needs none of this.
-        }
+        out.write(start.array());
+        for (Values values : tensors.values()) values.pour(piece -> out.write(piece.array(), 0, piece.limit()));
     }
 
     /** The header without its padding: the same bytes for the same contents, but for the values. */
@@ -222,24 +173,24 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
      *     name twice; the message names the file and, where it is one tensor's, the tensor
      */
     public static Safetensors read(Path file) throws IOException {
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            long size = channel.size();
+        try (RandomAccessFile in = open(file)) {
+            long size = in.length();
             if (size < 8) throw new Damage("expected the 8 bytes of a header's length, got a file of " + size);
-            long length = fill(channel, 8).getLong();
+            long length = fill(in, 8).getLong();
             if (length < 0 || length > LARGEST_HEADER)
                 throw new Damage("expected a header of at most " + LARGEST_HEADER + " bytes, got "
                         + Long.toUnsignedString(length) + ": no safetensors file");
             if (length > size - 8)
                 throw new Damage("expected a header of " + length + " bytes, got " + (size - 8) + ": truncated");
             SortedMap<String, String> metadata = new TreeMap<>();
-            List<Place> places = parse(fill(channel, (int) length), metadata);
+            List<Place> places = parse(fill(in, (int) length), metadata);
             check(places, size - 8 - length);
             SortedMap<String, Values> tensors = new TreeMap<>();
             for (Place place : places) {
                 float[] floats = new float[(int) ((place.end - place.begin) / 4)];
                 for (int from = 0; from < floats.length; from += PIECE) {
                     int count = Math.min(PIECE, floats.length - from);
-                    fill(channel, 4 * count).asFloatBuffer().get(floats, from, count);
+                    fill(in, 4 * count).asFloatBuffer().get(floats, from, count);
                 }
                 tensors.put(place.name, new Values(place.shape, floats));
             }
@@ -247,17 +198,29 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
         } catch (Damage e) {
             throw new IOException(file + ": " + e.getMessage(), e);
         } catch (IOException e) {
-            throw failure("cannot read " + file, e);
+            throw Say.failure("cannot read " + file, e);
         }
     }
 
+    /** Not a channel: on an interrupted thread it would only close. */
+    private static RandomAccessFile open(Path file) throws IOException {
+        BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
+        if (attributes.isDirectory()) throw new IOException("it is a folder");
+        if (!attributes.isRegularFile())
+            throw new IOException("it is not a regular file"); // a pipe would keep us waiting
+        if (!Files.isReadable(file)) throw new AccessDeniedException(null);
+        return new RandomAccessFile(file.toFile(), "r");
+    }
+
     /** The next bytes of the file, from the first. */
-    private static ByteBuffer fill(FileChannel channel, int count) throws IOException {
-        ByteBuffer bytes = ByteBuffer.allocate(count).order(ByteOrder.LITTLE_ENDIAN);
-        while (bytes.hasRemaining()) {
-            if (channel.read(bytes) < 0) throw new Damage("it became shorter while it was read");
+    private static ByteBuffer fill(RandomAccessFile in, int count) throws IOException {
+        byte[] bytes = new byte[count];
+        try {
+            in.readFully(bytes);
+        } catch (EOFException e) {
+            throw new Damage("it became shorter while it was read");
         }
-        return bytes.flip();
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     private static List<Place> parse(ByteBuffer header, Map<String, String> metadata) throws Damage {
@@ -388,15 +351,5 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
             elements = Math.multiplyExact(elements, extent);
         }
         return elements;
-    }
-
-    /** One sentence out of an exception whose message may be no more than the name of a file. */
-    private static IOException failure(String what, IOException e) {
-        String why;
-        if (e instanceof NoSuchFileException) why = "no such file or folder";
-        else if (e instanceof AccessDeniedException) why = "permission denied";
-        else if (e instanceof FileSystemException f && f.getReason() != null) why = f.getReason();
-        else why = String.valueOf(e.getMessage());
-        return new IOException(what + ": " + why, e);
     }
 }

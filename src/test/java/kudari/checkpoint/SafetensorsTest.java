@@ -3,6 +3,7 @@ package kudari.checkpoint;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -12,15 +13,22 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import kudari.checkpoint.Safetensors.Values;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
@@ -186,7 +194,7 @@ class SafetensorsTest {
         Files.delete(file);
         refused("cannot read", "no such file");
         Files.createDirectory(file);
-        refused("cannot read", "directory");
+        refused("cannot read", "it is a folder");
     }
 
     @Test
@@ -228,18 +236,69 @@ class SafetensorsTest {
         assertEquals(List.of(file), list());
     }
 
+    /** Each of two threads writes its own file over and over under one name: none of the writes fails, and none of the files is a mixture. */
     @Test
-    void whatAKilledProcessLeftIsSwept() throws Exception {
-        Process dead =
-                new ProcessBuilder(java(), "-version").redirectErrorStream(true).start();
-        dead.getInputStream().readAllBytes();
-        dead.waitFor();
-        long living = ProcessHandle.current().parent().orElseThrow().pid();
-        Path theirs = Files.createFile(folder.resolve(".x.safetensors." + living + ".tmp"));
-        Path other = Files.createFile(folder.resolve(".y.safetensors." + dead.pid() + ".tmp"));
-        Files.createFile(folder.resolve(".x.safetensors." + dead.pid() + ".tmp"));
-        Safetensors.of(Map.of(), Map.of()).write(file);
-        assertEquals(Stream.of(file, theirs, other).sorted().toList(), list());
+    void twoWritersOfOneFileHinderNobody() throws Exception {
+        List<Callable<Void>> writers = new ArrayList<>();
+        for (int writer = 0; writer < 2; writer++) {
+            float[] floats = new float[50_000 + 20_000 * writer];
+            Arrays.fill(floats, writer);
+            Safetensors content = Safetensors.of(Map.of(), Map.of("a", new Values(new long[] {floats.length}, floats)));
+            writers.add(() -> {
+                for (int n = 0; n < 30; n++) {
+                    content.write(file);
+                    float[] read = Safetensors.read(file).tensors().get("a").floats();
+                    assertEquals(50_000 + 20_000 * (int) read[0], read.length);
+                    for (float one : read) assertEquals(read[0], one);
+                }
+                return null;
+            });
+        }
+        ExecutorService threads = Executors.newFixedThreadPool(2);
+        try {
+            for (Future<Void> writer : threads.invokeAll(writers)) writer.get();
+        } finally {
+            threads.shutdown();
+        }
+        assertEquals(List.of(file), list());
+    }
+
+    @Test
+    void anInterruptedThreadWritesAndReadsAndStaysInterrupted() throws IOException {
+        Safetensors content =
+                Safetensors.of(Map.of("x", "1"), Map.of("a", new Values(new long[] {1}, new float[] {2})));
+        Thread.currentThread().interrupt();
+        try {
+            content.write(file);
+            assertEquals(content.metadata(), Safetensors.read(file).metadata());
+        } finally {
+            assertTrue(Thread.interrupted());
+        }
+    }
+
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void aSymbolicLinkStaysAndWhatItPointsToIsWritten() throws IOException {
+        Path target = Files.createDirectory(folder.resolve("elsewhere")).resolve("real");
+        Files.createSymbolicLink(file, Path.of("elsewhere", "real"));
+        for (String text : List.of("while it dangles", "over a file")) {
+            Safetensors.of(Map.of("x", text), Map.of()).write(file);
+            assertTrue(Files.isSymbolicLink(file));
+            assertFalse(Files.isSymbolicLink(target));
+            assertEquals(Map.of("x", text), Safetensors.read(target).metadata());
+        }
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void whatIsNoRegularFileIsNotReplaced() throws Exception {
+        assertEquals(0, new ProcessBuilder("mkfifo", file.toString()).start().waitFor());
+        String message = assertThrows(IOException.class, () -> Safetensors.of(Map.of(), Map.of())
+                        .write(file))
+                .getMessage();
+        assertTrue(message.startsWith("cannot write " + file + ": "), message);
+        assertTrue(Files.readAttributes(file, BasicFileAttributes.class).isOther(), "it still is what it was");
+        assertEquals(List.of(file), list());
     }
 
     /** A process that may write no file of more than 64 blocks meets what a full disk is: an error in the middle of the bytes. */
