@@ -68,6 +68,18 @@ public final class SafetensorsFile implements Closeable {
      */
     public record TensorInfo(Dtype dtype, long[] shape, long begin, long end) {
 
+        /** A copy of the extents. */
+        @Override
+        public long[] shape() {
+            return shape.clone();
+        }
+
+        /** As in {@code BF16[784, 100]}. */
+        @Override
+        public String toString() {
+            return dtype + Arrays.toString(shape);
+        }
+
         /** The number of its bytes. */
         public long bytes() {
             return end - begin;

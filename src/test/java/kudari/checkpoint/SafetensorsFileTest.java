@@ -507,7 +507,8 @@ class SafetensorsFileTest {
         Files.write(file, whole);
         try (SafetensorsFile read = SafetensorsFile.open(file)) {
             assertEquals(Dtype.F8_E4M3, read.tensors().get("q").dtype());
-            assertArrayEquals(new long[] {2}, read.tensors().get("q").shape());
+            read.tensors().get("q").shape()[0] = 7; // of a copy
+            assertEquals("F8_E4M3[2]", read.tensors().get("q").toString());
             assertArrayEquals(new byte[] {0x38, (byte) 0xc0}, read.bytes("q"));
             assertArrayEquals(new float[] {1}, read.floats("w"));
             assertEquals(
