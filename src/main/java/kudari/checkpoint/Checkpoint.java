@@ -4,24 +4,30 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
+import kudari.Counts;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
+import kudari.io.Say;
 import kudari.rule.Rule;
 
 /**
  * A run as it stood after a step: all that another run needs to go on with the same bits, as if the first had never stopped.
  *
  * <pre>{@code
- * Checkpoint.of(adam, adam.skipped(), net.params(), Map.of("position", "600")).write(Path.of("model.safetensors"));
+ * Checkpoint.of(adam, net.params(), Map.of("position", "600")).write(Path.of("model.safetensors"));
  * ...
  * Checkpoint saved = Checkpoint.read(Path.of("model.safetensors"));
  * saved.restore(adam, net.params());
@@ -29,104 +35,170 @@ import kudari.rule.Rule;
  * }</pre>
  *
  * <p>On disk it is a {@linkplain Safetensors safetensors file}, which other programs read too, with the tensors {@code params/W1}, {@code
- * state/W1/m} and so on. Its metadata holds steps, skipped, the rule (as {@code optimizer}), the facts, the version of Kudari, and a CRC-32C of
+ * state/W1/Adam.m} and so on, so that state that means something else has another name. Its metadata holds the counts ({@code steps}, {@code
+ * skipped}, {@code groups}), the rules (as {@code optimizer}), the facts, the version of Kudari, and a CRC-32C of
  * every tensor ({@code crc32c/params/W1}) and of the header ({@code crc32c}), so that a damaged file is told from a whole one.
  *
- * @param steps the number of steps done
- * @param skipped the number of steps left out, because the norm of the gradients was not finite
- * @param rule the rule of the step to come, as its record prints: {@code Adam[lr=0.001, beta1=0.9, …]}
+ * @param counts the steps done and left out
+ * @param rule the rules of the last step, as their records print, {@code Adam[lr=0.001, beta1=0.9, …]}, for people who look into the file
  * @param facts what the run wants to know again, by names of its own
  * @param tensors by the names they have in the file
  */
 public record Checkpoint(
-        long steps, long skipped, String rule, SortedMap<String, String> facts, SortedMap<String, Values> tensors) {
+        Counts counts, String rule, SortedMap<String, String> facts, SortedMap<String, Values> tensors) {
 
     private static final String FORM = "kudari.checkpoint", VERSION = "kudari", CRC = "crc32c";
-    private static final String STEPS = "steps", SKIPPED = "skipped", RULE = "optimizer";
-    private static final List<String> OURS = List.of(FORM, VERSION, CRC, STEPS, SKIPPED, RULE);
+    private static final String STEPS = "steps", SKIPPED = "skipped", GROUPS = "groups", RULE = "optimizer";
+    private static final List<String> OURS = List.of(FORM, VERSION, CRC, STEPS, SKIPPED, GROUPS, RULE);
 
     /** The form of the file that this version reads and writes. */
-    private static final String THIS_FORM = "1";
+    private static final String THIS_FORM = "2";
 
     /** So many faults are told; a checkpoint of another network has one for every tensor. */
     private static final int TOLD = 8;
 
-    /** Checks that the facts have names of their own. */
+    /** Copies the maps, and checks that all of it can be written and read again, and that the facts have names of their own. */
     public Checkpoint {
+        Safetensors.checkText("rule", rule);
+        Safetensors content = Safetensors.of(facts, tensors);
+        facts = content.metadata();
+        tensors = content.tensors();
         for (String name : facts.keySet()) {
-            if (OURS.contains(name) || name.startsWith(CRC + "/"))
-                throw new IllegalArgumentException("fact '" + name + "': the checkpoint itself uses this name");
+            if (isOurs(name))
+                throw new IllegalArgumentException(
+                        "fact " + Say.quoted(name) + ": the checkpoint itself uses this name");
         }
+    }
+
+    private static boolean isOurs(String name) {
+        return OURS.contains(name) || name.startsWith(CRC + "/");
     }
 
     /**
      * The state of a run. Waits for the engine.
      *
-     * @param optimizer which has updated all of the parameters
-     * @param skipped the number of steps left out over all of the run; {@link Optimizer#skipped} counts from where it resumed
+     * @param optimizer which has the state of those of the parameters that it has updated; the others are saved without
      * @param params the parameters by name
      * @param facts what the run wants to know again
-     * @throws IllegalArgumentException if a parameter has no state yet, or a fact has a name that the checkpoint itself uses
+     * @throws IllegalArgumentException if a fact has no text, or a name that the checkpoint itself uses
      */
-    public static Checkpoint of(
-            Optimizer optimizer, long skipped, Map<String, Tensor> params, Map<String, String> facts) {
+    public static Checkpoint of(Optimizer optimizer, Map<String, Tensor> params, Map<String, String> facts) {
         SortedMap<String, Values> tensors = new TreeMap<>();
-        params.forEach((name, param) -> {
+        SortedSet<String> rules = new TreeSet<>();
+        Safetensors.sorted("params", params).forEach((name, param) -> {
             tensors.put(param(name), copy(param));
-            optimizer.state(name).forEach((array, tensor) -> tensors.put(state(name, array), copy(tensor)));
+            optimizer.rule(name, param).ifPresent(rule -> {
+                rules.add(rule.toString());
+                if (!optimizer.knows(name)) return;
+                optimizer.state(name).forEach((array, tensor) -> tensors.put(state(name, rule, array), copy(tensor)));
+            });
         });
-        String rules = params.entrySet().stream()
-                .flatMap(param -> optimizer.rule(param.getKey(), param.getValue()).stream())
-                .map(Object::toString)
-                .distinct()
-                .collect(Collectors.joining("; "));
-        return new Checkpoint(optimizer.steps(), skipped, rules, new TreeMap<>(facts), tensors);
+        return new Checkpoint(
+                optimizer.counts(), String.join("; ", rules), Safetensors.sorted("facts", facts), tensors);
+    }
+
+    /** The number of steps done. */
+    public long steps() {
+        return counts.steps();
+    }
+
+    /** The number of steps left out because a gradient was not finite. */
+    public long skipped() {
+        return counts.skipped();
     }
 
     /**
-     * Puts a run where this one stood: sets the parameters, the state and the step count.
+     * Puts a run where this one stood: sets the parameters, the state and the counts. A parameter that was saved without state gets it
+     * when an update first sees it, as it would have.
      *
-     * @param optimizer of the same kind of rule; what it knew is forgotten
+     * @param optimizer of the same kinds of rules in as many groups; what it knew is forgotten
      * @param params the parameters by name, of the same shapes
-     * @throws IllegalArgumentException if the kind of rule is another, or a tensor is missing, unknown or of another shape: the message names
+     * @throws IllegalArgumentException if a tensor is missing, unknown or of another shape, or there are more or fewer groups: the message names
      *     each, and nothing has changed then
      */
     public void restore(Optimizer optimizer, Map<String, Tensor> params) {
+        Fit fit = fit(optimizer, params);
+        if (!fit.faults.isEmpty())
+            throw new IllegalArgumentException("the checkpoint does not fit: " + told(fit.faults));
+        restore(optimizer, params, fit, counts);
+    }
+
+    /**
+     * Restores what fits, as where a part of a network is new: parameters of the same name and shape, and the state of those whose rule is of the
+     * same kind. The others stay as they are, and get new state. Where there are as many groups, their counts are restored; otherwise each goes on
+     * after as many steps as the run had done.
+     *
+     * @return what was left, a sentence for each tensor; empty if all of it fits
+     */
+    public List<String> restoreWhatFits(Optimizer optimizer, Map<String, Tensor> params) {
+        Fit fit = fit(optimizer, params);
+        int groups = optimizer.counts().groups().size();
+        boolean same = groups == counts.groups().size();
+        restore(
+                optimizer,
+                params,
+                fit,
+                same ? counts : new Counts(steps(), skipped(), Collections.nCopies(groups, steps())));
+        return fit.faults;
+    }
+
+    /** What of this fits: the tensors of the file, by the tensor of the run that each belongs in; for each parameter the arrays of its state. */
+    private record Fit(Set<String> values, Map<String, Map<String, Tensor>> state, List<String> faults) {}
+
+    private Fit fit(Optimizer optimizer, Map<String, Tensor> params) {
         Map<String, Tensor> expected = new TreeMap<>();
+        Map<String, Rule> rules = new HashMap<>();
         params.forEach((name, param) -> {
             expected.put(param(name), param);
-            for (String array : arrays(optimizer, name, param)) expected.put(state(name, array), param);
+            if (!hasState(name)) return;
+            optimizer.rule(name, param).ifPresent(rule -> {
+                rules.put(name, rule);
+                for (String array : rule.state()) expected.put(state(name, rule, array), param);
+            });
         });
         List<String> faults = new ArrayList<>();
+        Set<String> fitting = new TreeSet<>();
         expected.forEach((name, like) -> {
             Values values = tensors.get(name);
-            if (values == null) faults.add("'" + name + "' is missing");
+            if (values == null) faults.add(Say.quoted(name) + " is missing");
             else if (!Arrays.equals(values.shape(), like.shape()))
-                faults.add("'" + name + "': expected shape " + Arrays.toString(like.shape()) + ", got "
+                faults.add(Say.quoted(name) + ": expected shape " + Arrays.toString(like.shape()) + ", got "
                         + Arrays.toString(values.shape()));
+            else fitting.add(name);
         });
         for (String name : tensors.keySet()) {
-            if (!expected.containsKey(name)) faults.add("'" + name + "' is not this run's");
+            if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
         }
-        if (!faults.isEmpty()) throw new IllegalArgumentException("the checkpoint does not fit: " + told(faults));
+        // The parameters stand in for their state, whose shape they have: the optimizer copies what it is given.
+        Map<String, Map<String, Tensor>> state = new HashMap<>();
+        rules.forEach((name, rule) -> {
+            Map<String, Tensor> arrays = new LinkedHashMap<>();
+            for (String array : rule.state()) {
+                if (fitting.contains(state(name, rule, array))) arrays.put(array, params.get(name));
+            }
+            if (arrays.size() == rule.state().size()) state.put(name, arrays);
+        });
+        return new Fit(fitting, state, faults);
+    }
 
-        // The parameters stand in for their state, whose shape they have: the optimizer copies what it is given, and
-        // memory of a device would
-        // otherwise be taken twice until the engine is closed.
-        Map<String, Map<String, Tensor>> shapes = new HashMap<>();
-        params.forEach((name, param) -> {
-            Map<String, Tensor> state = new LinkedHashMap<>();
-            for (String array : arrays(optimizer, name, param)) state.put(array, param);
-            shapes.put(name, state);
+    private void restore(Optimizer optimizer, Map<String, Tensor> params, Fit fit, Counts counts) {
+        optimizer.resume(counts, fit.state);
+        fit.state.keySet().forEach(name -> {
+            Rule rule = optimizer.rule(name, params.get(name)).orElseThrow();
+            optimizer.state(name).forEach((array, tensor) -> tensor.set(
+                    tensors.get(state(name, rule, array)).floats()));
         });
-        optimizer.resume(steps, shapes);
         params.forEach((name, param) -> {
-            optimizer
-                    .state(name)
-                    .forEach((array, tensor) ->
-                            tensor.set(tensors.get(state(name, array)).floats()));
-            param.set(tensors.get(param(name)).floats());
+            if (fit.values.contains(param(name))) param.set(tensors.get(param(name)).floats());
         });
+    }
+
+    /** Whether the parameter was saved with state, be it another rule's. */
+    private boolean hasState(String name) {
+        String prefix = "state/" + name + "/";
+        return tensors.tailMap(prefix).keySet().stream()
+                .takeWhile(key -> key.startsWith(prefix))
+                .anyMatch(key -> key.indexOf('/', prefix.length()) < 0); // beyond it, another parameter's
     }
 
     /**
@@ -140,8 +212,9 @@ public record Checkpoint(
         String version = Checkpoint.class.getPackage().getImplementationVersion();
         metadata.put(FORM, THIS_FORM);
         metadata.put(VERSION, version == null ? "not from a jar" : version);
-        metadata.put(STEPS, String.valueOf(steps));
-        metadata.put(SKIPPED, String.valueOf(skipped));
+        metadata.put(STEPS, String.valueOf(steps()));
+        metadata.put(SKIPPED, String.valueOf(skipped()));
+        metadata.put(GROUPS, counts.groups().stream().map(String::valueOf).collect(Collectors.joining(",")));
         metadata.put(RULE, rule);
         for (Map.Entry<String, Values> tensor : tensors.entrySet())
             metadata.put(CRC + "/" + tensor.getKey(), crc(tensor.getValue()));
@@ -166,43 +239,56 @@ public record Checkpoint(
         for (Map.Entry<String, Values> tensor : content.tensors().entrySet()) {
             String expected = metadata.get(CRC + "/" + tensor.getKey()), actual = crc(tensor.getValue());
             if (!actual.equals(expected))
-                faults.add(
-                        "tensor '" + tensor.getKey() + "': expected floats of CRC-32C " + expected + ", got " + actual);
+                faults.add("tensor " + Say.quoted(tensor.getKey()) + ": expected floats of CRC-32C " + said(expected)
+                        + ", got " + actual);
         }
         String actual = crc(metadata, content.tensors());
-        if (!actual.equals(crc)) faults.add("the header: expected CRC-32C " + crc + ", got " + actual);
+        if (!actual.equals(crc)) faults.add("the header: expected CRC-32C " + said(crc) + ", got " + actual);
         if (!faults.isEmpty()) throw new IOException(file + ": damaged: " + told(faults));
         if (!form.equals(THIS_FORM))
-            throw new IOException(file + ": a checkpoint of form " + form + ", of Kudari " + metadata.get(VERSION)
-                    + "; this version reads form " + THIS_FORM);
+            throw new IOException(file + ": a checkpoint of form " + said(form) + ", of Kudari "
+                    + said(metadata.get(VERSION)) + "; this version reads form " + THIS_FORM);
 
         SortedMap<String, String> facts = new TreeMap<>(metadata);
-        facts.keySet().removeIf(name -> OURS.contains(name) || name.startsWith(CRC + "/"));
-        return new Checkpoint(
-                count(file, metadata, STEPS),
-                count(file, metadata, SKIPPED),
-                String.valueOf(metadata.get(RULE)),
-                facts,
-                content.tensors());
+        facts.keySet().removeIf(Checkpoint::isOurs);
+        String rule = metadata.get(RULE);
+        if (rule == null) throw new IOException(file + ": its metadata has no '" + RULE + "'");
+        return new Checkpoint(counts(file, metadata), rule, facts, content.tensors());
+    }
+
+    private static Counts counts(Path file, Map<String, String> metadata) throws IOException {
+        String groups = metadata.get(GROUPS);
+        if (groups == null || !groups.matches("\\d{1,16}(,\\d{1,16})*"))
+            throw new IOException(
+                    file + ": metadata '" + GROUPS + "': expected numbers with commas between, got " + said(groups));
+        try {
+            return new Counts(
+                    count(file, metadata, STEPS),
+                    count(file, metadata, SKIPPED),
+                    Arrays.stream(groups.split(",")).map(Long::valueOf).toList());
+        } catch (IllegalArgumentException e) {
+            throw new IOException(file + ": metadata: " + e.getMessage(), e);
+        }
     }
 
     private static long count(Path file, Map<String, String> metadata, String name) throws IOException {
-        String text = String.valueOf(metadata.get(name));
-        if (!text.matches("\\d{1,18}"))
-            throw new IOException(file + ": metadata '" + name + "': expected a number from 0 up, got " + text);
+        String text = metadata.get(name);
+        if (text == null || !text.matches("\\d{1,18}"))
+            throw new IOException(file + ": metadata '" + name + "': expected a number from 0 up, got " + said(text));
         return Long.parseLong(text);
     }
 
-    private static List<String> arrays(Optimizer optimizer, String name, Tensor param) {
-        return optimizer.rule(name, param).map(Rule::state).orElse(List.of());
+    /** What a file says, or that it says nothing. */
+    private static String said(String text) {
+        return text == null ? "none" : Say.quoted(text);
     }
 
     private static String param(String name) {
         return "params/" + name;
     }
 
-    private static String state(String name, String array) {
-        return "state/" + name + "/" + array;
+    private static String state(String name, Rule rule, String array) {
+        return "state/" + name + "/" + rule.getClass().getSimpleName() + "." + array;
     }
 
     private static Values copy(Tensor tensor) {

@@ -1,22 +1,22 @@
 package kudari.report;
 
+import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.StringJoiner;
 import java.util.function.Predicate;
+import kudari.io.AppendFile;
 
 /** A table that grows line by line. No line is ever held back, so a process that is killed leaves all the lines it wrote, each whole. */
 final class CsvFile implements Closeable {
 
-    private final Path file;
-    private final FileChannel channel;
+    /** Bytes of a line, more than any of ours has. */
+    private static final int LONGEST = 1 << 16;
+
+    private final AppendFile file;
 
     /** Takes the file for this process alone, empties it and writes the header. */
     CsvFile(Path file, String header) throws IOException {
@@ -25,52 +25,34 @@ final class CsvFile implements Closeable {
 
     /** Takes the file for this process alone, and goes on behind the first lines of a file of this header, as long as they are to be kept. */
     CsvFile(Path file, String header, Predicate<String> kept) throws IOException {
-        this.file = file;
+        this.file = AppendFile.lock(file);
         try {
-            channel = FileChannel.open(
-                    file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
-        } catch (IOException e) {
-            throw Report.failure("cannot write " + file, e);
-        }
-        try {
-            lock();
             long end = end(header, kept);
-            channel.truncate(end); // only now, lest a refused second process empty the file of the first
-            channel.position(end);
+            this.file.truncate(end); // only now, lest a refused second process empty the file of the first
             if (end == 0) write(header);
         } catch (IOException e) {
-            channel.close();
+            this.file.close();
             throw e;
-        }
-    }
-
-    private void lock() throws IOException {
-        FileLock lock;
-        try {
-            // The one byte behind everything: on Windows nobody else can read what is locked, and people look at a file
-            // while it grows.
-            lock = channel.tryLock(Long.MAX_VALUE - 1, 1, false);
-        } catch (OverlappingFileLockException e) {
-            lock = null; // held by this same process
-        }
-        if (lock == null) {
-            throw new IOException(
-                    file + " is being written by another run; wait until it ends, or choose another folder");
         }
     }
 
     /** Where the lines end that are to be kept; half a line is none. */
     private long end(String header, Predicate<String> kept) throws IOException {
-        // Through this channel, for closing another one on the file would give up the lock.
-        ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(channel.size(), Integer.MAX_VALUE - 8));
-        while (bytes.hasRemaining() && channel.read(bytes) >= 0) {}
-        String text = new String(bytes.array(), 0, bytes.position(), StandardCharsets.ISO_8859_1); // a character a byte
-        int at = 0;
-        for (int end; (end = text.indexOf('\n', at)) >= 0; at = end + 1) {
-            String line = text.substring(at, end);
-            if (at == 0 ? !line.equals(header) : !kept.test(line)) break;
+        InputStream in = file.content();
+        long end = 0;
+        ByteArrayOutputStream line = new ByteArrayOutputStream();
+        for (int b; (b = in.read()) >= 0; ) {
+            if (b != '\n') {
+                if (line.size() == LONGEST) break;
+                line.write(b);
+                continue;
+            }
+            String text = line.toString(StandardCharsets.UTF_8);
+            if (end == 0 ? !text.equals(header) : !kept.test(text)) break;
+            end += line.size() + 1;
+            line.reset();
         }
-        return at;
+        return end;
     }
 
     /** Adds a line. Floats are written as Java prints them, which reads back as the same float. */
@@ -86,18 +68,11 @@ final class CsvFile implements Closeable {
     }
 
     private void write(String line) throws IOException {
-        ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
-        long start = channel.position();
-        try {
-            while (bytes.hasRemaining()) channel.write(bytes);
-        } catch (IOException e) {
-            channel.truncate(start); // half a line, where the disk was full, is no line
-            throw Report.failure("cannot write " + file, e);
-        }
+        file.append((line + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
     @Override
     public void close() throws IOException {
-        channel.close();
+        file.close();
     }
 }

@@ -9,11 +9,11 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.zip.CRC32C;
+import kudari.io.AppendFile;
+import kudari.io.Say;
 
 /**
  * Curves as TensorBoard reads them: a file {@code events.out.tfevents.SECONDS.HOST}, to which every number is added at once. TensorBoard takes
@@ -33,12 +33,10 @@ public final class EventFile implements Closeable {
     private static final int TAG = 1 * 8 + 2, SIMPLE_VALUE = 2 * 8 + 5; // of Summary.Value
     private static final int STATUS = 1 * 8, START = 1; // of SessionLog
 
-    private final Path file;
-    private final FileChannel channel;
+    private final AppendFile file;
 
-    private EventFile(Path file, FileChannel channel) {
+    private EventFile(AppendFile file) {
         this.file = file;
-        this.channel = channel;
     }
 
     /**
@@ -52,8 +50,7 @@ public final class EventFile implements Closeable {
         for (; ; seconds++) { // two in one second have two names, in their order
             Path file = folder.resolve("events.out.tfevents." + seconds + "." + host());
             try {
-                FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-                EventFile events = new EventFile(file, channel);
+                EventFile events = new EventFile(AppendFile.create(file));
                 events.add(event(now(), 0).text(FILE_VERSION, "brain.Event:2"));
                 if (from > 0) {
                     Message start = new Message().number(STATUS, START);
@@ -63,7 +60,7 @@ public final class EventFile implements Closeable {
             } catch (FileAlreadyExistsException e) {
                 continue;
             } catch (IOException e) {
-                throw Report.failure("cannot write " + file, e);
+                throw Say.failure("cannot write " + file, e);
             }
         }
     }
@@ -85,14 +82,7 @@ public final class EventFile implements Closeable {
     }
 
     private void add(Message event) throws IOException {
-        ByteBuffer bytes = ByteBuffer.wrap(record(event.bytes()));
-        long start = channel.position();
-        try {
-            while (bytes.hasRemaining()) channel.write(bytes);
-        } catch (IOException e) {
-            channel.truncate(start); // half a record would hide those after it
-            throw Report.failure("cannot write " + file, e);
-        }
+        file.append(record(event.bytes()));
     }
 
     static byte[] record(byte[] data) {
@@ -177,6 +167,6 @@ public final class EventFile implements Closeable {
 
     @Override
     public void close() throws IOException {
-        channel.close();
+        file.close();
     }
 }

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.OptionalDouble;
 import java.util.function.Predicate;
+import kudari.io.Say;
 
 /**
  * A folder that a training writes to as it goes: {@code train.csv}, a line for each step, and the same curves as an {@link EventFile event
@@ -31,7 +32,7 @@ public final class Journal implements Closeable {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
-            throw Report.failure("cannot make the folder " + folder, e);
+            throw Say.failure("cannot make the folder " + folder, e);
         }
         Predicate<String> before = line -> line.matches("\\d{1,18},.*") && step(line) <= from;
         CsvFile csv = new CsvFile(folder.resolve("train.csv"), "step,loss,accuracy,lr,samples_per_second", before);

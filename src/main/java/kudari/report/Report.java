@@ -3,14 +3,11 @@ package kudari.report;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
+import kudari.io.AtomicFile;
+import kudari.io.Say;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -49,7 +46,7 @@ public final class Report implements Closeable {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
-            throw failure("cannot make the folder " + folder, e);
+            throw Say.failure("cannot make the folder " + folder, e);
         }
         CsvFile trajectories = new CsvFile(folder.resolve("trajectories.csv"), "rule,step,x,y,f,device");
         try {
@@ -92,22 +89,17 @@ public final class Report implements Closeable {
         }
     }
 
-    /** Puts the bytes in the place of a file by moving a complete one there; no bytes, no file. */
+    /** Replaces a file, whole or not at all; no bytes, no file. */
     private void replace(String name, byte[] bytes) throws IOException {
-        Path file = folder.resolve(name), whole = folder.resolve("." + name + ".tmp");
+        Path file = folder.resolve(name);
+        if (bytes.length > 0) {
+            AtomicFile.write(file, bytes);
+            return;
+        }
         try {
-            if (bytes.length == 0) {
-                Files.deleteIfExists(file);
-                return;
-            }
-            try {
-                Files.write(whole, bytes);
-                Files.move(whole, file, StandardCopyOption.ATOMIC_MOVE);
-            } finally {
-                Files.deleteIfExists(whole);
-            }
+            Files.deleteIfExists(file);
         } catch (IOException e) {
-            throw failure("cannot write " + file, e);
+            throw Say.failure("cannot remove " + file, e);
         }
     }
 
@@ -117,16 +109,5 @@ public final class Report implements Closeable {
         try (trajectories) {
             training.close();
         }
-    }
-
-    /** One sentence out of an exception whose message may be no more than the name of a file. */
-    static IOException failure(String what, IOException e) {
-        String why;
-        if (e instanceof AccessDeniedException) why = "permission denied";
-        else if (e instanceof NoSuchFileException) why = "no such folder";
-        else if (e instanceof FileAlreadyExistsException) why = "there is a file of that name";
-        else if (e instanceof FileSystemException f && f.getReason() != null) why = f.getReason();
-        else why = String.valueOf(e.getMessage());
-        return new IOException(what + ": " + why, e);
     }
 }

@@ -90,7 +90,8 @@ class EventFileTest {
         Path nowhere = folder.resolve("nowhere");
         String message = assertThrows(IOException.class, () -> EventFile.create(nowhere, 0))
                 .getMessage();
-        assertTrue(message.startsWith("cannot write " + nowhere) && message.endsWith("no such folder"), message);
+        assertTrue(
+                message.startsWith("cannot write " + nowhere) && message.endsWith("no such file or folder"), message);
     }
 
     @Test

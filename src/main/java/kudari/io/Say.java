@@ -1,0 +1,70 @@
+package kudari.io;
+
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
+
+/** Words for messages: why a file could not be read or written, and text from a file that nobody vouches for. */
+public final class Say {
+
+    /** Code points of a foreign text that are shown; a name in a file may have millions. */
+    private static final int SHOWN = 120;
+
+    private Say() {}
+
+    /**
+     * What was being done and why it failed, as one sentence.
+     *
+     * @param what such as {@code cannot write model.safetensors}
+     */
+    public static IOException failure(String what, IOException e) {
+        return new IOException(what + ": " + reason(e), e);
+    }
+
+    /** Why an operation on a file failed. The message of an exception of {@code java.nio.file} is often only the name of the file. */
+    public static String reason(IOException e) {
+        if (e instanceof NoSuchFileException) return "no such file or folder";
+        if (e instanceof AccessDeniedException) return "permission denied";
+        if (e instanceof FileAlreadyExistsException) return "there is a file of that name";
+        if (e instanceof NotDirectoryException) return "not a folder";
+        if (e instanceof AtomicMoveNotSupportedException) return "the file system cannot replace a file in one step";
+        if (e instanceof FileSystemException f && f.getReason() != null) return f.getReason();
+        return e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
+    }
+
+    /**
+     * A text from a file, in quotes, so that it can do nothing to a terminal or a log: control characters, characters that change the
+     * direction of writing, line ends and halves of surrogate pairs are written as escapes, and a long text is cut.
+     */
+    public static String quoted(String text) {
+        StringBuilder out = new StringBuilder("'");
+        int at = 0;
+        for (int n = 0; at < text.length() && n < SHOWN; n++) {
+            int c = text.codePointAt(at);
+            at += Character.charCount(c);
+            if (c == '\\' || c == '\'') out.append('\\').append((char) c);
+            else if (isPlain(c)) out.appendCodePoint(c);
+            else for (char unit : Character.toChars(c)) out.append(String.format("\\u%04x", (int) unit));
+        }
+        out.append('\'');
+        if (at < text.length()) out.append("… (").append(text.length()).append(" characters)");
+        return out.toString();
+    }
+
+    private static boolean isPlain(int c) {
+        return switch (Character.getType(c)) {
+            case Character.CONTROL,
+                    Character.FORMAT,
+                    Character.LINE_SEPARATOR,
+                    Character.PARAGRAPH_SEPARATOR,
+                    Character.SURROGATE,
+                    Character.PRIVATE_USE,
+                    Character.UNASSIGNED -> false;
+            default -> true;
+        };
+    }
+}
