@@ -192,6 +192,7 @@ function rows() {
   const best = {
     finalLoss: lowest(finite(data.table.map(row => row.finalLoss))),
     testAccuracy: highest(finite(data.table.map(row => row.testAccuracy))),
+    microsPerUpdate: lowest(finite(data.table.map(row => row.microsPerUpdate))),
     microsPerStep: lowest(finite(data.table.map(row => row.microsPerStep))),
   };
   const cell = (row, name, text) =>
@@ -202,6 +203,7 @@ function rows() {
     make('td', { class: 'settings' }, row.settings),
     cell(row, 'finalLoss', row.finalLoss === null && row.steps > 0 ? 'diverged' : number(row.finalLoss)),
     cell(row, 'testAccuracy', orDash(percents)(row.testAccuracy)),
+    cell(row, 'microsPerUpdate', number(row.microsPerUpdate)),
     cell(row, 'microsPerStep', number(row.microsPerStep)),
     cell(row, 'seconds', orDash(x => x.toFixed(1))(row.seconds)))));
 }

@@ -21,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -34,6 +35,7 @@ import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Sampling;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
+import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -217,7 +219,8 @@ class ReportTest {
         assertEquals("lr 0.01", sgd.get("settings").getAsString());
         assertEquals(0.5, sgd.get("finalLoss").getAsDouble()); // 100 steps at ½, the 20 before at 2
         assertEquals(0.75, sgd.get("testAccuracy").getAsDouble());
-        assertEquals(12.5, sgd.get("microsPerStep").getAsDouble());
+        assertEquals(12.5, sgd.get("microsPerUpdate").getAsDouble());
+        assertEquals(80, sgd.get("microsPerStep").getAsDouble());
         assertEquals(3, sgd.get("seconds").getAsDouble());
     }
 
@@ -228,7 +231,7 @@ class ReportTest {
                 .getAsJsonArray("rules")
                 .get(0)
                 .getAsJsonObject();
-        for (String figure : List.of("finalLoss", "testAccuracy", "microsPerStep", "seconds")) {
+        for (String figure : List.of("finalLoss", "testAccuracy", "microsPerUpdate", "microsPerStep", "seconds")) {
             assertTrue(row.get(figure).isJsonNull(), figure);
         }
         JsonObject page = dataOf(Files.readString(folder.resolve("report.html")));
@@ -296,6 +299,16 @@ class ReportTest {
         assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
     }
 
+    /** A rule that is added has a colour of its own without anybody's giving it one. */
+    @Test
+    void everyRuleThatThereIsHasAColourOfItsOwn() {
+        List<String> colours = Stream.of(Rule.class.getPermittedSubclasses())
+                .map(rule -> Palette.of(rule.getSimpleName()))
+                .toList();
+        assertEquals(List.copyOf(new LinkedHashSet<>(colours)), colours);
+        assertFalse(colours.contains(Palette.of("no rule")), colours::toString);
+    }
+
     // ---- The pictures
 
     @Test
@@ -361,6 +374,7 @@ class ReportTest {
                     losses.stream().map(loss -> loss * scale).toList(),
                     List.of(new Mark(1, 0.1), new Mark(120, 0.75)),
                     12.5,
+                    80,
                     3));
         }
         List<Sampling> samplings = Stream.of("full batch", "single samples", "mini-batches")
@@ -375,10 +389,17 @@ class ReportTest {
         List<Point> points = List.of(new Point(-7, 2, 6), new Point(7, -2, 6), new Point(infinity, nan, nan));
         List<Float> losses = List.of(2.5f, infinity, Float.NEGATIVE_INFINITY, nan);
         Training lost = new Training(
-                "Sgd", "lr 9", "CPU", losses, List.of(new Mark(4, Double.NaN)), Double.NaN, Double.POSITIVE_INFINITY);
+                "Sgd",
+                "lr 9",
+                "CPU",
+                losses,
+                List.of(new Mark(4, Double.NaN)),
+                Double.NaN,
+                Double.NaN,
+                Double.POSITIVE_INFINITY);
         List<Float> fine = new ArrayList<>();
         for (int step = 0; step < 100; step++) fine.add(2.5f);
-        Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1);
+        Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1, 1);
         return new Comparison(
                 List.of(new Trajectory("Sgd", "lr 9", "CPU", points)),
                 List.of(lost, still),
