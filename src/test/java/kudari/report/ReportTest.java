@@ -13,6 +13,7 @@ import com.google.gson.JsonParser;
 import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
 import java.awt.image.BufferedImage;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
@@ -20,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -323,6 +325,84 @@ class ReportTest {
         write(diverged());
         assertDrawn("paths.png", 2 * 400, List.of("Sgd"));
         assertDrawn("training.png", 2 * 1200, List.of("Adam"));
+    }
+
+    /** Of a window of 3: (2), (2, 300, 2), (300, 2, 4), (2, 4, 6), (4, 6); of 5: (5), (5, 9, 4), (5, 9, 4, 2), (9, 4, 2). */
+    @Test
+    void theCurveIsTheMedianOfTheStepsAroundEach() {
+        assertArrayEquals(
+                new double[] {2, 2, 4, 4, 5}, Pictures.medians(List.of(2f, 300f, 2f, 4f, 6f), 3), "a window of 3");
+        assertArrayEquals(
+                new double[] {5, 5, 4.5, 4}, Pictures.medians(List.of(5f, 9f, 4f, 2f), 5), "as many as there are");
+        assertArrayEquals(new double[] {2, 300, 2}, Pictures.medians(List.of(2f, 300f, 2f), 1), "every step");
+        assertArrayEquals(new double[0], Pictures.medians(List.of(), 51));
+    }
+
+    @Test
+    void aLossThatIsNoNumberIsAGapAndDoesNotSpoilItsNeighbours() {
+        List<Float> losses = List.of(1f, Float.NaN, 3f, 5f, Float.POSITIVE_INFINITY);
+        assertArrayEquals(
+                new double[] {1, Double.NaN, 4, 4, Double.NaN},
+                Pictures.medians(losses, 3)); // (1), –, (3, 5), (3, 5), –
+    }
+
+    /** RMSprop's second step on the network: for a mean of 51 steps it is a tower with a wall at either side. */
+    @Test
+    void oneStepThatShootsUpDrawsNoTower() {
+        List<Float> losses = new ArrayList<>(Collections.nCopies(120, 2f));
+        losses.set(1, 303f);
+        losses.set(60, 40f);
+        for (double median : Pictures.medians(losses, 51)) assertEquals(2, median);
+    }
+
+    @Test
+    void whatAPictureCutsOffItSays() {
+        List<Training> trainings = List.of(
+                training("Sgd", "CPU", 2, 1, 0.5f),
+                training("RmsProp", "CPU", 2, 303, 150, 2, 1),
+                training("Adam", "CPU", 2, 0.0005f, Float.NaN, 0.0004f, Float.POSITIVE_INFINITY));
+        assertEquals(
+                List.of(
+                        "Above the chart: RmsProp in 2 steps, up to 303 at step 2.",
+                        "Below the chart: Adam in 2 steps, down to 0.000400 at step 4.",
+                        "Not a finite number: Adam in 2 steps, first at step 3."),
+                Pictures.cutOff(trainings, 0.001, 100));
+        assertEquals(List.of(), Pictures.cutOff(trainings.subList(0, 2), 0.5, 303), "on the edge is on the chart");
+        assertEquals(
+                List.of("Above the chart: Sgd on cuda:0 in 1 step, up to 9.00 at step 1."),
+                Pictures.cutOff(List.of(training("Sgd", "CPU", 2), training("Sgd", "cuda:0", 9)), 1, 5));
+    }
+
+    @Test
+    void thePictureHasTheSentencesUnderIt() throws IOException {
+        List<Float> fine = Collections.nCopies(60, 2f), spike = new ArrayList<>(fine);
+        spike.set(30, 500f);
+        int without = heightOf(Pictures.training(List.of(training("Adam", fine)), List.of("CPU")));
+        byte[] with = Pictures.training(List.of(training("Adam", spike)), List.of("CPU"));
+        assertTrue(heightOf(with) > without, "a line of text");
+        int below = 0;
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(with));
+        for (int y = without - 20; y < image.getHeight(); y++) {
+            for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) != 0xFFFFFFFF) below++;
+        }
+        assertTrue(below > 200, below + " pixels of text");
+        byte[] lost = Pictures.training(
+                List.of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))), List.of("CPU"));
+        assertTrue(heightOf(lost) > without, "a rule that was never a number is not passed over in silence");
+    }
+
+    private static int heightOf(byte[] png) throws IOException {
+        return ImageIO.read(new ByteArrayInputStream(png)).getHeight();
+    }
+
+    private static Training training(String rule, List<Float> losses) {
+        return new Training(rule, "", "CPU", losses, List.of(), 1, 1, 1);
+    }
+
+    private static Training training(String rule, String device, float... losses) {
+        List<Float> list = new ArrayList<>();
+        for (float loss : losses) list.add(loss);
+        return new Training(rule, "", device, list, List.of(), 1, 1, 1);
     }
 
     @Test
