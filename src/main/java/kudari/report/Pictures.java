@@ -42,8 +42,6 @@ final class Pictures {
             LINE = 20;
     private static final int SMOOTHING = 51;
     private static final double HAIR = 1e-3;
-    private static final BasicStroke DASHED =
-            new BasicStroke(2, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, new float[] {7, 6}, 0);
     private static final Color INK = new Color(0x222222),
             GREY = new Color(0x6B6B6B),
             FAINT = new Color(0xE4E4E4),
@@ -177,9 +175,8 @@ final class Pictures {
             boolean first = training.device().equals(devices.get(0));
             String name = first ? training.rule() : training.rule() + ", " + training.device();
             Color colour = Color.decode(Palette.of(training.rule()));
-            XYSeries series = line(chart, name, steps(medians.get(n)), logarithms(medians.get(n)), colour, 2);
-            if (!first) series.setLineStyle(DASHED);
-            series.setShowInLegend(first);
+            double[] y = logarithms(medians.get(n));
+            line(chart, name, steps(y), first ? y : dashed(y), colour, 2).setShowInLegend(first);
         }
         style(chart)
                 .setYAxisMin(bottom - HAIR * (top - bottom)) // here as well
@@ -216,6 +213,14 @@ final class Pictures {
     private static double[] logarithms(double[] losses) {
         return DoubleStream.of(losses)
                 .map(loss -> isDrawable(loss) ? Math.log10(loss) : Double.NaN)
+                .toArray();
+    }
+
+    /** Gaps for a dashed line: XChart begins its own dashes anew at each point, so that none is seen where the points are close. */
+    private static double[] dashed(double[] y) {
+        int period = Math.max(5, y.length / 80);
+        return IntStream.range(0, y.length)
+                .mapToDouble(i -> i % period < 0.6 * period ? y[i] : Double.NaN)
                 .toArray();
     }
 

@@ -391,6 +391,25 @@ class ReportTest {
         assertTrue(heightOf(lost) > without, "a rule that was never a number is not passed over in silence");
     }
 
+    /** Two level lines, of which the upper one is the second device's: it has pixels in some places and gaps in others. */
+    @Test
+    void whatIsCalledDashedIsDashed() throws IOException {
+        List<Training> trainings = List.of(
+                new Training("Adam", "", "CPU", Collections.nCopies(2000, 2f), List.of(), 1, 1, 1),
+                new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1));
+        byte[] png = Pictures.training(trainings, List.of("CPU", "cuda:0"));
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(png));
+        int adam = 0xFF000000 | Integer.parseInt(Palette.of("Adam").substring(1), 16);
+        List<Integer> rows = new ArrayList<>(); // the pixels of the colour in each row that has many
+        for (int y = 0; y < image.getHeight(); y++) {
+            int pixels = 0;
+            for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) == adam) pixels++;
+            if (pixels > 300) rows.add(pixels);
+        }
+        int dashed = rows.get(0), solid = rows.get(rows.size() - 1);
+        assertTrue(dashed < 0.8 * solid && dashed > 0.3 * solid, rows::toString);
+    }
+
     private static int heightOf(byte[] png) throws IOException {
         return ImageIO.read(new ByteArrayInputStream(png)).getHeight();
     }
