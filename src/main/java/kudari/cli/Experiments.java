@@ -93,7 +93,15 @@ final class Experiments {
 
     /** Trains a network by one rule, writing the losses to the report as they come. */
     static Training train(
-            String name, Rule rule, Data data, int[] hidden, int batch, int steps, Report report, Progress progress)
+            String name,
+            Rule rule,
+            Data data,
+            int[] hidden,
+            int batch,
+            int steps,
+            Report report,
+            Progress progress,
+            Interruption interruption)
             throws IOException {
         Network network = data.network(hidden);
         Optimizer optimizer = data.engine.optimizer(rule);
@@ -104,6 +112,7 @@ final class Experiments {
         int written = 0;
         long start = System.nanoTime();
         for (int step = 1; step <= steps; step++) {
+            interruption.check();
             network.gradient(data.train, batches.next(), batch);
             optimizer.update(network.params(), network.grads());
             if (step == steps || step % Math.max(1, steps / 20) == 0) {
@@ -142,17 +151,18 @@ final class Experiments {
     }
 
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */
-    static List<Sampling> samplings(Data data, int seen) {
+    static List<Sampling> samplings(Data data, int seen, Interruption interruption) {
         int n = Math.min(data.train.size(), seen / 30), batch = Math.min(n, 32);
         Samples few = data.head(n);
         Rule rule = Sgd.of(0.1);
         return List.of(
-                sampling(data, few, "full batch", rule, Sampler.full(n), seen),
-                sampling(data, few, "single samples", rule, Sampler.single(n, data.seed), seen),
-                sampling(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen));
+                sampling(data, few, "full batch", rule, Sampler.full(n), seen, interruption),
+                sampling(data, few, "single samples", rule, Sampler.single(n, data.seed), seen, interruption),
+                sampling(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen, interruption));
     }
 
-    private static Sampling sampling(Data data, Samples few, String name, Rule rule, Sampler batches, int seen) {
+    private static Sampling sampling(
+            Data data, Samples few, String name, Rule rule, Sampler batches, int seen, Interruption interruption) {
         Network network = data.network(50);
         Optimizer optimizer = data.engine.optimizer(rule);
         List<Mark> losses = new ArrayList<>();
@@ -162,6 +172,7 @@ final class Experiments {
                 losses.add(new Mark(at, network.evaluate(few).loss()));
                 next = at + Math.max(1, at / 8);
             }
+            interruption.check();
             network.gradient(few, batches.next(), batches.batch());
             optimizer.update(network.params(), network.grads());
         }

@@ -38,11 +38,13 @@ class ExperimentsTest {
         }
         Dataset test = new Dataset(28, 28, 10, pixels, wrong);
         try (Engine engine = Engine.cpu(1);
-                Report report = Report.open(folder);
-                Progress progress = new Progress("", 1)) {
+                Report report = Report.open(folder, false);
+                Progress progress = new Progress("", 1, 0);
+                Interruption interruption = new Interruption()) {
             Experiments.Data data = Experiments.Data.of(engine, train, test, SEED);
             int[] hidden = {50};
-            Training training = Experiments.train("Adam", Adam.of(), data, hidden, 50, 300, report, progress);
+            Training training =
+                    Experiments.train("Adam", Adam.of(), data, hidden, 50, 300, report, progress, interruption);
             assertTrue(training.finalLoss() < 0.2, "learned: " + training.finalLoss());
             assertTrue(training.finalAccuracy() < 0.1, "and is wrong: " + training.finalAccuracy());
             assertEquals(300, training.losses().size());
@@ -56,7 +58,10 @@ class ExperimentsTest {
         try (Engine engine = Engine.cpu(1)) {
             Dataset digits = Digits.train(400, SEED);
             Experiments.Data data = Experiments.Data.of(engine, digits, digits, SEED);
-            List<Sampling> ways = Experiments.samplings(data, 6000);
+            List<Sampling> ways;
+            try (Interruption interruption = new Interruption()) {
+                ways = Experiments.samplings(data, 6000, interruption);
+            }
             assertEquals(
                     List.of("full batch", "single samples", "mini-batches"),
                     ways.stream().map(Sampling::name).toList());
