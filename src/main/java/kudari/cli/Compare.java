@@ -5,8 +5,7 @@ import java.nio.file.Path;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
-import java.util.EnumMap;
-import java.util.EnumSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -64,7 +63,9 @@ final class Compare extends Job {
             names = "--rules",
             split = ",",
             paramLabel = "RULE",
-            description = "which rules: ${COMPLETION-CANDIDATES} (default: all)")
+            description = "which rules: ${COMPLETION-CANDIDATES} (default: all)",
+            converter = Contender.Converter.class,
+            completionCandidates = Contender.Converter.class)
     private List<Contender> rules = List.of();
 
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
@@ -73,8 +74,9 @@ final class Compare extends Job {
     @Option(
             names = "--lr",
             paramLabel = "RULE=RATE",
-            description = "a rule's learning rate on the network (default: the rule's own)")
-    private Map<Contender, Double> rates = new EnumMap<>(Contender.class);
+            description = "a rule's learning rate on the network (default: the rule's own)",
+            converter = Contender.Converter.class) // of the rule; the rate's is picocli's own
+    private Map<Contender, Double> rates = new LinkedHashMap<>();
 
     @Option(names = "--quick", description = "all parts in small, in seconds: 200 steps, 6000 digits")
     private boolean quick;
@@ -93,11 +95,13 @@ final class Compare extends Job {
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
-        EnumSet<Contender> contenders = rules.isEmpty() ? EnumSet.allOf(Contender.class) : EnumSet.copyOf(rules);
+        List<Contender> contenders = Contender.ALL.stream()
+                .filter(contender -> rules.isEmpty() || rules.contains(contender))
+                .toList();
         for (Contender contender : rates.keySet()) {
             if (!contenders.contains(contender)) throw refusal("--lr " + contender + ": the rule is not among --rules");
         }
-        Map<Contender, Rule> onTheNetwork = new EnumMap<>(Contender.class);
+        Map<Contender, Rule> onTheNetwork = new LinkedHashMap<>();
         for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
 
         for (int n = 0; n < devices.size(); n++) {
@@ -158,7 +162,16 @@ final class Compare extends Job {
                     String name = entry.getKey().toString();
                     progress.say(engines.size() == 1 ? name : name + " on " + Experiments.nameOf(engine));
                     trainings.add(Experiments.train(
-                            name, entry.getValue(), held, HIDDEN, batch, steps, report, progress, interruption));
+                            name,
+                            engine.optimizer(entry.getValue()),
+                            held,
+                            HIDDEN,
+                            batch,
+                            steps,
+                            report,
+                            progress,
+                            System::nanoTime,
+                            interruption));
                 }
                 // On the first alone: it is about the samples, not about what it runs on.
                 if (samplings.isEmpty()) samplings = Experiments.samplings(held, quick ? 5_000 : 60_000, interruption);
@@ -196,8 +209,7 @@ final class Compare extends Job {
             return rate == null ? contender.defaults() : contender.withRate(rate);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(
-                    spec.commandLine(),
-                    "--lr " + contender.name().toLowerCase(Locale.ROOT) + "=" + rate + ": " + e.getMessage());
+                    spec.commandLine(), "--lr " + contender.name() + "=" + rate + ": " + e.getMessage());
         }
     }
 
@@ -213,16 +225,19 @@ final class Compare extends Job {
     private void table(Comparison comparison) {
         var print = spec.commandLine().getOut();
         print.printf(
-                "%-9s  %-8s  %12s  %13s  %16s  %8s%n",
-                "rule", "device", "final loss", "test accuracy", "µs per opt. step", "seconds");
+                "%-9s  %-8s  %12s  %13s  %13s  %11s  %8s%n",
+                "rule", "device", "final loss", "test accuracy", "µs per update", "µs per step", "seconds");
         for (Training training : comparison.trainings()) {
             print.printf(
                     Locale.ROOT,
-                    "%-9s  %-8s  %12.6f  %11.2f %%  %16.1f  %8.1f%n",
+                    "%-9s  %-8s  %12.6f  %11.2f %%  %13s  %11.1f  %8.1f%n",
                     training.rule(),
                     training.device(),
                     training.finalLoss(),
                     100 * training.finalAccuracy(),
+                    Double.isNaN(training.microsPerUpdate())
+                            ? "–"
+                            : String.format(Locale.ROOT, "%.1f", training.microsPerUpdate()),
                     training.microsPerStep(),
                     training.seconds());
         }

@@ -1,9 +1,11 @@
 package kudari.cli;
 
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
+import java.util.Iterator;
 import java.util.List;
-import java.util.function.DoubleFunction;
-import java.util.function.Supplier;
+import java.util.Locale;
+import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
@@ -13,39 +15,80 @@ import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
 
-/** The six rules that the article compares, in its order, with the learning rates of the book's picture of paths. */
-enum Contender {
-    SGD(0.95, Sgd::of, Sgd::of),
-    MOMENTUM(0.1, Momentum::of, Momentum::of),
-    NESTEROV(0.1, Nesterov::of, Nesterov::of),
-    ADAGRAD(1.5, AdaGrad::of, AdaGrad::of),
-    RMSPROP(0.3, RmsProp::of, RmsProp::of),
-    ADAM(0.3, Adam::of, Adam::of);
+/**
+ * A rule that the commands know by its name: each one that {@link Rule} permits, made by its {@code of()} and {@code of(lr)}.
+ *
+ * @param type the rule's record
+ */
+record Contender(Class<?> type) {
 
-    private final double pathRate;
-    private final Supplier<Rule> defaults;
-    private final DoubleFunction<Rule> withRate;
+    /** All of them, in the order in which {@link Rule} names them, which begins with the article's. */
+    static final List<Contender> ALL =
+            Stream.of(Rule.class.getPermittedSubclasses()).map(Contender::new).toList();
 
-    Contender(double pathRate, Supplier<Rule> defaults, DoubleFunction<Rule> withRate) {
-        this.pathRate = pathRate;
-        this.defaults = defaults;
-        this.withRate = withRate;
+    /** The learning rates of the book's picture of paths. */
+    private static final Map<Class<?>, Double> PATH_RATES = Map.of(
+            Sgd.class,
+            0.95,
+            Momentum.class,
+            0.1,
+            Nesterov.class,
+            0.1,
+            AdaGrad.class,
+            1.5,
+            RmsProp.class,
+            0.3,
+            Adam.class,
+            0.3);
+
+    /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
+    private static final double PATH_RATE = 0.3;
+
+    /** Reads a rule's name on the command line, in upper or lower case, and lists the names for help texts. */
+    static final class Converter implements ITypeConverter<Contender>, Iterable<String> {
+
+        @Override
+        public Contender convert(String value) {
+            return ALL.stream()
+                    .filter(contender -> contender.name().equalsIgnoreCase(value))
+                    .findFirst()
+                    .orElseThrow(() -> new TypeConversionException(
+                            "expected one of " + String.join(", ", this) + ", got '" + value + "'"));
+        }
+
+        @Override
+        public Iterator<String> iterator() {
+            return ALL.stream().map(Contender::name).iterator();
+        }
     }
 
     /** The rule that walks the contours of f. */
     Rule onThePath() {
-        return withRate.apply(pathRate);
+        return withRate(PATH_RATES.getOrDefault(type, PATH_RATE));
     }
 
     /** The rule at its defaults. */
     Rule defaults() {
-        return defaults.get();
+        return make(new Class<?>[0]);
     }
 
     /** The rule at its defaults but for the learning rate. */
     Rule withRate(double lr) {
-        return withRate.apply(lr);
+        return make(new Class<?>[] {double.class}, lr);
+    }
+
+    private Rule make(Class<?>[] parameters, Object... arguments) {
+        try {
+            return (Rule) type.getMethod("of", parameters).invoke(null, arguments);
+        } catch (InvocationTargetException e) {
+            if (e.getCause() instanceof RuntimeException refusal) throw refusal;
+            throw new IllegalStateException(e);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(type.getSimpleName() + ": a rule has of() and of(double lr)", e);
+        }
     }
 
     /** The learning rate, then the hyperparameters that are not 0, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */
@@ -72,9 +115,14 @@ enum Contender {
         }
     }
 
+    /** As it is written on the command line. */
+    String name() {
+        return toString().toLowerCase(Locale.ROOT);
+    }
+
     /** The name of the rule's record. */
     @Override
     public String toString() {
-        return defaults().getClass().getSimpleName();
+        return type.getSimpleName();
     }
 }

@@ -5,7 +5,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
+import kudari.CpuEngine;
 import kudari.Engine;
 import kudari.Optimizer;
 import kudari.Tensor;
@@ -28,6 +30,9 @@ import kudari.rule.Sgd;
 final class Experiments {
 
     private static final int PATH_STEPS = 30;
+
+    /** The most steps that are timed together. At their end everything waits for a device, which it should not do often. */
+    private static final int MOST_TIMED = 100;
 
     private Experiments() {}
 
@@ -91,63 +96,66 @@ final class Experiments {
         }
     }
 
-    /** Trains a network by one rule, writing the losses to the report as they come. */
+    /**
+     * Trains a network by one optimizer, writing the losses to the report as they come. The times are those of the training's own steps, for
+     * what a step takes depends on its numbers: gradients that stay the same are not what an optimizer sees.
+     *
+     * @param clock the time in nanoseconds
+     */
     static Training train(
             String name,
-            Rule rule,
+            Optimizer optimizer,
             Data data,
             int[] hidden,
             int batch,
             int steps,
             Report report,
             Progress progress,
+            LongSupplier clock,
             Interruption interruption)
             throws IOException {
+        String settings = Contender.describe(optimizer.rule());
         Network network = data.network(hidden);
-        Optimizer optimizer = data.engine.optimizer(rule);
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
         List<Float> losses = new ArrayList<>();
         List<Mark> accuracies = new ArrayList<>();
+        List<Double> perUpdate = new ArrayList<>(), perStep = new ArrayList<>();
+        // On a device the call of update returns before the update is done.
+        boolean doneOnReturn = data.engine instanceof CpuEngine;
         network.onLoss(loss -> losses.add((float) loss));
-        int written = 0;
-        long start = System.nanoTime();
-        for (int step = 1; step <= steps; step++) {
-            interruption.check();
-            network.gradient(data.train, batches.next(), batch);
-            optimizer.update(network.params(), network.grads());
-            if (step == steps || step % Math.max(1, steps / 20) == 0) {
-                accuracies.add(new Mark(step, network.evaluate(data.test).accuracy()));
-                network.tellLosses();
+        int written = 0, evaluateEvery = Math.max(1, steps / 20);
+        long start = clock.getAsLong();
+        for (int step = 0; step < steps; ) {
+            int from = step, to = Math.min(steps, step + Math.min(MOST_TIMED, evaluateEvery - step % evaluateEvery));
+            long begun = clock.getAsLong();
+            for (; step < to; step++) {
+                interruption.check();
+                network.gradient(data.train, batches.next(), batch);
+                long before = clock.getAsLong();
+                optimizer.update(network.params(), network.grads());
+                if (doneOnReturn) perUpdate.add((clock.getAsLong() - before) / 1e3);
+                progress.advance(1);
             }
+            network.loss(); // waits for the last gradient
+            perStep.add((clock.getAsLong() - begun) / 1e3 / (to - from));
+            if (step == steps || step % evaluateEvery == 0) {
+                accuracies.add(new Mark(step, network.evaluate(data.test).accuracy()));
+            }
+            network.tellLosses();
             for (; written < losses.size(); written++) {
                 report.loss(name, written + 1, losses.get(written), nameOf(data.engine));
             }
-            progress.advance(1);
         }
-        double seconds = (System.nanoTime() - start) / 1e9;
+        double seconds = (clock.getAsLong() - start) / 1e9;
         return new Training(
-                name,
-                Contender.describe(rule),
-                nameOf(data.engine),
-                losses,
-                accuracies,
-                microsPerUpdate(network, optimizer),
-                seconds);
+                name, settings, nameOf(data.engine), losses, accuracies, median(perUpdate), median(perStep), seconds);
     }
 
-    /** Microseconds of an update: the median of eleven rounds of twenty, each begun and ended with nothing under way. The network is no more. */
-    private static double microsPerUpdate(Network network, Optimizer optimizer) {
-        int updates = 20;
-        double[] micros = new double[11];
-        for (int round = 0; round < micros.length; round++) {
-            network.loss(); // waits
-            long start = System.nanoTime();
-            for (int n = 0; n < updates; n++) optimizer.update(network.params(), network.grads());
-            network.loss();
-            micros[round] = (System.nanoTime() - start) / 1e3 / updates;
-        }
-        Arrays.sort(micros);
-        return micros[micros.length / 2];
+    /** The middle value, or the mean of the two in the middle; NaN of none. */
+    static double median(List<Double> values) {
+        double[] sorted = values.stream().mapToDouble(x -> x).sorted().toArray();
+        int n = sorted.length;
+        return n == 0 ? Double.NaN : (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
     }
 
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */

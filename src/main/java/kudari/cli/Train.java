@@ -79,7 +79,9 @@ final class Train extends Job {
             names = "--rule",
             paramLabel = "RULE",
             description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})",
-            defaultValue = "adam")
+            defaultValue = "adam",
+            converter = Contender.Converter.class,
+            completionCandidates = Contender.Converter.class)
     private Contender rule;
 
     @Option(names = "--lr", paramLabel = "RATE", description = "the highest learning rate (default: the rule's own)")
@@ -292,7 +294,7 @@ final class Train extends Job {
     /** The settings as the command line would give them. */
     private SortedMap<String, String> settings() {
         SortedMap<String, String> settings = new TreeMap<>();
-        settings.put("rule", rule.name().toLowerCase(Locale.ROOT));
+        settings.put("rule", rule.name());
         settings.put("lr", String.valueOf(rate()));
         settings.put("schedule", schedule.toString());
         settings.put("hidden", Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining(",")));

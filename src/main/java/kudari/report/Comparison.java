@@ -60,8 +60,10 @@ public record Comparison(
      * @param device what it ran on, in a word, as in "cuda:0"
      * @param losses the loss of each step, from step 1
      * @param accuracies the accuracy on held-out data, from 0 to 1, after some of the steps, the last one among them
-     * @param microsPerStep how long the optimizer's part of a step took, in microseconds
-     * @param seconds how long the run took
+     * @param microsPerUpdate how long the optimizer's part of a step took, in microseconds: the median over the run; NaN where an update only
+     *     sets a device to work, so that the host's clock knows nothing of it
+     * @param microsPerStep how long a whole step took, gradient and update, in microseconds: the median over the run
+     * @param seconds how long the run took, evaluations and writing included
      */
     public record Training(
             String rule,
@@ -69,6 +71,7 @@ public record Comparison(
             String device,
             List<Float> losses,
             List<Mark> accuracies,
+            double microsPerUpdate,
             double microsPerStep,
             double seconds) {
 

@@ -30,6 +30,7 @@ final class Json {
             int steps,
             double finalLoss,
             double testAccuracy,
+            double microsPerUpdate,
             double microsPerStep,
             double seconds) {
 
@@ -45,6 +46,7 @@ final class Json {
                     training.losses().size(),
                     training.finalLoss(),
                     training.finalAccuracy(),
+                    training.microsPerUpdate(),
                     training.microsPerStep(),
                     training.seconds());
         }

@@ -8,11 +8,16 @@ import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Training;
@@ -32,10 +37,11 @@ final class Pictures {
             PANELS_PER_ROW = 3,
             PANEL_HEIGHT = 290,
             HEADING = 64,
-            CAPTION = 24;
+            CAPTION = 24,
+            CHART_HEIGHT = 640,
+            LINE = 20;
     private static final int SMOOTHING = 51;
-    private static final BasicStroke DASHED =
-            new BasicStroke(2, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, new float[] {7, 6}, 0);
+    private static final double HAIR = 1e-3;
     private static final Color INK = new Color(0x222222),
             GREY = new Color(0x6B6B6B),
             FAINT = new Color(0xE4E4E4),
@@ -96,10 +102,10 @@ final class Pictures {
         XYChart chart = new XYChartBuilder().build();
         style(chart)
                 .setPlotGridLinesVisible(false)
-                .setXAxisMin(-8.0)
-                .setXAxisMax(8.0)
-                .setYAxisMin(-3.0)
-                .setYAxisMax(3.0)
+                .setXAxisMin(-8 - HAIR) // XChart has no ticks at the very ends of an axis
+                .setXAxisMax(8 + HAIR)
+                .setYAxisMin(-3 - HAIR)
+                .setYAxisMax(3 + HAIR)
                 .setLegendVisible(false);
         // f = c is an ellipse with the half axes √(20c) and √c; steps of ½ in √c put the rings at equal distances.
         for (double root = 0.5; root <= 3; root += 0.5) {
@@ -120,48 +126,77 @@ final class Pictures {
         return chart;
     }
 
-    /** The smoothed loss of each rule, on a logarithmic scale, dashed where it is not the first device's; empty if there is none. */
+    /**
+     * The loss of each rule on a logarithmic scale: every step faint, and over it the median of those around each. Dashed where it is not
+     * the first device's; empty if there is nothing to draw. What does not fit is said under the chart.
+     */
     static byte[] training(List<Training> trainings, List<String> devices) throws IOException {
         List<Training> drawn = trainings.stream()
                 .filter(training -> training.losses().stream().anyMatch(Pictures::isDrawable))
                 .toList();
         if (drawn.isEmpty()) return new byte[0];
-        XYChart chart = new XYChartBuilder()
-                .title("Training loss (mean of " + SMOOTHING + " steps" + strokes(devices) + ")")
-                .xAxisTitle("step")
-                .yAxisTitle("loss")
-                .build();
+        int steps = drawn.stream()
+                .mapToInt(training -> training.losses().size())
+                .max()
+                .orElseThrow();
         double low = Double.MAX_VALUE, high = 0, start = 0;
+        List<double[]> medians = new ArrayList<>();
         for (Training training : drawn) {
-            double[] y = smooth(training.losses());
-            double[] x = IntStream.rangeClosed(1, y.length).asDoubleStream().toArray();
+            double[] median = medians(training.losses(), SMOOTHING);
+            medians.add(median);
+            double[] drawable =
+                    DoubleStream.of(median).filter(Pictures::isDrawable).toArray();
+            for (double loss : drawable) {
+                low = Math.min(low, loss);
+                high = Math.max(high, loss);
+            }
+            if (drawable.length > 0) start = Math.max(start, drawable[0]);
+        }
+        // Whole decades around the medians, but for a rule that goes up for good: it must not squash the others.
+        int bottom = (int) Math.floor(Math.log10(Math.max(low, 1e-7)));
+        int top = Math.max(bottom + 1, (int) Math.ceil(Math.log10(Math.min(high, 10 * start))));
+
+        XYChart chart = new XYChartBuilder()
+                .title("Training loss: the median of the " + SMOOTHING + " steps around each, and faintly every step"
+                        + strokes(devices))
+                .xAxisTitle("step")
+                .build();
+        // The axis is that of the logarithm, for XChart leaves out decades of a logarithmic one.
+        for (Training training : drawn) {
+            if (!training.device().equals(devices.get(0))) continue;
+            Color colour = Color.decode(Palette.of(training.rule()));
+            Color faint = tint(colour);
+            double[] every = training.losses().stream().mapToDouble(x -> x).toArray();
+            line(chart, "every step, " + training.rule(), steps(every), logarithms(every), faint, 0.6f)
+                    .setShowInLegend(false);
+        }
+        for (int n = 0; n < drawn.size(); n++) {
+            Training training = drawn.get(n);
             boolean first = training.device().equals(devices.get(0));
             String name = first ? training.rule() : training.rule() + ", " + training.device();
-            XYSeries series = line(chart, name, x, y, Color.decode(Palette.of(training.rule())), 2);
-            if (!first) series.setLineStyle(DASHED);
-            series.setShowInLegend(first);
-            low = Math.min(
-                    low, DoubleStream.of(y).filter(Pictures::isDrawable).min().orElseThrow());
-            high = Math.max(
-                    high, DoubleStream.of(y).filter(Pictures::isDrawable).max().orElseThrow());
-            start = Math.max(
-                    start,
-                    DoubleStream.of(y).filter(Pictures::isDrawable).findFirst().orElseThrow());
+            Color colour = Color.decode(Palette.of(training.rule()));
+            double[] y = logarithms(medians.get(n));
+            line(chart, name, steps(y), first ? y : dashed(y), colour, 2).setShowInLegend(first);
         }
-        // A point that shows nothing: with equally spaced ones alone, XChart puts its ticks at odd places.
-        line(chart, "off the beat", new double[] {0.5}, new double[] {start}, INK, 1)
-                .setShowInLegend(false);
-        // Whole decades, but for a rule that shoots up at first, or for good: it must not squash the others.
-        double floor = Math.pow(10, Math.floor(Math.log10(Math.max(low, 1e-7))));
-        double ceiling = Math.pow(10, Math.ceil(Math.log10(Math.min(high, 10 * start))));
         style(chart)
-                .setYAxisLogarithmic(true)
-                .setYAxisMin(floor)
-                .setYAxisMax(Math.max(ceiling, 10 * floor))
-                .setXAxisMin(0.0)
-                .setXAxisTickMarkSpacingHint(150)
+                .setYAxisMin(bottom - HAIR * (top - bottom)) // here as well
+                .setYAxisMax(top + HAIR * (top - bottom))
+                .setXAxisMin(-HAIR * steps)
+                .setXAxisMax((1 + HAIR) * steps)
                 .setLegendPosition(LegendPosition.OutsideE);
-        return png(WIDTH, 640, g -> chart.paint(g, WIDTH, 640));
+        chart.getStyler()
+                .setYAxisTickMarkSpacingHint((int) (0.8 * CHART_HEIGHT / (top - bottom)))
+                .setXAxisTickMarkSpacingHint(150)
+                .setYAxisTickLabelsFormattingFunction(Pictures::decade);
+        List<String> notes = cutOff(trainings, Math.pow(10, bottom), Math.pow(10, top)).stream()
+                .flatMap(Pictures::lines)
+                .toList();
+        return png(WIDTH, CHART_HEIGHT + LINE * notes.size() + (notes.isEmpty() ? 0 : 10), g -> {
+            chart.paint(g, WIDTH, CHART_HEIGHT);
+            g.setColor(GREY);
+            g.setFont(font(Font.PLAIN, 13));
+            for (int n = 0; n < notes.size(); n++) g.drawString(notes.get(n), 24, CHART_HEIGHT + 8 + LINE * n);
+        });
     }
 
     /** Whose lines are solid and whose are dashed, where there is more than one device. */
@@ -170,23 +205,103 @@ final class Pictures {
         return "; solid: " + devices.get(0) + ", dashed: " + String.join(", ", devices.subList(1, devices.size()));
     }
 
-    /** The mean of the steps up to each one, of what is there; NaN, which is a gap in the line, where there is nothing to draw. */
-    private static double[] smooth(List<Float> losses) {
-        double[] means = new double[losses.size()];
-        for (int i = 0; i < means.length; i++) {
-            List<Float> near = losses.subList(Math.max(0, i - SMOOTHING + 1), i + 1);
-            double mean = near.stream()
+    private static double[] steps(double[] losses) {
+        return IntStream.rangeClosed(1, losses.length).asDoubleStream().toArray();
+    }
+
+    /** The decimal logarithms; NaN, which is a gap in the line, where there is none. */
+    private static double[] logarithms(double[] losses) {
+        return DoubleStream.of(losses)
+                .map(loss -> isDrawable(loss) ? Math.log10(loss) : Double.NaN)
+                .toArray();
+    }
+
+    /** Gaps for a dashed line: XChart begins its own dashes anew at each point, so that none is seen where the points are close. */
+    private static double[] dashed(double[] y) {
+        int period = Math.max(5, y.length / 80);
+        return IntStream.range(0, y.length)
+                .mapToDouble(i -> i % period < 0.6 * period ? y[i] : Double.NaN)
+                .toArray();
+    }
+
+    /** The label of 10 to this power. Between the decades too, where XChart tries labels that it does not show, and wants no two alike. */
+    private static String decade(double exponent) {
+        if (exponent != Math.rint(exponent)) return String.format(Locale.ROOT, "%.2g", Math.pow(10, exponent));
+        return BigDecimal.ONE.scaleByPowerOfTen((int) exponent).toPlainString();
+    }
+
+    /**
+     * The median of the steps around each one: of the window, or of as many before it as there are and at most as many after it, so that
+     * the first is itself. Not the mean, which one step of a loss of 400 among 51 of 2 would raise to 10 for as long as it is in the window: a
+     * block with two vertical walls, where 50 steps saw nothing of the kind.
+     *
+     * @param window an odd number of steps
+     * @return NaN where the step's own loss is not finite; such losses are not among those that a median is taken of
+     */
+    static double[] medians(List<Float> losses, int window) {
+        double[] medians = new double[losses.size()];
+        for (int i = 0; i < medians.length; i++) {
+            int reach = Math.min(window / 2, i);
+            double[] near = losses.subList(i - reach, Math.min(medians.length, i + reach + 1)).stream()
                     .filter(Float::isFinite)
                     .mapToDouble(x -> x)
-                    .average()
-                    .orElse(0);
-            means[i] = Float.isFinite(losses.get(i)) && mean > 0 ? mean : Double.NaN;
+                    .sorted()
+                    .toArray();
+            int n = near.length;
+            medians[i] = Float.isFinite(losses.get(i)) ? (near[(n - 1) / 2] + near[n / 2]) / 2 : Double.NaN;
         }
-        return means;
+        return medians;
+    }
+
+    /** In words, what of the losses is not on a chart between these bounds: a sentence each for above, below, and what is no number. */
+    static List<String> cutOff(List<Training> trainings, double bottom, double top) {
+        boolean several = trainings.stream().map(Training::device).distinct().count() > 1;
+        List<String> above = new ArrayList<>(), below = new ArrayList<>(), none = new ArrayList<>();
+        for (Training training : trainings) {
+            List<Float> losses = training.losses();
+            String name = training.rule() + (several ? " on " + training.device() : "");
+            List<Float> high = where(losses, x -> x > top && Float.isFinite(x));
+            List<Float> low = where(losses, x -> x < bottom && Float.isFinite(x));
+            List<Float> lost = where(losses, x -> !Float.isFinite(x));
+            if (!high.isEmpty()) above.add(name + in(high) + ", up to " + at(losses, Collections.max(high)));
+            if (!low.isEmpty()) below.add(name + in(low) + ", down to " + at(losses, Collections.min(low)));
+            if (!lost.isEmpty()) none.add(name + in(lost) + ", first at step " + (losses.indexOf(lost.get(0)) + 1));
+        }
+        List<String> sentences = new ArrayList<>();
+        if (!above.isEmpty()) sentences.add("Above the chart: " + String.join("; ", above) + ".");
+        if (!below.isEmpty()) sentences.add("Below the chart: " + String.join("; ", below) + ".");
+        if (!none.isEmpty()) sentences.add("Not a finite number: " + String.join("; ", none) + ".");
+        return sentences;
+    }
+
+    /** A sentence in lines that fit under the chart. */
+    private static Stream<String> lines(String sentence) {
+        return Stream.of(sentence.replaceAll("(.{1,150}(?:;|$)) ?", "$1\n").split("\n"));
+    }
+
+    private static List<Float> where(List<Float> losses, Predicate<Float> condition) {
+        return losses.stream().filter(condition).toList();
+    }
+
+    private static String in(List<Float> steps) {
+        return String.format(Locale.ROOT, steps.size() == 1 ? " in %,d step" : " in %,d steps", steps.size());
+    }
+
+    private static String at(List<Float> losses, float loss) {
+        return String.format(Locale.ROOT, "%.3g at step %,d", loss, losses.indexOf(loss) + 1);
     }
 
     private static boolean isDrawable(double loss) {
         return loss > 0 && loss < Double.POSITIVE_INFINITY;
+    }
+
+    /** A fifth of the colour, the rest white. Transparent lines, a thousand of them across each other, would mix to mud. */
+    private static Color tint(Color colour) {
+        return new Color(tint(colour.getRed()), tint(colour.getGreen()), tint(colour.getBlue()));
+    }
+
+    private static int tint(int part) {
+        return 255 - (255 - part) / 5;
     }
 
     private static XYSeries line(XYChart chart, String name, double[] x, double[] y, Color color, float width) {

@@ -82,40 +82,55 @@ function axis(more) {
 
 const tooltip = more => ({
   confine: true,
-  renderMode: 'richText', // text only: a name in the data is never taken for HTML
   backgroundColor: colour('card'),
   borderColor: colour('line'),
+  padding: [6, 10],
   textStyle: { color: colour('ink'), fontSize: 13, fontFamily: getComputedStyle(document.body).fontFamily },
   ...more,
 });
 
+/** What a tooltip says: a heading and a table. Elements, so that a name in the data is never taken for HTML. */
+const tip = (heading, rows) => make('div', { class: 'tip' }, make('strong', {}, ...heading),
+  make('table', {}, ...rows.map(cells => make('tr', {}, ...cells.map(cell => make('td', {}, cell))))));
+
+const dot = colour => make('span', { class: 'swatch', style: `--colour: ${colour}` });
+
+/** The distance of labels, so that they are round numbers and at most so many: 1, 2 or 5 times a power of ten. */
+function spacing(max, most) {
+  const least = Math.max(max, 1) / Math.max(most, 1), unit = 10 ** Math.floor(Math.log10(least));
+  return Math.max(1, unit * [1, 2, 5, 10].find(n => n * unit >= least * (1 - 1e-9)));
+}
+
 /** Lines over steps or samples. A line: { name, colour, points, faint, marks, dashed }, its points [x, y], y null for a gap. */
-function curves({ lines, names, xName, logX, logY, yMin, yMax, format, axisFormat, interval }) {
+function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, axisFormat, interval }) {
   const drawable = lines.filter(({ points }) => points.some(([, y]) => Number.isFinite(y)));
   if (drawable.length === 0) {
     return { title: { text: 'Nothing to draw', left: 'center', top: 'middle', textStyle: { color: colour('quiet'), fontWeight: 400, fontSize: 15 } } };
   }
+  const right = names ? 92 : 28, xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
+  const xInterval = spacing(xMax, Math.floor((element.clientWidth - 52 - right) / 52));
+  const byId = new Map(drawable.map(line => ['line ' + line.name, line]));
   return {
-    grid: { left: 52, right: names ? 92 : 28, ...margins },
+    grid: { left: 52, right, ...margins },
     tooltip: tooltip({
       trigger: 'axis',
       axisPointer: { lineStyle: { color: colour('quiet') }, label: { show: false } },
-      formatter: items => [
-        `${xName} ${integer(items[0].axisValue)}`,
-        ...items.filter(({ seriesId, value }) => seriesId.startsWith('line') && Number.isFinite(value[1]))
-          .map(({ seriesName, value }) => `${seriesName}  ${format(value[1])}`),
-      ].join('\n'),
+      formatter: items => tip([`${xName} ${integer(items[0].axisValue)}`],
+        items.filter(({ seriesId, value }) => byId.has(seriesId) && Number.isFinite(value[1]))
+          .sort((a, b) => b.value[1] - a.value[1])
+          .map(({ seriesId, value }) => [dot(byId.get(seriesId).colour), byId.get(seriesId).name, format(value[1])])),
     }),
     xAxis: axis({
-      type: logX ? 'log' : 'value', name: xName, nameLocation: 'middle', nameGap: 28,
-      min: 'dataMin', max: 'dataMax', splitLine: { show: false },
-      axisLabel: { formatter: logX ? compact : x => integer(x) },
+      type: logX ? 'log' : 'value', name: xName, nameLocation: 'middle', nameGap: 28, splitLine: { show: false },
+      ...(logX
+        ? { min: 'dataMin', max: 'dataMax', axisLabel: { formatter: compact } }
+        : { min: 0, max: xMax, interval: xInterval, axisLabel: { formatter: x => integer(x), showMaxLabel: xMax % xInterval === 0 } }),
     }),
     yAxis: axis({ type: logY ? 'log' : 'value', min: yMin, max: yMax, interval, axisLabel: { formatter: axisFormat } }),
     series: drawable.flatMap(line => [
       ...(line.faint ? [{
         id: 'faint ' + line.name, type: 'line', data: line.faint, silent: true, showSymbol: false, z: 1,
-        lineStyle: { color: line.colour, width: 0.7, opacity: 0.25 },
+        color: line.colour, lineStyle: { width: 0.7, opacity: 0.25 },
       }] : []),
       {
         id: 'line ' + line.name, name: line.name, type: 'line', data: line.points, z: 2,
@@ -154,14 +169,31 @@ function clear(element, lines, { logY, yMin, yMax }) {
 /** Bounds for losses: a rule that shoots up at first, or for good, must not squash the others. */
 function bounds(lines, log) {
   const values = lines.flatMap(line => finite(line.points.map(([, y]) => y)));
-  const start = highest(lines.map(line => (line.faint ?? line.points).map(([, y]) => y).find(Number.isFinite) ?? 0));
+  const start = highest(lines.map(line => line.points.map(([, y]) => y).find(Number.isFinite) ?? 0));
   const top = Math.min(highest(values), (log ? 10 : 1.5) * start);
-  if (!(top > 0)) return { yMin: log ? 0.1 : 0, yMax: 1, cut: false };
+  if (!(top > 0)) return { yMin: log ? 0.1 : 0, yMax: 1 };
   const bottom = Math.min(Math.max(lowest(values.filter(y => y > 0)), 1e-7), top);
   const yMin = log ? 10 ** Math.floor(Math.log10(bottom)) : 0;
   const unit = 10 ** Math.floor(Math.log10(top)), tick = top > 4 * unit ? 2 * unit : unit / 2;
   const yMax = log ? Math.max(10 ** Math.ceil(Math.log10(top)), 10 * yMin) : Math.ceil(top / tick) * tick;
-  return { yMin, yMax, cut: values.some(y => y > yMax) };
+  return { yMin, yMax };
+}
+
+/** In words, what is not between the bounds of a chart. A list: { name, points }, its points [x, y], y null for what is no number. */
+function cutOff(list, { yMin, yMax, xName, what, format }) {
+  const times = points => ` in ${integer(points.length)} ${points.length === 1 ? what : what + 's'}`;
+  const say = (title, pick, word, extreme) => {
+    const parts = list.map(({ name, points }) => ({ name, found: points.filter(([, y]) => pick(y)) }))
+      .filter(({ found }) => found.length > 0)
+      .map(({ name, found }) => {
+        const [x, y] = found.reduce((a, b) => (extreme(a[1], b[1]) ? a : b));
+        return `${name}${times(found)}, ${word(y)} ${xName} ${integer(x)}`;
+      });
+    return parts.length === 0 ? '' : `${title}: ${parts.join('; ')}. `;
+  };
+  return say('Above the chart', y => y !== null && y > yMax, y => `up to ${format(y)} at`, (a, b) => a >= b)
+    + say('Below the chart', y => y !== null && y < yMin, y => `down to ${format(y)} at`, (a, b) => a <= b)
+    + say('Not a finite number', y => y === null, () => 'first at', () => true);
 }
 
 /** On a logarithmic axis there is no 0, so that is a gap too. */
@@ -184,7 +216,7 @@ function legend() {
   }
 }
 
-const swatch = rule => make('span', { class: 'swatch', style: `--colour: ${data.colours[rule]}` });
+const swatch = rule => dot(data.colours[rule]);
 
 // ---- The table
 
@@ -192,18 +224,25 @@ function rows() {
   const best = {
     finalLoss: lowest(finite(data.table.map(row => row.finalLoss))),
     testAccuracy: highest(finite(data.table.map(row => row.testAccuracy))),
+    microsPerUpdate: lowest(finite(data.table.map(row => row.microsPerUpdate))),
     microsPerStep: lowest(finite(data.table.map(row => row.microsPerStep))),
   };
   const cell = (row, name, text) =>
     make('td', { class: 'number' }, row[name] === best[name] && data.table.length > 1 ? make('b', {}, text) : text);
-  at('table').querySelector('tbody').replaceChildren(...data.table.map(row => make('tr', { class: hidden.has(row.rule) ? 'off' : '' },
-    make('th', { scope: 'row' }, swatch(row.rule), row.rule),
-    ...(several ? [make('td', { class: 'settings' }, row.device)] : []),
-    make('td', { class: 'settings' }, row.settings),
-    cell(row, 'finalLoss', row.finalLoss === null && row.steps > 0 ? 'diverged' : number(row.finalLoss)),
-    cell(row, 'testAccuracy', orDash(percents)(row.testAccuracy)),
-    cell(row, 'microsPerStep', number(row.microsPerStep)),
-    cell(row, 'seconds', orDash(x => x.toFixed(1))(row.seconds)))));
+  at('table').querySelector('tbody').replaceChildren(...data.table.flatMap(row => [
+    make('tr', { class: hidden.has(row.rule) ? 'off' : '' },
+      make('th', { scope: 'row' }, swatch(row.rule), row.rule),
+      ...(several ? [make('td', { class: 'settings wide' }, row.device)] : []),
+      make('td', { class: 'settings wide' }, row.settings),
+      cell(row, 'finalLoss', row.finalLoss === null && row.steps > 0 ? 'diverged' : number(row.finalLoss)),
+      cell(row, 'testAccuracy', orDash(percents)(row.testAccuracy)),
+      cell(row, 'microsPerUpdate', number(row.microsPerUpdate)),
+      cell(row, 'microsPerStep', number(row.microsPerStep)),
+      cell(row, 'seconds', orDash(x => x.toFixed(1))(row.seconds))),
+    // Where the page is narrow, a row of its own; the style sheet shows one or the other.
+    make('tr', { class: 'narrow' + (hidden.has(row.rule) ? ' off' : '') },
+      make('td', { class: 'settings', colspan: 6 }, (several ? row.device + ' · ' : '') + row.settings)),
+  ]));
 }
 
 // ---- The paths
@@ -219,8 +258,8 @@ function panel(trajectories) {
   return {
     grid: { left: 26, right: 8, top: 8, bottom: 22 },
     tooltip: tooltip({
-      formatter: ({ seriesName, dataIndex, value: [x, y, f] }) =>
-        `${seriesName}, step ${dataIndex}\nx ${number(x)}\ny ${number(y)}\nf ${number(f)}`,
+      formatter: ({ seriesName, color, dataIndex, value: [x, y, f] }) =>
+        tip([dot(color), ` ${seriesName}, step ${dataIndex}`], [['x', number(x)], ['y', number(y)], ['f', number(f)]]),
     }),
     xAxis: axis({ type: 'value', min: -8, max: 8, interval: 2, splitLine: { show: false } }),
     yAxis: axis({ type: 'value', min: -3, max: 3, interval: 1, splitLine: { show: false } }),
@@ -316,12 +355,32 @@ function sameBits() {
 
 // ---- The curves
 
-/** The mean of the window that ends at each step; a step without a number stays without one, and does not spoil its neighbours. */
+/**
+ * The median of the window of steps around each one: as many before it as there are, and at most as many after it, so that the first is itself.
+ * Not the mean, which one step of 400 among 51 of 2 would raise to 10 for as long as it is in the window. A step without a number stays without
+ * one, and does not spoil its neighbours.
+ */
 function smooth(values, window) {
+  const sorted = [];
+  const place = x => {
+    let from = 0, to = sorted.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (sorted[middle] < x) from = middle + 1; else to = middle;
+    }
+    return from;
+  };
+  let first = 0, end = 0;
   return values.map((value, i) => {
-    if (value === null) return null;
-    const near = finite(values.slice(Math.max(0, i - window + 1), i + 1));
-    return near.reduce((sum, x) => sum + x, 0) / near.length;
+    const reach = Math.min(window >> 1, i);
+    for (; end < Math.min(values.length, i + reach + 1); end++) {
+      if (values[end] !== null) sorted.splice(place(values[end]), 0, values[end]);
+    }
+    for (; first < i - reach; first++) {
+      if (values[first] !== null) sorted.splice(place(values[first]), 1);
+    }
+    const n = sorted.length;
+    return value === null ? null : (sorted[(n - 1) >> 1] + sorted[n >> 1]) / 2;
   });
 }
 
@@ -338,14 +397,14 @@ function losses(element) {
     points: positive(numbered(smooth(losses, window)), logY),
     faint: at('raw').checked ? positive(numbered(losses), logY) : undefined,
   }));
-  const { yMin, yMax, cut } = bounds(lines, logY);
+  const { yMin, yMax } = bounds(lines, logY);
+  const raw = shown(data.trainings).map(({ rule, device, losses }, n) =>
+    ({ name: lines[n].name, points: numbered(at('raw').checked ? losses : smooth(losses, window)) }));
   at('window-shown').textContent = window;
-  at('losses-note').textContent = [
-    several ? `Solid: ${data.devices[0]}. Dashed: ${others}.` : '',
-    cut ? 'What lies above is cut off, so that the other curves can be read.' : '',
-  ].join(' ').trim();
+  at('losses-note').textContent = (several ? `Solid: ${data.devices[0]}. Dashed: ${others}. ` : '')
+    + cutOff(raw, { yMin, yMax, xName: 'step', what: 'step', format: number });
   const names = clear(element, lines.filter(({ dashed }) => !dashed), { logY, yMin, yMax });
-  return curves({ lines, names, xName: 'step', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number });
+  return curves(element, { lines, names, xName: 'step', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number });
 }
 
 function accuracies(element) {
@@ -358,13 +417,14 @@ function accuracies(element) {
   }));
   // The end of the race is decided among the last percents; how a rule gets there is seen from 0.
   const yMin = at('whole').checked ? 0 : Math.max(0, Math.floor(20 * best - 3) / 20);
-  return curves({
+  at('accuracies-note').textContent = cutOff(lines, { yMin, yMax: 1, xName: 'step', what: 'evaluation', format: percents });
+  return curves(element, {
     lines, names: clear(element, lines.filter(({ dashed }) => !dashed), { yMin, yMax: 1 }), xName: 'step', yMin, yMax: 1,
     interval: yMin > 0 ? 0.05 : 0.2, format: percents, axisFormat: x => percent(x),
   });
 }
 
-function samplings() {
+function samplings(element) {
   const logX = at('sampling-log-x').checked, logY = at('sampling-log-y').checked;
   const lines = data.samplings.map(({ name, losses }, n) => ({
     name,
@@ -372,7 +432,9 @@ function samplings() {
     points: positive(losses.map(({ at, value }) => [at, value]), logY).filter(([x]) => !logX || x > 0),
   }));
   const { yMin, yMax } = bounds(lines, logY);
-  return curves({
+  const raw = data.samplings.map(({ name, losses }) => ({ name, points: losses.map(({ at, value }) => [at, value]) }));
+  at('samplings-note').textContent = cutOff(raw, { yMin, yMax, xName: 'sample', what: 'evaluation', format: number });
+  return curves(element, {
     lines, xName: 'samples seen', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number,
   });
 }
@@ -431,6 +493,14 @@ section('samplings', data.samplings, () => {
 });
 section('digits', data.digits, () => at('sheet').append(...data.digits.map(digit)));
 
-// Charts take their colours when they are drawn; these are the moments at which the style sheet changes its mind.
+// Charts take their colours and their sizes when they are drawn; these are the moments at which the style sheet changes its mind.
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);
-matchMedia('print').addEventListener('change', drawAll);
+
+function paper(on) {
+  document.documentElement.classList.toggle('paper', on);
+  for (const { drawing } of charts.values()) drawing.resize();
+  drawAll();
+}
+
+addEventListener('beforeprint', () => paper(true));
+addEventListener('afterprint', () => paper(false));

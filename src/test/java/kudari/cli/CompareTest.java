@@ -3,6 +3,7 @@ package kudari.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonObject;
@@ -14,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -21,6 +23,7 @@ import java.util.stream.Stream;
 import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
+import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -48,7 +51,8 @@ class CompareTest {
     /** x₃₀ and y₃₀ from the book's code in float64; float32 stays within 2e-6 of them. */
     @Test
     void theSixPathsEndWhereTheBooksDo() throws IOException {
-        assertEquals(0, small(folder, "--steps", "1"), err::toString);
+        String six = "sgd,momentum,nesterov,adagrad,rmsprop,adam";
+        assertEquals(0, small(folder, "--steps", "1", "--rules", six), err::toString);
         List<String> lines = Files.readAllLines(folder.resolve("trajectories.csv"));
         assertEquals("rule,step,x,y,f,device", lines.get(0));
         assertEquals(1 + 6 * 31, lines.size());
@@ -90,10 +94,32 @@ class CompareTest {
         for (String name : List.of("report.html", "summary.json", "training.csv", "paths.png", "training.png")) {
             assertTrue(Files.size(folder.resolve(name)) > 0, name);
         }
+        int rules = Rule.class.getPermittedSubclasses().length;
         assertEquals(
-                1 + 6 * 5, Files.readAllLines(folder.resolve("training.csv")).size());
+                1 + rules * 5,
+                Files.readAllLines(folder.resolve("training.csv")).size());
+        assertEquals(
+                1 + rules * 31,
+                Files.readAllLines(folder.resolve("trajectories.csv")).size());
         JsonParser.parseString(Files.readString(folder.resolve("summary.json"))).getAsJsonObject();
-        for (Contender contender : Contender.values()) assertTrue(out.toString().contains(contender.toString()));
+        for (Class<?> rule : Rule.class.getPermittedSubclasses()) {
+            assertTrue(out.toString().contains("\n" + rule.getSimpleName() + " "), rule::getSimpleName);
+        }
+    }
+
+    /** What the command line needs of a rule: the factories of a name that every rule has. */
+    @Test
+    void everyRuleThatThereIsCanBeNamedInAnyCaseAndMadeWithARate() {
+        for (Class<?> rule : Rule.class.getPermittedSubclasses()) {
+            String name = rule.getSimpleName();
+            for (String written : List.of(name, name.toLowerCase(Locale.ROOT), name.toUpperCase(Locale.ROOT))) {
+                Contender contender = new Contender.Converter().convert(written);
+                assertEquals(rule, contender.defaults().getClass());
+                assertEquals(rule, contender.onThePath().getClass());
+                assertEquals(0.125, contender.withRate(0.125).lr());
+                assertThrows(IllegalArgumentException.class, () -> contender.withRate(-1), name);
+            }
+        }
     }
 
     /** Everything but the times: the same seed gives the same bits, on any number of threads. */

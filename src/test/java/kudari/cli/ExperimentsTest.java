@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.LongSupplier;
 import kudari.Engine;
+import kudari.Optimizer;
 import kudari.data.Dataset;
 import kudari.data.Digits;
 import kudari.report.Comparison.Mark;
@@ -43,14 +45,54 @@ class ExperimentsTest {
                 Interruption interruption = new Interruption()) {
             Experiments.Data data = Experiments.Data.of(engine, train, test, SEED);
             int[] hidden = {50};
-            Training training =
-                    Experiments.train("Adam", Adam.of(), data, hidden, 50, 300, report, progress, interruption);
+            Training training = Experiments.train(
+                    "Adam",
+                    engine.optimizer(Adam.of()),
+                    data,
+                    hidden,
+                    50,
+                    300,
+                    report,
+                    progress,
+                    System::nanoTime,
+                    interruption);
             assertTrue(training.finalLoss() < 0.2, "learned: " + training.finalLoss());
             assertTrue(training.finalAccuracy() < 0.1, "and is wrong: " + training.finalAccuracy());
             assertEquals(300, training.losses().size());
             List<Mark> marks = training.accuracies();
             assertEquals(300, marks.get(marks.size() - 1).at());
         }
+    }
+
+    /** By a clock that goes on only in updates: slowly in the first ones, as if Java were warming up, and in whatever came after the run. */
+    @Test
+    void theTimesAreThoseOfTheTrainingsOwnSteps() throws IOException {
+        Dataset digits = Digits.train(60, SEED);
+        try (Engine engine = Engine.cpu(1);
+                Report report = Report.open(folder, false);
+                Progress progress = new Progress("", 1, 0);
+                Interruption interruption = new Interruption()) {
+            Experiments.Data data = Experiments.Data.of(engine, digits, digits, SEED);
+            Optimizer adam = engine.optimizer(Adam.of());
+            LongSupplier clock = () -> {
+                long done = adam.steps(), first = Math.min(done, 50), after = Math.max(0, done - 200);
+                return 1_000_000 * first + 7_000 * (done - first - after) + 99_000_000 * after;
+            };
+            int[] hidden = {5};
+            Training training =
+                    Experiments.train("Adam", adam, data, hidden, 10, 200, report, progress, clock, interruption);
+            assertEquals(200, adam.steps(), "steps are the training's and nothing else");
+            assertEquals(7, training.microsPerUpdate());
+            assertEquals(7, training.microsPerStep());
+            assertEquals(50 * 1e-3 + 150 * 7e-6, training.seconds(), 1e-12);
+        }
+    }
+
+    @Test
+    void theMedianIsTheMiddle() {
+        assertEquals(3, Experiments.median(List.of(100.0, 1.0, 3.0)));
+        assertEquals(2.5, Experiments.median(List.of(4.0, 1.0, 100.0, 1.0)));
+        assertEquals(Double.NaN, Experiments.median(List.of()));
     }
 
     @Test

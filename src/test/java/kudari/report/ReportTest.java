@@ -13,6 +13,7 @@ import com.google.gson.JsonParser;
 import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
 import java.awt.image.BufferedImage;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
@@ -20,7 +21,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.Collections;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -34,6 +37,7 @@ import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Sampling;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
+import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -229,7 +233,8 @@ class ReportTest {
         assertEquals("lr 0.01", sgd.get("settings").getAsString());
         assertEquals(0.5, sgd.get("finalLoss").getAsDouble()); // 100 steps at ½, the 20 before at 2
         assertEquals(0.75, sgd.get("testAccuracy").getAsDouble());
-        assertEquals(12.5, sgd.get("microsPerStep").getAsDouble());
+        assertEquals(12.5, sgd.get("microsPerUpdate").getAsDouble());
+        assertEquals(80, sgd.get("microsPerStep").getAsDouble());
         assertEquals(3, sgd.get("seconds").getAsDouble());
     }
 
@@ -240,7 +245,7 @@ class ReportTest {
                 .getAsJsonArray("rules")
                 .get(0)
                 .getAsJsonObject();
-        for (String figure : List.of("finalLoss", "testAccuracy", "microsPerStep", "seconds")) {
+        for (String figure : List.of("finalLoss", "testAccuracy", "microsPerUpdate", "microsPerStep", "seconds")) {
             assertTrue(row.get(figure).isJsonNull(), figure);
         }
         JsonObject page = dataOf(Files.readString(folder.resolve("report.html")));
@@ -308,6 +313,16 @@ class ReportTest {
         assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
     }
 
+    /** A rule that is added has a colour of its own without anybody's giving it one. */
+    @Test
+    void everyRuleThatThereIsHasAColourOfItsOwn() {
+        List<String> colours = Stream.of(Rule.class.getPermittedSubclasses())
+                .map(rule -> Palette.of(rule.getSimpleName()))
+                .toList();
+        assertEquals(List.copyOf(new LinkedHashSet<>(colours)), colours);
+        assertFalse(colours.contains(Palette.of("no rule")), colours::toString);
+    }
+
     // ---- The pictures
 
     @Test
@@ -322,6 +337,103 @@ class ReportTest {
         write(diverged());
         assertDrawn("paths.png", 2 * 400, List.of("Sgd"));
         assertDrawn("training.png", 2 * 1200, List.of("Adam"));
+    }
+
+    /** Of a window of 3: (2), (2, 300, 2), (300, 2, 4), (2, 4, 6), (4, 6); of 5: (5), (5, 9, 4), (5, 9, 4, 2), (9, 4, 2). */
+    @Test
+    void theCurveIsTheMedianOfTheStepsAroundEach() {
+        assertArrayEquals(
+                new double[] {2, 2, 4, 4, 5}, Pictures.medians(List.of(2f, 300f, 2f, 4f, 6f), 3), "a window of 3");
+        assertArrayEquals(
+                new double[] {5, 5, 4.5, 4}, Pictures.medians(List.of(5f, 9f, 4f, 2f), 5), "as many as there are");
+        assertArrayEquals(new double[] {2, 300, 2}, Pictures.medians(List.of(2f, 300f, 2f), 1), "every step");
+        assertArrayEquals(new double[0], Pictures.medians(List.of(), 51));
+    }
+
+    @Test
+    void aLossThatIsNoNumberIsAGapAndDoesNotSpoilItsNeighbours() {
+        List<Float> losses = List.of(1f, Float.NaN, 3f, 5f, Float.POSITIVE_INFINITY);
+        assertArrayEquals(
+                new double[] {1, Double.NaN, 4, 4, Double.NaN},
+                Pictures.medians(losses, 3)); // (1), –, (3, 5), (3, 5), –
+    }
+
+    /** RMSprop's second step on the network: for a mean of 51 steps it is a tower with a wall at either side. */
+    @Test
+    void oneStepThatShootsUpDrawsNoTower() {
+        List<Float> losses = new ArrayList<>(Collections.nCopies(120, 2f));
+        losses.set(1, 303f);
+        losses.set(60, 40f);
+        for (double median : Pictures.medians(losses, 51)) assertEquals(2, median);
+    }
+
+    @Test
+    void whatAPictureCutsOffItSays() {
+        List<Training> trainings = List.of(
+                training("Sgd", "CPU", 2, 1, 0.5f),
+                training("RmsProp", "CPU", 2, 303, 150, 2, 1),
+                training("Adam", "CPU", 2, 0.0005f, Float.NaN, 0.0004f, Float.POSITIVE_INFINITY));
+        assertEquals(
+                List.of(
+                        "Above the chart: RmsProp in 2 steps, up to 303 at step 2.",
+                        "Below the chart: Adam in 2 steps, down to 0.000400 at step 4.",
+                        "Not a finite number: Adam in 2 steps, first at step 3."),
+                Pictures.cutOff(trainings, 0.001, 100));
+        assertEquals(List.of(), Pictures.cutOff(trainings.subList(0, 2), 0.5, 303), "on the edge is on the chart");
+        assertEquals(
+                List.of("Above the chart: Sgd on cuda:0 in 1 step, up to 9.00 at step 1."),
+                Pictures.cutOff(List.of(training("Sgd", "CPU", 2), training("Sgd", "cuda:0", 9)), 1, 5));
+    }
+
+    @Test
+    void thePictureHasTheSentencesUnderIt() throws IOException {
+        List<Float> fine = Collections.nCopies(60, 2f), spike = new ArrayList<>(fine);
+        spike.set(30, 500f);
+        int without = heightOf(Pictures.training(List.of(training("Adam", fine)), List.of("CPU")));
+        byte[] with = Pictures.training(List.of(training("Adam", spike)), List.of("CPU"));
+        assertTrue(heightOf(with) > without, "a line of text");
+        int below = 0;
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(with));
+        for (int y = without - 20; y < image.getHeight(); y++) {
+            for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) != 0xFFFFFFFF) below++;
+        }
+        assertTrue(below > 200, below + " pixels of text");
+        byte[] lost = Pictures.training(
+                List.of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))), List.of("CPU"));
+        assertTrue(heightOf(lost) > without, "a rule that was never a number is not passed over in silence");
+    }
+
+    /** Two level lines, of which the upper one is the second device's: it has pixels in some places and gaps in others. */
+    @Test
+    void whatIsCalledDashedIsDashed() throws IOException {
+        List<Training> trainings = List.of(
+                new Training("Adam", "", "CPU", Collections.nCopies(2000, 2f), List.of(), 1, 1, 1),
+                new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1));
+        byte[] png = Pictures.training(trainings, List.of("CPU", "cuda:0"));
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(png));
+        int adam = 0xFF000000 | Integer.parseInt(Palette.of("Adam").substring(1), 16);
+        List<Integer> rows = new ArrayList<>(); // the pixels of the colour in each row that has many
+        for (int y = 0; y < image.getHeight(); y++) {
+            int pixels = 0;
+            for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) == adam) pixels++;
+            if (pixels > 300) rows.add(pixels);
+        }
+        int dashed = rows.get(0), solid = rows.get(rows.size() - 1);
+        assertTrue(dashed < 0.8 * solid && dashed > 0.3 * solid, rows::toString);
+    }
+
+    private static int heightOf(byte[] png) throws IOException {
+        return ImageIO.read(new ByteArrayInputStream(png)).getHeight();
+    }
+
+    private static Training training(String rule, List<Float> losses) {
+        return new Training(rule, "", "CPU", losses, List.of(), 1, 1, 1);
+    }
+
+    private static Training training(String rule, String device, float... losses) {
+        List<Float> list = new ArrayList<>();
+        for (float loss : losses) list.add(loss);
+        return new Training(rule, "", device, list, List.of(), 1, 1, 1);
     }
 
     @Test
@@ -373,6 +485,7 @@ class ReportTest {
                     losses.stream().map(loss -> loss * scale).toList(),
                     List.of(new Mark(1, 0.1), new Mark(120, 0.75)),
                     12.5,
+                    80,
                     3));
         }
         List<Sampling> samplings = Stream.of("full batch", "single samples", "mini-batches")
@@ -387,10 +500,17 @@ class ReportTest {
         List<Point> points = List.of(new Point(-7, 2, 6), new Point(7, -2, 6), new Point(infinity, nan, nan));
         List<Float> losses = List.of(2.5f, infinity, Float.NEGATIVE_INFINITY, nan);
         Training lost = new Training(
-                "Sgd", "lr 9", "CPU", losses, List.of(new Mark(4, Double.NaN)), Double.NaN, Double.POSITIVE_INFINITY);
+                "Sgd",
+                "lr 9",
+                "CPU",
+                losses,
+                List.of(new Mark(4, Double.NaN)),
+                Double.NaN,
+                Double.NaN,
+                Double.POSITIVE_INFINITY);
         List<Float> fine = new ArrayList<>();
         for (int step = 0; step < 100; step++) fine.add(2.5f);
-        Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1);
+        Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1, 1);
         return new Comparison(
                 List.of(new Trajectory("Sgd", "lr 9", "CPU", points)),
                 List.of(lost, still),
