@@ -33,6 +33,8 @@ import picocli.CommandLine.ParameterException;
             ""
         },
         sortOptions = false,
+        exitCodeListHeading = Main.STATUS_HEADING,
+        exitCodeList = {Main.DONE, Main.FAILED, Main.WRONG, Main.STOPPED},
         mixinStandardHelpOptions = true)
 final class Compare extends Job {
 
@@ -82,7 +84,7 @@ final class Compare extends Job {
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description = "the folder to write (default: ${DEFAULT-VALUE})",
+            description = "the folder to write, new or empty (default: ${DEFAULT-VALUE})",
             defaultValue = "comparison")
     private Path out;
 
@@ -107,15 +109,22 @@ final class Compare extends Job {
             if (devices.indexOf(device) < n) throw refusal("--device: " + device + " is named twice");
         }
 
+        claim(out, Report.isComparison(out), "or ");
         List<Engine> engines = new ArrayList<>();
         try {
             for (Device device : devices) engines.add(device.open(threads)); // all, before anything is begun
-            try (Report report = Report.open(out)) {
+            try (Interruption interruption = new Interruption();
+                    Report report = Report.open(out, overwrite)) {
                 say("on " + where(engines) + ", seed " + seed + ", into " + out);
-                Comparison comparison = compare(engines, report, onTheNetwork);
+                Comparison comparison = compare(engines, report, onTheNetwork, interruption);
                 table(comparison); // first, for it is what survives a full disk
                 report.write(comparison);
                 say("open " + out.resolve("report.html"));
+            } catch (Interruption.Stopped e) {
+                say("stopped; " + out.resolve("training.csv")
+                        + " holds the steps that were done; a comparison cannot go on, but begin anew"
+                        + " with --overwrite");
+                return 130;
             }
         } finally {
             engines.forEach(Engine::close);
@@ -127,7 +136,8 @@ final class Compare extends Job {
         return engines.stream().map(Engine::toString).collect(Collectors.joining(" and "));
     }
 
-    private Comparison compare(List<Engine> engines, Report report, Map<Contender, Rule> onTheNetwork)
+    private Comparison compare(
+            List<Engine> engines, Report report, Map<Contender, Rule> onTheNetwork, Interruption interruption)
             throws IOException {
         List<Trajectory> trajectories = new ArrayList<>();
         for (Engine engine : engines) {
@@ -138,13 +148,14 @@ final class Compare extends Job {
             }
         }
 
-        say("reading " + data);
-        Dataset train = data.train(seed), test = data.test(seed);
+        Sets sets = read(data);
+        interruption.check();
+        Dataset train = sets.train(), test = sets.test();
         check(train, test);
 
         List<Training> trainings = new ArrayList<>();
         List<Sampling> samplings = List.of();
-        try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size() * engines.size())) {
+        try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size() * engines.size(), 0)) {
             for (Engine engine : engines) {
                 Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
                 for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
@@ -159,10 +170,11 @@ final class Compare extends Job {
                             steps,
                             report,
                             progress,
-                            System::nanoTime));
+                            System::nanoTime,
+                            interruption));
                 }
                 // On the first alone: it is about the samples, not about what it runs on.
-                if (samplings.isEmpty()) samplings = Experiments.samplings(held, quick ? 5_000 : 60_000);
+                if (samplings.isEmpty()) samplings = Experiments.samplings(held, quick ? 5_000 : 60_000, interruption);
             }
         }
 

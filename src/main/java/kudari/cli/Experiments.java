@@ -111,7 +111,8 @@ final class Experiments {
             int steps,
             Report report,
             Progress progress,
-            LongSupplier clock)
+            LongSupplier clock,
+            Interruption interruption)
             throws IOException {
         String settings = Contender.describe(optimizer.rule());
         Network network = data.network(hidden);
@@ -128,6 +129,7 @@ final class Experiments {
             int from = step, to = Math.min(steps, step + Math.min(MOST_TIMED, evaluateEvery - step % evaluateEvery));
             long begun = clock.getAsLong();
             for (; step < to; step++) {
+                interruption.check();
                 network.gradient(data.train, batches.next(), batch);
                 long before = clock.getAsLong();
                 optimizer.update(network.params(), network.grads());
@@ -157,17 +159,18 @@ final class Experiments {
     }
 
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */
-    static List<Sampling> samplings(Data data, int seen) {
+    static List<Sampling> samplings(Data data, int seen, Interruption interruption) {
         int n = Math.min(data.train.size(), seen / 30), batch = Math.min(n, 32);
         Samples few = data.head(n);
         Rule rule = Sgd.of(0.1);
         return List.of(
-                sampling(data, few, "full batch", rule, Sampler.full(n), seen),
-                sampling(data, few, "single samples", rule, Sampler.single(n, data.seed), seen),
-                sampling(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen));
+                sampling(data, few, "full batch", rule, Sampler.full(n), seen, interruption),
+                sampling(data, few, "single samples", rule, Sampler.single(n, data.seed), seen, interruption),
+                sampling(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen, interruption));
     }
 
-    private static Sampling sampling(Data data, Samples few, String name, Rule rule, Sampler batches, int seen) {
+    private static Sampling sampling(
+            Data data, Samples few, String name, Rule rule, Sampler batches, int seen, Interruption interruption) {
         Network network = data.network(50);
         Optimizer optimizer = data.engine.optimizer(rule);
         List<Mark> losses = new ArrayList<>();
@@ -177,6 +180,7 @@ final class Experiments {
                 losses.add(new Mark(at, network.evaluate(few).loss()));
                 next = at + Math.max(1, at / 8);
             }
+            interruption.check();
             network.gradient(few, batches.next(), batches.batch());
             optimizer.update(network.params(), network.grads());
         }

@@ -21,6 +21,16 @@ final class Interruption implements AutoCloseable {
         return asked;
     }
 
+    /** Throws {@link Stopped} if the process has been asked to end. */
+    void check() {
+        if (asked) throw new Stopped();
+    }
+
+    /** The process has been asked to end, and the work with it. */
+    static final class Stopped extends RuntimeException {
+        private static final long serialVersionUID = 1;
+    }
+
     private void hold() {
         asked = true;
         try {

@@ -16,8 +16,11 @@ final class Ledger {
     private final int batch;
     private final Queue<Float> told = new ArrayDeque<>();
 
-    /** The steps written, and those of them that did not change the network. */
-    private long written, skipped;
+    /** The steps written; those counted, and those of them that were skipped and did not change the network. */
+    private long written, counted, skipped;
+
+    /** The last step whose loss was finite, and the last count that found a step that was not skipped. */
+    private long finite, moved;
 
     private long clock = System.nanoTime(), clockStep;
     private double samplesPerSecond, loss;
@@ -27,12 +30,17 @@ final class Ledger {
      * A ledger that goes on behind so many steps.
      *
      * @param batch samples in a step
+     * @param skipped how many of the steps before were skipped
      */
-    Ledger(Journal journal, LearningRate rates, int batch, long written) {
+    Ledger(Journal journal, LearningRate rates, int batch, long written, long skipped) {
         this.journal = journal;
         this.rates = rates;
         this.batch = batch;
         this.written = written;
+        this.counted = written;
+        this.finite = written;
+        this.moved = written;
+        this.skipped = skipped;
         this.clockStep = written;
     }
 
@@ -43,6 +51,17 @@ final class Ledger {
 
     boolean isEmpty() {
         return told.isEmpty();
+    }
+
+    /** Takes how many of the steps up to this one were skipped, over all of the run. */
+    void count(long step, long skipped) {
+        if (skipped - this.skipped < step - counted) moved = step;
+        this.skipped = skipped;
+        counted = step;
+    }
+
+    long skipped() {
+        return skipped;
     }
 
     /** Time counts from here, for the steps after this one. */
@@ -57,14 +76,12 @@ final class Ledger {
     }
 
     /**
-     * Writes all that has been told.
+     * Writes all that has been told. The schedule waits for the steps that are skipped: where one of these is among them, those before it are
+     * given the rate of one step earlier.
      *
      * @param accuracy after the last of these steps, where it was measured
-     * @param skipped the steps left out so far: the schedule waits for them. Where one of these steps is among them, those before it are given
-     *     the rate of one step earlier.
      */
-    void write(OptionalDouble accuracy, long skipped) throws IOException {
-        this.skipped = skipped;
+    void write(OptionalDouble accuracy) throws IOException {
         if (accuracy.isPresent()) this.accuracy = accuracy;
         double sum = 0;
         int count = told.size();
@@ -72,19 +89,33 @@ final class Ledger {
             float one = told.remove();
             sum += one;
             written++;
+            if (Float.isFinite(one)) finite = written;
             double lr = rates.at(Math.max(1, written - skipped));
             journal.step(written, one, told.isEmpty() ? accuracy : OptionalDouble.empty(), lr, samplesPerSecond);
         }
         loss = sum / count;
     }
 
-    /** The mean of the losses last written, the accuracy last measured, the speed. */
+    /** So many steps, up to the last, had no finite loss, or were skipped without exception: the run may have diverged. */
+    long lost() {
+        return Math.max(written - finite, counted - moved);
+    }
+
+    /** What was the matter with those steps, as in {@code the loss has not been finite since step 12}. */
+    String complaint() {
+        return written - finite >= counted - moved
+                ? "the loss has not been finite since step " + (finite + 1)
+                : "the norm of the gradients has not been finite, and every step was skipped, since step "
+                        + (moved + 1);
+    }
+
+    /** The mean of the losses last written, the accuracy last measured, the steps skipped, the speed. */
     @Override
     public String toString() {
         String measured = accuracy.isPresent()
                 ? String.format(Locale.ROOT, "accuracy %.2f %%, ", 100 * accuracy.getAsDouble())
                 : "";
-        String lost = skipped == 0 ? "" : String.format(Locale.ROOT, ", %,d steps skipped", skipped);
-        return String.format(Locale.ROOT, "loss %.4f, %s%,.0f samples/s%s", loss, measured, samplesPerSecond, lost);
+        String lost = skipped == 0 ? "" : String.format(Locale.ROOT, "%,d skipped, ", skipped);
+        return String.format(Locale.ROOT, "loss %.4f, %s%s%,.0f samples/s", loss, measured, lost, samplesPerSecond);
     }
 }

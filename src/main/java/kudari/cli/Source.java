@@ -1,7 +1,9 @@
 package kudari.cli;
 
 import java.io.IOException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import kudari.data.Dataset;
@@ -19,9 +21,12 @@ interface Source {
     /** The samples held out. */
     Dataset test(long seed) throws IOException;
 
-    /** What the option would say to mean the same samples. */
-    default String argument() {
-        return toString();
+    /** What the option would say to mean the same samples, in whatever folder the command is run. */
+    String argument();
+
+    /** What reading them is, for a user who waits: {@code reading mnist:data}. */
+    default String work() {
+        return "reading " + this;
     }
 
     /** Digits drawn by the program. */
@@ -40,6 +45,11 @@ interface Source {
             @Override
             public String argument() {
                 return "digits:" + train + "," + test;
+            }
+
+            @Override
+            public String work() {
+                return String.format(Locale.ROOT, "drawing %,d digits to train on and %,d to hold out", train, test);
             }
 
             @Override
@@ -63,6 +73,11 @@ interface Source {
             }
 
             @Override
+            public String argument() {
+                return "mnist:" + folder.toAbsolutePath().normalize();
+            }
+
+            @Override
             public String toString() {
                 return "mnist:" + folder;
             }
@@ -79,7 +94,13 @@ interface Source {
             Matcher counts = DIGITS.matcher(value);
             if (counts.matches()) return digits(Integer.parseInt(counts.group(1)), Integer.parseInt(counts.group(2)));
             if (value.equals("digits")) return digits(60_000, 10_000);
-            if (value.startsWith("mnist:") && value.length() > 6) return idx(Path.of(value.substring(6)));
+            if (value.startsWith("mnist:") && value.length() > 6) {
+                try {
+                    return idx(Path.of(value.substring(6)));
+                } catch (InvalidPathException e) {
+                    throw new TypeConversionException("'" + value + "' names no folder: " + e.getReason());
+                }
+            }
             throw new TypeConversionException("expected digits, digits:TRAIN,TEST or mnist:DIR, got '" + value + "'");
         }
     }

@@ -3,22 +3,27 @@ package kudari.cli;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.UUID;
 import java.util.stream.Collectors;
 import kudari.Engine;
 import kudari.Guard;
-import kudari.LearningRate;
 import kudari.Optimizer;
+import kudari.LearningRate;
 import kudari.checkpoint.Checkpoint;
+import kudari.checkpoint.Safetensors.Values;
 import kudari.data.Dataset;
 import kudari.data.Sampler;
+import kudari.io.AtomicFile;
 import kudari.nn.Network;
 import kudari.nn.Score;
 import kudari.report.Journal;
@@ -26,6 +31,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 
 /** One network, trained by one rule, which can be stopped at any moment and goes on later with the same bits. */
 @Command(
@@ -38,15 +44,37 @@ import picocli.CommandLine.Option;
             ""
         },
         sortOptions = false,
+        exitCodeListHeading = Main.STATUS_HEADING,
+        exitCodeList = {
+            Main.DONE,
+            Main.FAILED,
+            Main.WRONG,
+            "3:the run diverged: its loss or the norm of its gradients did not become finite again",
+            Main.STOPPED
+        },
         mixinStandardHelpOptions = true)
 final class Train extends Job {
 
-    /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
-    private static final List<String> SETTINGS =
-            List.of("rule", "lr", "schedule", "hidden", "batch", "data", "clip", "seed");
+    /** The exit status of a run that diverged. */
+    private static final int DIVERGED = 3;
 
-    /** What else a checkpoint holds: the batches drawn, the steps of the whole run, and for people the widths of the network. */
-    private static final String POSITION = "position", UNTIL = "until", WIDTHS = "widths";
+    /** So many steps in a row without a finite loss, or skipped, are no accident any more. */
+    private static final int PATIENCE = 50;
+
+    /** More steps than any run has; a damaged or forged number is likely to be larger. */
+    private static final long MOST_STEPS = 1_000_000_000_000L;
+
+    /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
+    private static final List<String> SETTINGS = List.of("rule", "lr", "schedule", "hidden", "batch", "clip", "seed");
+
+    /** Where the samples were, and what they were: they may lie elsewhere now, but not be others. */
+    private static final String DATA = "data", TRAIN = "train-sha256", TEST = "test-sha256";
+
+    /**
+     * What else a checkpoint holds: the name of the run, which its event files bear too, the batches drawn, the steps of the whole run, and for
+     * people the widths of the network.
+     */
+    private static final String RUN = "run", POSITION = "position", UNTIL = "until", WIDTHS = "widths";
 
     @Option(
             names = "--rule",
@@ -121,6 +149,15 @@ final class Train extends Job {
     private Long saveEvery;
 
     @Option(
+            names = "--keep",
+            paramLabel = "N",
+            description =
+                    "how many checkpoints to keep: the newest, and beside it the N − 1 before it, as model-step600.safetensors"
+                            + " (default: ${DEFAULT-VALUE})",
+            defaultValue = "1")
+    private int keep;
+
+    @Option(
             names = "--resume",
             paramLabel = "FILE",
             description = "goes on from this checkpoint, with its settings; device, --steps and places may be others")
@@ -130,8 +167,8 @@ final class Train extends Job {
             names = "--out",
             paramLabel = "DIR",
             description =
-                    "the folder to write (default: ${DEFAULT-VALUE}); a run that goes on there continues its table",
-            defaultValue = "training")
+                    "the folder to write, new or empty (default: training, or the folder of the file of --resume, where a run that goes"
+                            + " on continues its table)")
     private Path out;
 
     @Override
@@ -139,33 +176,108 @@ final class Train extends Job {
         Optional<Checkpoint> saved = resume == null ? Optional.empty() : Optional.of(Checkpoint.read(resume));
         if (saved.isPresent()) take(saved.get());
         check();
-        if (save != null) makeFolder(save);
-        say("reading " + data);
-        Dataset train = data.train(seed), test = data.test(seed);
-        Experiments.check(data, train, test);
+        Places places = places(saved);
+        Sets sets = samples();
+        Experiments.check(data, sets.train(), sets.test());
+        if (saved.isPresent()) sameSamples(saved.get(), sets);
         try (Engine engine = device.open(threads)) {
-            return run(engine, train, test, saved);
+            return new Run(engine, sets, saved, places).go();
         }
     }
 
-    /** Now, and not when the first epoch has been trained. */
-    private static void makeFolder(Path file) throws IOException {
-        Path folder = file.toAbsolutePath().getParent();
+    /**
+     * Where the run writes.
+     *
+     * @param run its name
+     * @param file the checkpoint
+     */
+    private record Places(String run, Path out, Path file) {}
+
+    /** Finds out where the run is to write, and that it may, before anything is trained. */
+    private Places places(Optional<Checkpoint> saved) throws IOException {
+        Path home = resume == null
+                ? Path.of("training")
+                : Checkpoints.newest(resume).resolveSibling("");
+        Path out = this.out != null ? this.out : home;
+        boolean goesHome = resume != null && same(out, home);
+        Path file = save != null ? save : goesHome ? Checkpoints.newest(resume) : out.resolve("model.safetensors");
+        String run = saved.map(s -> s.facts().get(RUN))
+                .filter(name -> name.matches("[0-9a-f]{12}"))
+                .orElseGet(() -> UUID.randomUUID().toString().replace("-", "").substring(20));
+
+        // A checkpoint that was brought along without its table begins one where it lies.
+        boolean mayGoOn =
+                saved.isPresent() && (Journal.isOf(out, run) || goesHome && !Files.exists(out.resolve(Journal.TABLE)));
+        if (!mayGoOn)
+            claim(
+                    out,
+                    Journal.isRun(out),
+                    resume == null && Files.exists(file) ? "go on with --resume " + file + ", or " : "or ");
+        String option = save != null ? "--save " + save : "--out " + out;
+        makeFolder(option, file.toAbsolutePath().getParent());
+        if (same(file, out.resolve(Journal.TABLE)))
+            throw new IOException(option + ": the table of the run has this name; choose another");
+        AtomicFile.check(file);
+        if (Files.exists(file) && !overwrite && !isOf(file, run))
+            throw new IOException(option + ": there is a file " + file
+                    + " already, which is not of this run; choose another name with --save, or"
+                    + " replace it with --overwrite");
+        return new Places(run, out, file);
+    }
+
+    /** Whether a file is a checkpoint of a run. */
+    private boolean isOf(Path file, String run) {
         try {
-            if (folder != null) Files.createDirectories(folder);
+            return resume != null
+                    && (same(file, resume)
+                            || run.equals(Checkpoint.read(file).facts().get(RUN)));
         } catch (IOException e) {
-            throw new IOException("--save " + file + ": its folder " + folder + " cannot be made", e);
+            return false;
         }
+    }
+
+    private static boolean same(Path one, Path other) throws IOException {
+        Path a = one.toAbsolutePath().normalize(), b = other.toAbsolutePath().normalize();
+        return a.equals(b) || Files.exists(a) && Files.exists(b) && Files.isSameFile(a, b);
+    }
+
+    private Sets samples() throws IOException {
+        try {
+            return read(data);
+        } catch (IOException e) {
+            if (resume == null || given(DATA)) throw e;
+            throw new IOException(e.getMessage() + "; if the data has moved, say where to with --data", e);
+        }
+    }
+
+    /** The samples may have moved, but not changed. */
+    private void sameSamples(Checkpoint saved, Sets sets) throws IOException {
+        same("to train on", saved.facts().get(TRAIN), sets.train());
+        same("held out", saved.facts().get(TEST), sets.test());
+    }
+
+    private void same(String which, String expected, Dataset actual) throws IOException {
+        if (actual.sha256().equals(expected)) return;
+        throw new IOException(
+                "--data " + data.argument() + ": the samples " + which + " are not those of the run that " + resume
+                        + " is of (SHA-256 " + actual.sha256() + ", expected " + expected
+                        + "); say with --data where those are, or begin anew without --resume");
     }
 
     /** Takes the settings of a checkpoint, which the command line may repeat but not change. */
-    private void take(Checkpoint saved) {
+    private void take(Checkpoint saved) throws IOException {
         CommandLine theirs = new CommandLine(new Train()).setCaseInsensitiveEnumValuesAllowed(true);
-        theirs.parseArgs(saved.facts().entrySet().stream()
-                .filter(fact -> SETTINGS.contains(fact.getKey()))
-                .map(fact -> "--" + fact.getKey() + "=" + fact.getValue())
-                .toArray(String[]::new));
-        for (String name : SETTINGS) {
+        List<String> names = new ArrayList<>(SETTINGS);
+        names.add(DATA);
+        try {
+            theirs.parseArgs(names.stream()
+                    .filter(saved.facts()::containsKey)
+                    .map(name -> "--" + name + "=" + saved.facts().get(name))
+                    .toArray(String[]::new));
+        } catch (ParameterException e) {
+            throw new IOException(resume + ": no checkpoint of this command: " + e.getMessage(), e);
+        }
+        for (String name : names) {
             OptionSpec option = spec.findOption("--" + name);
             if (!given(name))
                 option.setValue(theirs.getCommandSpec().findOption("--" + name).getValue());
@@ -188,7 +300,6 @@ final class Train extends Job {
         settings.put("schedule", schedule.toString());
         settings.put("hidden", Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining(",")));
         settings.put("batch", String.valueOf(batch));
-        settings.put("data", data.argument());
         if (clip != null) settings.put("clip", String.valueOf(clip));
         settings.put("seed", String.valueOf(seed));
         return settings;
@@ -203,6 +314,7 @@ final class Train extends Job {
         if (steps != null) atLeastOne("--steps", steps);
         if (epochs != null) atLeastOne("--epochs", epochs);
         if (saveEvery != null) atLeastOne("--save-every", saveEvery);
+        atLeastOne("--keep", keep);
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
         for (int units : hidden) atLeastOne("--hidden", units);
@@ -220,8 +332,15 @@ final class Train extends Job {
         String option = steps != null ? "--steps " + steps : "--epochs " + (epochs == null ? 10 : epochs);
         long asked =
                 steps != null ? steps : (Math.multiplyFull(epochs == null ? 10 : epochs, samples) + batch - 1) / batch;
+        if (asked > MOST_STEPS) throw refusal(option + ": expected at most " + MOST_STEPS + " steps, got " + asked);
         if (saved.isEmpty()) return asked;
         long before = number(saved.get(), UNTIL), done = number(saved.get(), POSITION);
+        if (before > MOST_STEPS
+                || done > before
+                || done != saved.get().steps() + saved.get().skipped())
+            throw refusal("--resume " + resume + ": no checkpoint of this command: "
+                    + saved.get().steps() + " steps done and " + saved.get().skipped() + " skipped do not fit its '"
+                    + POSITION + "', " + done + ", and '" + UNTIL + "', " + before);
         if (steps == null && epochs == null) return before;
         if (asked != before && schedule.spansTheRun())
             throw refusal(option + ": the schedule " + schedule + " spans the " + before + " steps that " + resume
@@ -239,48 +358,104 @@ final class Train extends Job {
         return Long.parseLong(text);
     }
 
-    /** Trains on an engine from where the checkpoint stood, or from the start, to the last step or until the process is asked to end. */
-    private int run(Engine engine, Dataset train, Dataset test, Optional<Checkpoint> saved) throws IOException {
-        long until = until(train.size(), saved);
-        LearningRate rates = rates(until);
-        Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
-        Network net = held.network(hidden);
-        Optimizer optimizer = engine.optimizer(rates.of(rule.defaults()));
-        if (clip != null) optimizer.guard(Guard.clipNorm(clip));
-        Sampler batches = Sampler.epochs(train.size(), batch, seed);
-        long skipped = 0;
-        if (saved.isPresent()) {
-            try {
-                saved.get().restore(optimizer, net.params());
-            } catch (IllegalArgumentException e) {
-                throw new IOException(resume + ": " + e.getMessage(), e);
-            }
-            batches.seek(number(saved.get(), POSITION));
-            skipped = saved.get().skipped();
-        }
-        SortedMap<String, String> facts = settings();
-        facts.put(UNTIL, String.valueOf(until));
-        facts.put(WIDTHS, Experiments.describe(train, hidden));
-        Path file = save != null ? save : resume != null ? resume : out.resolve("model.safetensors");
+    /** A run on an engine, from where the checkpoint stood, or from the start. */
+    private final class Run {
 
-        long step = batches.position();
-        say(String.format(
-                Locale.ROOT,
-                "on %s, %s, %s by %s from step %,d to %,d, into %s",
-                engine,
-                facts.get(WIDTHS),
-                schedule,
-                rule,
-                step,
-                until,
-                out));
-        try (Interruption interruption = new Interruption();
-                Journal journal = Journal.open(out, step);
-                Progress progress = new Progress("train", until)) {
-            Ledger ledger = new Ledger(journal, rates, batch, step);
+        private final Sets sets;
+        private final Places places;
+        private final long until;
+        private final LearningRate rates;
+        private final Engine engine;
+        private final Experiments.Data held;
+        private final Network net;
+        private final Optimizer optimizer;
+        private final Sampler batches;
+        private final Checkpoints checkpoints;
+        private final SortedMap<String, String> facts;
+
+        Run(Engine engine, Sets sets, Optional<Checkpoint> saved, Places places) throws IOException {
+            this.engine = engine;
+            this.sets = sets;
+            this.places = places;
+            until = until(sets.train().size(), saved);
+            rates = rates(until);
+            held = Experiments.Data.of(engine, sets.train(), sets.test(), seed);
+            net = held.network(hidden);
+            optimizer = engine.optimizer(rates.of(rule.defaults()));
+            if (clip != null) optimizer.guard(Guard.clipNorm(clip));
+            batches = Sampler.epochs(sets.train().size(), batch, seed);
+            if (saved.isPresent()) {
+                try {
+                    saved.get().restore(optimizer, net.params());
+                } catch (IllegalArgumentException e) {
+                    throw new IOException(resume + ": " + e.getMessage(), e);
+                }
+                batches.seek(number(saved.get(), POSITION));
+            }
+            boolean there = resume != null && same(resume, places.file());
+            checkpoints = new Checkpoints(places.file(), keep, there ? batches.position() : -1);
+            facts = settings();
+            facts.put(RUN, places.run());
+            facts.put(DATA, data.argument());
+            facts.put(TRAIN, sets.train().sha256());
+            facts.put(TEST, sets.test().sha256());
+            facts.put(UNTIL, String.valueOf(until));
+            facts.put(WIDTHS, Experiments.describe(sets.train(), hidden));
+        }
+
+        /** Trains to the last step, or until the process is asked to end, or the run has diverged. */
+        int go() throws IOException {
+            long start = batches.position();
+            say(String.format(
+                    Locale.ROOT,
+                    "on %s, %s, %s by %s from step %,d to %,d, into %s",
+                    engine,
+                    facts.get(WIDTHS),
+                    schedule,
+                    rule,
+                    start,
+                    until,
+                    places.out()));
+            try (Interruption interruption = new Interruption()) {
+                Ledger ledger;
+                boolean saved;
+                try (Journal journal = Journal.open(places.out(), places.run(), start, overwrite);
+                        Progress progress = new Progress("train", until, start)) {
+                    ledger = new Ledger(journal, rates, batch, start, optimizer.skipped());
+                    saved = train(ledger, progress, interruption);
+                }
+                long step = batches.position();
+                if (interruption.asked() && step < until) {
+                    say("stopped after step " + step
+                            + (saved ? "" : ", which was not saved: " + ledger.complaint()) + "; "
+                            + (checkpoints.saved() < 0 ? "nothing was saved" : "to go on: " + goOn()));
+                    return 130;
+                }
+                if (!saved) return diverged(ledger, step);
+                Score score = net.evaluate(held.test());
+                spec.commandLine()
+                        .getOut()
+                        .printf(
+                                Locale.ROOT,
+                                "%s, %,d steps%s: on %,d samples held out, loss %.6f and accuracy %.2f %%%n",
+                                rule,
+                                until,
+                                ledger.skipped() == 0
+                                        ? ""
+                                        : String.format(Locale.ROOT, ", %,d of them skipped", ledger.skipped()),
+                                sets.test().size(),
+                                score.loss(),
+                                100 * score.accuracy());
+                say("the checkpoint is " + checkpoints);
+                return 0;
+            }
+        }
+
+        /** Whether the run stands saved as it ended; if not, it has diverged, or was asked to end while its loss was not finite. */
+        private boolean train(Ledger ledger, Progress progress, Interruption interruption) throws IOException {
             net.onLoss(ledger::tell);
-            progress.advance(step);
-            long left = skipped;
+            boolean saved = true;
+            long step = batches.position();
             for (boolean last = step == until; !last; ) {
                 net.gradient(held.train(), batches.next(), batch);
                 optimizer.update(net.params(), net.grads());
@@ -288,51 +463,88 @@ final class Train extends Job {
                 progress.advance(1);
 
                 last = step == until || interruption.asked();
-                boolean epoch = step * batch / train.size() > (step - 1) * batch / train.size();
+                boolean epoch = step * batch / sets.train().size()
+                        > (step - 1) * batch / sets.train().size();
                 boolean saves = last || (saveEvery == null ? epoch : step % saveEvery == 0);
-                if (epoch || saves) net.tellLosses(); // waits, as nothing else here does
+                long skipped = ledger.skipped();
+                if (epoch || saves) { // waits, as nothing else here does
+                    net.tellLosses();
+                    ledger.count(step, optimizer.skipped());
+                }
                 if (ledger.isEmpty()) continue;
                 ledger.stopClock(step);
                 boolean judges = epoch || step == until;
                 OptionalDouble accuracy =
                         judges ? OptionalDouble.of(net.evaluate(held.test()).accuracy()) : OptionalDouble.empty();
-                if (clip != null && (epoch || saves)) left = skipped + optimizer.skipped(); // waits, too
-                ledger.write(accuracy, left);
+                try {
+                    ledger.write(accuracy);
+                } catch (IOException e) { // the disk of the table is full, say; that of the checkpoint may not be
+                    if (save(ledger, step))
+                        throw new IOException(
+                                e.getMessage() + "; the run is saved after step " + step + "; to go on: " + goOn(), e);
+                    throw e;
+                }
+                if (ledger.lost() >= PATIENCE) return false;
                 if (saves) {
-                    facts.put(POSITION, String.valueOf(batches.position()));
-                    Checkpoint.of(optimizer, left, net.params(), facts).write(file);
+                    saved = save(ledger, step);
+                    if (!saved && ledger.lost() == 0) return false; // the weights are no numbers any more
                 }
                 progress.say(ledger.toString());
-                if (epoch && !progress.watched()) {
+                if ((epoch || ledger.skipped() > skipped) && !progress.watched()) {
                     say(String.format(
                             Locale.ROOT,
                             "epoch %,d, step %,d of %,d: %s",
-                            step * batch / train.size(),
+                            step * batch / sets.train().size(),
                             step,
                             until,
                             ledger));
                 }
                 ledger.startClock(step);
             }
-            if (step < until) {
-                say("stopped after step " + step + "; to go on: scripts/kudari train --resume " + file + " --out "
-                        + out);
-                return 130;
+            return saved;
+        }
+
+        /** Saves the run as it stands, unless that is worth nothing; whether it did. */
+        private boolean save(Ledger ledger, long step) throws IOException {
+            if (ledger.lost() > 0) return false;
+            facts.put(POSITION, String.valueOf(step));
+            Checkpoint checkpoint = Checkpoint.of(optimizer, net.params(), facts);
+            if (!isFinite(checkpoint)) return false;
+            checkpoints.write(checkpoint, step);
+            return true;
+        }
+
+        private int diverged(Ledger ledger, long step) {
+            String what = ledger.lost() == 0 ? "weights or state are not finite" : ledger.complaint();
+            String left = checkpoints.saved() >= 0
+                    ? "the last good checkpoint is " + checkpoints + ", after step " + checkpoints.saved()
+                    : resume != null
+                            ? "the last good checkpoint is " + resume
+                            : "no checkpoint was saved, for none would have been good";
+            say("the run has diverged: stopped after step " + step + ", " + what + "; " + left
+                    + "; try a lower --lr than " + rate() + ", a warm-up (as in --schedule warmup-cosine:100)"
+                    + (clip == null ? ", or --clip 1" : ", or a lower --clip than " + clip));
+            return DIVERGED;
+        }
+
+        /** The command that goes on from the newest checkpoint, to the same places. */
+        private String goOn() throws IOException {
+            boolean home = same(places.out(), places.file().resolveSibling(""));
+            boolean named = home || same(places.file(), places.out().resolve("model.safetensors"));
+            return "scripts/kudari train --resume " + checkpoints + (home ? "" : " --out " + places.out())
+                    + (named ? "" : " --save " + places.file());
+        }
+    }
+
+    /** State that has become infinite only stops its weights; what is not a number takes them along. */
+    private static boolean isFinite(Checkpoint checkpoint) {
+        for (Map.Entry<String, Values> tensor : checkpoint.tensors().entrySet()) {
+            boolean param = tensor.getKey().startsWith("params/");
+            for (float x : tensor.getValue().floats()) {
+                if (param ? !Float.isFinite(x) : Float.isNaN(x)) return false;
             }
         }
-        Score score = net.evaluate(held.test());
-        spec.commandLine()
-                .getOut()
-                .printf(
-                        Locale.ROOT,
-                        "%s, %,d steps: on %,d samples held out, loss %.6f and accuracy %.2f %%%n",
-                        rule,
-                        until,
-                        test.size(),
-                        score.loss(),
-                        100 * score.accuracy());
-        say("the checkpoint is " + file);
-        return 0;
+        return true;
     }
 
     private LearningRate rates(long until) {

@@ -1,6 +1,10 @@
 package kudari.data;
 
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
+import java.util.HexFormat;
 
 /** Labelled grey images, all of one size; never changes once made. */
 public final class Dataset {
@@ -128,6 +132,20 @@ public final class Dataset {
     public Dataset head(int n) {
         require(n >= 0 && n <= size(), "n", "0 to " + size(), n);
         return new Dataset(rows, columns, classes, Arrays.copyOf(pixels, n * features()), Arrays.copyOf(labels, n));
+    }
+
+    /** A fingerprint: the SHA-256 of the sizes, the pixels and the labels, in hexadecimal. Equal data has the same one, wherever it comes from. */
+    public String sha256() {
+        MessageDigest digest;
+        try {
+            digest = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError(e); // every Java has it
+        }
+        digest.update((rows + "," + columns + "," + classes + "," + size() + ";").getBytes(StandardCharsets.US_ASCII));
+        digest.update(pixels);
+        digest.update(labels);
+        return HexFormat.of().formatHex(digest.digest());
     }
 
     @Override

@@ -5,7 +5,9 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.StringJoiner;
 import java.util.function.Predicate;
 import kudari.io.AppendFile;
@@ -18,16 +20,46 @@ final class CsvFile implements Closeable {
 
     private final AppendFile file;
 
-    /** Takes the file for this process alone, empties it and writes the header. */
-    CsvFile(Path file, String header) throws IOException {
-        this(file, header, line -> false);
+    /**
+     * Takes the file for this process alone and begins a table.
+     *
+     * @param overwrite whether what the file holds is removed; a file that holds anything but this header is refused else
+     */
+    static CsvFile begin(Path file, String header, boolean overwrite) throws IOException {
+        return new CsvFile(file, header, line -> false, (end, size) -> overwrite || end == size);
     }
 
-    /** Takes the file for this process alone, and goes on behind the first lines of a file of this header, as long as they are to be kept. */
-    CsvFile(Path file, String header, Predicate<String> kept) throws IOException {
+    /**
+     * Takes the file for this process alone, and goes on behind its first lines, as long as they are to be kept. A file that holds something else
+     * than a table of this header is refused.
+     */
+    static CsvFile resume(Path file, String header, Predicate<String> kept) throws IOException {
+        return new CsvFile(file, header, kept, (end, size) -> end > 0 || size == 0);
+    }
+
+    /** Whether there is a table of this header. */
+    static boolean isTable(Path file, String header) {
+        if (!Files.isRegularFile(file)) return false; // reading from a pipe would wait for a writer
+        byte[] expected = (header + "\n").getBytes(StandardCharsets.UTF_8);
+        try (InputStream in = Files.newInputStream(file)) {
+            return Arrays.equals(expected, in.readNBytes(expected.length));
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** Whether what a file holds behind the lines that are kept may be removed. */
+    private interface Removal {
+        boolean isAllowed(long kept, long size);
+    }
+
+    private CsvFile(Path file, String header, Predicate<String> kept, Removal removal) throws IOException {
         this.file = AppendFile.lock(file);
         try {
             long end = end(header, kept);
+            if (!removal.isAllowed(end, Files.size(file)))
+                throw new IOException(
+                        file + ": there is a file of that name already, of another run; choose another folder");
             this.file.truncate(end); // only now, lest a refused second process empty the file of the first
             if (end == 0) write(header);
         } catch (IOException e) {

@@ -10,13 +10,18 @@ import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 import kudari.io.AppendFile;
 import kudari.io.Say;
 
 /**
- * Curves as TensorBoard reads them: a file {@code events.out.tfevents.SECONDS.HOST}, to which every number is added at once. TensorBoard takes
+ * Curves as TensorBoard reads them: a file {@code events.out.tfevents.SECONDS.HOST.RUN}, to which every number is added at once. TensorBoard takes
  * all such files of a folder for one run.
  *
  * <p>The file is a sequence of records: the length (8 bytes, little-endian) and its sum, the data and its sum. A sum is the CRC-32C, turned
@@ -33,6 +38,12 @@ public final class EventFile implements Closeable {
     private static final int TAG = 1 * 8 + 2, SIMPLE_VALUE = 2 * 8 + 5; // of Summary.Value
     private static final int STATUS = 1 * 8, START = 1; // of SessionLog
 
+    private static final String PREFIX = "events.out.tfevents.";
+    private static final Pattern FILE = Pattern.compile("events\\.out\\.tfevents\\.(\\d{1,18})(\\..*)");
+
+    /** How the names of our files end. */
+    private static final Pattern RUN = Pattern.compile("\\.[0-9a-f]{12}$");
+
     private final AppendFile file;
 
     private EventFile(AppendFile file) {
@@ -42,13 +53,17 @@ public final class EventFile implements Closeable {
     /**
      * Begins a new file in a folder that is there.
      *
+     * @param run the name of the run, of letters and digits, which ends the name of each of its files
      * @param from the steps that were done before; where they are not 0, what the folder's older files tell of later steps counts no more
      * @throws IOException if the file cannot be made
      */
-    public static EventFile create(Path folder, long from) throws IOException {
+    public static EventFile create(Path folder, String run, long from) throws IOException {
+        // TensorBoard reads the files of a folder in the order of their names: behind the last one, whatever the clock
+        // says.
         long seconds = System.currentTimeMillis() / 1000;
-        for (; ; seconds++) { // two in one second have two names, in their order
-            Path file = folder.resolve("events.out.tfevents." + seconds + "." + host());
+        for (Matcher file : files(folder)) seconds = Math.max(seconds, Long.parseLong(file.group(1)) + 1);
+        for (; ; seconds++) { // another process may have taken the name
+            Path file = folder.resolve(PREFIX + seconds + "." + host() + "." + run);
             try {
                 EventFile events = new EventFile(AppendFile.create(file));
                 events.add(event(now(), 0).text(FILE_VERSION, "brain.Event:2"));
@@ -62,6 +77,29 @@ public final class EventFile implements Closeable {
             } catch (IOException e) {
                 throw Say.failure("cannot write " + file, e);
             }
+        }
+    }
+
+    /** Whether a folder has event files of a run. */
+    static boolean isOf(Path folder, String run) throws IOException {
+        return files(folder).stream().anyMatch(file -> file.group(2).endsWith("." + run));
+    }
+
+    /** Removes the event files of all runs of ours but one. */
+    static void removeOthers(Path folder, String run) throws IOException {
+        for (Matcher file : files(folder)) {
+            boolean ours = RUN.matcher(file.group(2)).find() && !file.group(2).endsWith("." + run);
+            if (ours) Files.deleteIfExists(folder.resolve(file.group()));
+        }
+    }
+
+    private static List<Matcher> files(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.map(file -> FILE.matcher(file.getFileName().toString()))
+                    .filter(Matcher::matches)
+                    .toList();
+        } catch (IOException e) {
+            throw Say.failure("cannot read the folder " + folder, e);
         }
     }
 

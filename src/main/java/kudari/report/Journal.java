@@ -14,6 +14,11 @@ import kudari.io.Say;
  */
 public final class Journal implements Closeable {
 
+    /** The name of the table. */
+    public static final String TABLE = "train.csv";
+
+    private static final String HEADER = "step,loss,accuracy,lr,samples_per_second";
+
     private final CsvFile csv;
     private final EventFile events;
 
@@ -22,22 +27,38 @@ public final class Journal implements Closeable {
         this.events = events;
     }
 
+    /** Whether a folder holds a table that a training of anybody's wrote. */
+    public static boolean isRun(Path folder) {
+        return CsvFile.isTable(folder.resolve(TABLE), HEADER);
+    }
+
+    /** Whether a folder is that of a run. */
+    public static boolean isOf(Path folder, String run) throws IOException {
+        return Files.isDirectory(folder) && EventFile.isOf(folder, run);
+    }
+
     /**
      * Makes the folder if need be and keeps other runs out of it until {@link #close}.
      *
-     * @param from the number of steps done before; the lines of an earlier run stay up to there, and go behind it
-     * @throws IOException if the folder cannot be made or written, or another run is writing to it
+     * @param run the name of the run, twelve hexadecimal digits: what the folder holds of the same run is gone on with
+     * @param from the number of steps done before; the lines of the same run stay up to there, and new ones go behind them
+     * @param overwrite whether what the folder holds of another run is removed
+     * @throws IOException if the folder cannot be made or written, holds another run's table that is not to be overwritten, or another run is
+     *     writing to it
      */
-    public static Journal open(Path folder, long from) throws IOException {
+    public static Journal open(Path folder, String run, long from, boolean overwrite) throws IOException {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
             throw Say.failure("cannot make the folder " + folder, e);
         }
+        Path table = folder.resolve(TABLE);
         Predicate<String> before = line -> line.matches("\\d{1,18},.*") && step(line) <= from;
-        CsvFile csv = new CsvFile(folder.resolve("train.csv"), "step,loss,accuracy,lr,samples_per_second", before);
+        CsvFile csv =
+                isOf(folder, run) ? CsvFile.resume(table, HEADER, before) : CsvFile.begin(table, HEADER, overwrite);
         try {
-            return new Journal(csv, EventFile.create(folder, from));
+            if (overwrite) EventFile.removeOthers(folder, run);
+            return new Journal(csv, EventFile.create(folder, run, from));
         } catch (IOException e) {
             csv.close();
             throw e;

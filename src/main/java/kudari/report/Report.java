@@ -16,7 +16,7 @@ import org.slf4j.LoggerFactory;
  * end come {@code report.html}, {@code summary.json}, {@code paths.png} and {@code training.png}, each of them whole or not at all.
  *
  * <pre>{@code
- * try (Report report = Report.open(Path.of("comparison"))) {
+ * try (Report report = Report.open(Path.of("comparison"), false)) {
  *     report.trajectory(new Trajectory("Sgd", "lr 0.95", "CPU", points));
  *     report.loss("Sgd", 1, 2.3f, "CPU");
  *     report.write(comparison);
@@ -26,6 +26,8 @@ import org.slf4j.LoggerFactory;
 public final class Report implements Closeable {
 
     private static final Logger LOG = LoggerFactory.getLogger(Report.class);
+
+    private static final String TRAJECTORIES = "rule,step,x,y,f,device", TRAINING = "rule,step,loss,device";
 
     private final Path folder;
     private final CsvFile trajectories;
@@ -37,21 +39,28 @@ public final class Report implements Closeable {
         this.training = training;
     }
 
+    /** Whether a folder holds tables that a comparison wrote. */
+    public static boolean isComparison(Path folder) {
+        return CsvFile.isTable(folder.resolve("trajectories.csv"), TRAJECTORIES)
+                && CsvFile.isTable(folder.resolve("training.csv"), TRAINING);
+    }
+
     /**
-     * Makes the folder if need be, keeps other runs out of it until {@link #close}, and begins both tables anew.
+     * Makes the folder if need be, keeps other runs out of it until {@link #close}, and begins both tables.
      *
-     * @throws IOException if the folder cannot be made or written, or another run is writing to it
+     * @param overwrite whether those of an earlier comparison are emptied; they are refused else
+     * @throws IOException if the folder cannot be made or written, holds tables that are not to be overwritten, or another run is writing to it
      */
-    public static Report open(Path folder) throws IOException {
+    public static Report open(Path folder, boolean overwrite) throws IOException {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
             throw Say.failure("cannot make the folder " + folder, e);
         }
-        CsvFile trajectories = new CsvFile(folder.resolve("trajectories.csv"), "rule,step,x,y,f,device");
+        CsvFile trajectories = CsvFile.begin(folder.resolve("trajectories.csv"), TRAJECTORIES, overwrite);
         try {
-            return new Report(
-                    folder, trajectories, new CsvFile(folder.resolve("training.csv"), "rule,step,loss,device"));
+            CsvFile training = CsvFile.begin(folder.resolve("training.csv"), TRAINING, overwrite);
+            return new Report(folder, trajectories, training);
         } catch (IOException e) {
             trajectories.close();
             throw e;

@@ -19,6 +19,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
@@ -186,8 +187,38 @@ class CompareTest {
     }
 
     @Test
+    void aFolderThatHoldsSomethingElseIsRefusedAndNothingInItIsTouched() throws IOException {
+        for (String name : List.of("training.csv", "trajectories.csv", "summary.json")) {
+            Path other = Files.createDirectory(folder.resolve("with " + name));
+            Files.writeString(other.resolve(name), "mine\n");
+            for (String[] more : new String[][] {{}, {"--overwrite"}}) {
+                assertEquals(1, small(other, more));
+                assertTrue(
+                        err.toString().contains("no run of kudari compare; choose a new or empty one"), err::toString);
+                assertEquals("mine\n", Files.readString(other.resolve(name)));
+            }
+            try (Stream<Path> files = Files.list(other)) {
+                assertEquals(1, files.count());
+            }
+        }
+    }
+
+    @Test
+    void aComparisonIsReplacedOnlyWhereThatIsAskedFor() throws IOException {
+        assertEquals(0, small(folder, "--steps", "2", "--rules", "sgd"), err::toString);
+        String before = Files.readString(folder.resolve("training.csv"));
+        assertEquals(1, small(folder, "--steps", "3", "--rules", "adam"));
+        assertTrue(err.toString().contains("holds a run already"), err::toString);
+        assertTrue(err.toString().contains("--overwrite"), err::toString);
+        assertEquals(before, Files.readString(folder.resolve("training.csv")));
+        assertEquals(0, small(folder, "--steps", "3", "--rules", "adam", "--overwrite"), err::toString);
+        assertTrue(Files.readString(folder.resolve("training.csv")).contains("Adam,3,"));
+        assertFalse(Files.readString(folder.resolve("training.csv")).contains("Sgd"));
+    }
+
+    @Test
     void aFolderThatAnotherRunWritesToIsLeftAlone() throws IOException {
-        try (Report running = Report.open(folder)) {
+        try (Report running = Report.open(folder, false)) {
             running.loss("Adam", 1, 2, "CPU");
             running.trajectory(new Trajectory("Adam", "", "CPU", List.of(new Point(1, 2, 3))));
             assertEquals(1, small(folder));

@@ -40,12 +40,22 @@ class ExperimentsTest {
         }
         Dataset test = new Dataset(28, 28, 10, pixels, wrong);
         try (Engine engine = Engine.cpu(1);
-                Report report = Report.open(folder);
-                Progress progress = new Progress("", 1)) {
+                Report report = Report.open(folder, false);
+                Progress progress = new Progress("", 1, 0);
+                Interruption interruption = new Interruption()) {
             Experiments.Data data = Experiments.Data.of(engine, train, test, SEED);
             int[] hidden = {50};
             Training training = Experiments.train(
-                    "Adam", engine.optimizer(Adam.of()), data, hidden, 50, 300, report, progress, System::nanoTime);
+                    "Adam",
+                    engine.optimizer(Adam.of()),
+                    data,
+                    hidden,
+                    50,
+                    300,
+                    report,
+                    progress,
+                    System::nanoTime,
+                    interruption);
             assertTrue(training.finalLoss() < 0.2, "learned: " + training.finalLoss());
             assertTrue(training.finalAccuracy() < 0.1, "and is wrong: " + training.finalAccuracy());
             assertEquals(300, training.losses().size());
@@ -59,8 +69,9 @@ class ExperimentsTest {
     void theTimesAreThoseOfTheTrainingsOwnSteps() throws IOException {
         Dataset digits = Digits.train(60, SEED);
         try (Engine engine = Engine.cpu(1);
-                Report report = Report.open(folder);
-                Progress progress = new Progress("", 1)) {
+                Report report = Report.open(folder, false);
+                Progress progress = new Progress("", 1, 0);
+                Interruption interruption = new Interruption()) {
             Experiments.Data data = Experiments.Data.of(engine, digits, digits, SEED);
             Optimizer adam = engine.optimizer(Adam.of());
             LongSupplier clock = () -> {
@@ -68,7 +79,8 @@ class ExperimentsTest {
                 return 1_000_000 * first + 7_000 * (done - first - after) + 99_000_000 * after;
             };
             int[] hidden = {5};
-            Training training = Experiments.train("Adam", adam, data, hidden, 10, 200, report, progress, clock);
+            Training training =
+                    Experiments.train("Adam", adam, data, hidden, 10, 200, report, progress, clock, interruption);
             assertEquals(200, adam.steps(), "steps are the training's and nothing else");
             assertEquals(7, training.microsPerUpdate());
             assertEquals(7, training.microsPerStep());
@@ -88,7 +100,10 @@ class ExperimentsTest {
         try (Engine engine = Engine.cpu(1)) {
             Dataset digits = Digits.train(400, SEED);
             Experiments.Data data = Experiments.Data.of(engine, digits, digits, SEED);
-            List<Sampling> ways = Experiments.samplings(data, 6000);
+            List<Sampling> ways;
+            try (Interruption interruption = new Interruption()) {
+                ways = Experiments.samplings(data, 6000, interruption);
+            }
             assertEquals(
                     List.of("full batch", "single samples", "mini-batches"),
                     ways.stream().map(Sampling::name).toList());

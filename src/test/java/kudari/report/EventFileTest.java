@@ -1,7 +1,9 @@
 package kudari.report;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -20,6 +22,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** What TensorBoard would find, read by a decoder that shares nothing with the writer. */
 class EventFileTest {
+
+    private static final String RUN = "0123456789ab", OTHER = "ba9876543210";
 
     @TempDir
     private Path folder;
@@ -52,14 +56,14 @@ class EventFileTest {
     @Test
     void theCurvesAreReadBack() throws IOException {
         double before = System.currentTimeMillis() / 1e3;
-        try (EventFile events = EventFile.create(folder, 0)) {
+        try (EventFile events = EventFile.create(folder, RUN, 0)) {
             events.scalar("loss", 1, 2.5f);
             events.scalar("損失", 1L << 40, Float.NaN);
         }
         List<Path> files = list();
         assertEquals(1, files.size());
         assertTrue(
-                files.get(0).getFileName().toString().matches("events\\.out\\.tfevents\\.\\d{10}\\..+"),
+                files.get(0).getFileName().toString().matches("events\\.out\\.tfevents\\.\\d{10}\\..+\\." + RUN),
                 files::toString);
         List<Event> read = read(files.get(0));
         assertEquals(3, read.size());
@@ -75,8 +79,8 @@ class EventFileTest {
 
     @Test
     void aRunThatGoesOnHasAFileOfItsOwnThatTakesBackWhatCameAfter() throws IOException {
-        EventFile.create(folder, 0).close();
-        EventFile.create(folder, 25).close();
+        EventFile.create(folder, RUN, 0).close();
+        EventFile.create(folder, RUN, 25).close();
         List<Path> files = list();
         assertEquals(2, files.size(), "two in one second");
         assertEquals(1, read(files.get(0)).size());
@@ -88,36 +92,76 @@ class EventFileTest {
     @Test
     void aFolderThatIsNotThereIsNamed() {
         Path nowhere = folder.resolve("nowhere");
-        String message = assertThrows(IOException.class, () -> EventFile.create(nowhere, 0))
+        String message = assertThrows(IOException.class, () -> EventFile.create(nowhere, RUN, 0))
                 .getMessage();
         assertTrue(
-                message.startsWith("cannot write " + nowhere) && message.endsWith("no such file or folder"), message);
+                message.startsWith("cannot read the folder " + nowhere) && message.endsWith("no such file or folder"),
+                message);
     }
 
     @Test
     void aJournalIsATableAndItsCurves() throws IOException {
-        try (Journal journal = Journal.open(folder.resolve("a/b"), 0)) {
+        try (Journal journal = Journal.open(folder.resolve("a/b"), RUN, 0, false)) {
             journal.step(1, 2.5f, OptionalDouble.empty(), 0.001, 1234.5);
             journal.step(2, 1.5f, OptionalDouble.of(0.75), 0.002, 1000);
-            String message = assertThrows(IOException.class, () -> Journal.open(folder.resolve("a/b"), 0))
+            String message = assertThrows(IOException.class, () -> Journal.open(folder.resolve("a/b"), RUN, 0, false))
                     .getMessage();
             assertTrue(message.contains("being written by another run"), message);
         }
         Path csv = folder.resolve("a/b/train.csv");
         String header = "step,loss,accuracy,lr,samples_per_second";
         assertEquals(List.of(header, "1,2.5,,0.001,1235", "2,1.5,0.75,0.002,1000"), Files.readAllLines(csv));
-        try (Journal journal = Journal.open(folder.resolve("a/b"), 1)) {
+        try (Journal journal = Journal.open(folder.resolve("a/b"), RUN, 1, false)) {
             journal.step(2, 1.25f, OptionalDouble.empty(), 0.004, 1);
         }
         assertEquals(List.of(header, "1,2.5,,0.001,1235", "2,1.25,,0.004,1"), Files.readAllLines(csv));
         Files.writeString(csv, header + "\n1,2.5,,0.001,1235\n2,7"); // and then the power failed
-        Journal.open(folder.resolve("a/b"), 5).close();
+        Journal.open(folder.resolve("a/b"), RUN, 5, false).close();
         assertEquals(header + "\n1,2.5,,0.001,1235\n", Files.readString(csv));
-        Journal.open(folder.resolve("a/b"), 0).close();
+        Journal.open(folder.resolve("a/b"), RUN, 0, false).close();
         assertEquals(header + "\n", Files.readString(csv));
         Files.writeString(csv, "another table\n1,2\n");
-        Journal.open(folder.resolve("a/b"), 5).close();
-        assertEquals(header + "\n", Files.readString(csv));
+        String message = assertThrows(IOException.class, () -> Journal.open(folder.resolve("a/b"), RUN, 5, false))
+                .getMessage();
+        assertTrue(message.contains("of another run; choose another folder"), message);
+        assertEquals("another table\n1,2\n", Files.readString(csv));
+    }
+
+    /** TensorBoard reads the files of a folder in the order of their names. */
+    @Test
+    void aClockThatIsSetBackDoesNotDisorderTheFiles() throws IOException {
+        String ahead = "events.out.tfevents.5000000000.host." + RUN;
+        Files.createFile(folder.resolve(ahead));
+        EventFile.create(folder, RUN, 25).close();
+        List<Path> files = list();
+        assertEquals(ahead, files.get(0).getFileName().toString(), files::toString);
+        assertTrue(
+                files.get(1).getFileName().toString().startsWith("events.out.tfevents.5000000001."), files::toString);
+    }
+
+    @Test
+    void aRunIsReplacedWithItsCurvesOrLeftAlone() throws IOException {
+        try (Journal journal = Journal.open(folder, OTHER, 0, false)) {
+            journal.step(1, 2.5f, OptionalDouble.empty(), 0.001, 1);
+        }
+        Path theirs = list().get(0),
+                csv = folder.resolve("train.csv"),
+                tensorFlow = folder.resolve("events.out.tfevents.7.host");
+        Files.createFile(tensorFlow);
+        assertTrue(Journal.isOf(folder, OTHER) && !Journal.isOf(folder, RUN) && Journal.isRun(folder));
+        byte[] table = Files.readAllBytes(csv);
+        for (long from : new long[] {0, 1}) {
+            String message = assertThrows(IOException.class, () -> Journal.open(folder, RUN, from, false))
+                    .getMessage();
+            assertTrue(message.contains("of another run"), message);
+            assertArrayEquals(table, Files.readAllBytes(csv));
+            assertTrue(Files.exists(theirs));
+        }
+        Journal.open(folder, RUN, 0, true).close();
+        assertEquals(List.of("step,loss,accuracy,lr,samples_per_second"), Files.readAllLines(csv));
+        assertFalse(Files.exists(theirs), "TensorBoard would draw both into one curve");
+        assertTrue(Files.exists(tensorFlow), "somebody else's");
+        assertTrue(Journal.isOf(folder, RUN) && !Journal.isOf(folder, OTHER));
     }
 
     private List<Path> list() throws IOException {

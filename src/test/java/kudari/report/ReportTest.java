@@ -56,7 +56,7 @@ class ReportTest {
 
     @Test
     void thePathsAreATableOfStepsFromZero() throws IOException {
-        try (Report report = Report.open(folder)) {
+        try (Report report = Report.open(folder, false)) {
             report.trajectory(new Trajectory(
                     "Sgd", "", "CPU", List.of(new Point(-7, 2, 6.45f), new Point(-6.335f, -1.8f, 5.25f))));
         }
@@ -69,7 +69,7 @@ class ReportTest {
     void everyFloatReadsBackAsItself() throws IOException {
         List<Float> losses = List.of(
                 0.1f, -0f, Float.MIN_VALUE, Float.MAX_VALUE, 2.0000002f, Float.NaN, Float.POSITIVE_INFINITY, 1 / 3f);
-        try (Report report = Report.open(folder)) {
+        try (Report report = Report.open(folder, false)) {
             for (int i = 0; i < losses.size(); i++) report.loss("Adam", i + 1, losses.get(i), "CPU");
         }
         List<String> lines = Files.readAllLines(folder.resolve("training.csv"));
@@ -81,7 +81,7 @@ class ReportTest {
 
     @Test
     void aLineIsOnDiskAsSoonAsItIsWritten() throws IOException {
-        try (Report report = Report.open(folder)) {
+        try (Report report = Report.open(folder, false)) {
             for (int step = 1; step <= 3; step++) {
                 report.loss("Adam", step, 0.5f, "CPU");
                 String text = Files.readString(folder.resolve("training.csv"));
@@ -92,7 +92,7 @@ class ReportTest {
 
     @Test
     void aNameWithACommaOrAQuoteStaysOneCell() throws IOException {
-        try (Report report = Report.open(folder)) {
+        try (Report report = Report.open(folder, false)) {
             report.loss("Adam, \"mine\"", 1, 1, "CPU");
         }
         assertEquals(
@@ -104,9 +104,9 @@ class ReportTest {
 
     @Test
     void aSecondRunInTheSameFolderIsRefusedAndHarmsNothing() throws IOException {
-        try (Report first = Report.open(folder)) {
+        try (Report first = Report.open(folder, false)) {
             first.loss("Adam", 1, 0.5f, "CPU");
-            IOException refused = assertThrows(IOException.class, () -> Report.open(folder));
+            IOException refused = assertThrows(IOException.class, () -> Report.open(folder, false));
             assertTrue(refused.getMessage().contains("another run"), refused.getMessage());
             first.loss("Adam", 2, 0.25f, "CPU");
         }
@@ -117,7 +117,7 @@ class ReportTest {
 
     @Test
     void aSecondProcessIsRefusedToo() throws Exception {
-        try (Report first = Report.open(folder)) {
+        try (Report first = Report.open(folder, false)) {
             String output = anotherProcess(Map.of());
             assertTrue(output.contains("is being written by another run"), output);
             first.loss("Adam", 1, 0.5f, "CPU");
@@ -127,7 +127,7 @@ class ReportTest {
     /** What another process does. */
     static final class Other {
         public static void main(String[] folder) throws IOException {
-            try (Report report = Report.open(Path.of(folder[0]))) {
+            try (Report report = Report.open(Path.of(folder[0]), false)) {
                 report.write(comparison());
             }
         }
@@ -150,15 +150,28 @@ class ReportTest {
 
     @Test
     void aClosedReportLeavesTheFolderToTheNext() throws IOException {
-        Report.open(folder).close();
-        Report.open(folder).close();
+        Report.open(folder, false).close();
+        Report.open(folder, false).close();
+    }
+
+    @Test
+    void linesOfAnEarlierRunAreRemovedOnlyWhereThatIsAskedFor() throws IOException {
+        try (Report first = Report.open(folder, false)) {
+            first.loss("Adam", 1, 0.5f, "CPU");
+        }
+        IOException e = assertThrows(IOException.class, () -> Report.open(folder, false));
+        assertTrue(e.getMessage().contains("of another run; choose another folder"), e.getMessage());
+        List<String> lines = List.of("rule,step,loss,device", "Adam,1,0.5,CPU");
+        assertEquals(lines, Files.readAllLines(folder.resolve("training.csv")));
+        Report.open(folder, true).close();
+        assertEquals(lines.subList(0, 1), Files.readAllLines(folder.resolve("training.csv")));
     }
 
     @Test
     void aFolderThatCannotBeMadeGetsOneSentence() throws IOException {
         Path file = Files.writeString(folder.resolve("file"), "");
         for (Path impossible : List.of(file, file.resolve("below"))) {
-            IOException e = assertThrows(IOException.class, () -> Report.open(impossible));
+            IOException e = assertThrows(IOException.class, () -> Report.open(impossible, false));
             assertTrue(e.getMessage().startsWith("cannot make the folder " + impossible + ": "), e.getMessage());
             assertFalse(e.getMessage().contains("\n"), e.getMessage());
         }
@@ -167,10 +180,10 @@ class ReportTest {
     @Test
     void aFileThatCannotBeWrittenGetsOneSentence() throws IOException {
         Files.createDirectory(folder.resolve("training.csv"));
-        IOException e = assertThrows(IOException.class, () -> Report.open(folder));
+        IOException e = assertThrows(IOException.class, () -> Report.open(folder, false));
         assertTrue(e.getMessage().startsWith("cannot write " + folder.resolve("training.csv") + ": "), e.getMessage());
         Files.delete(folder.resolve("training.csv"));
-        Report.open(folder).close(); // the failure has let go of trajectories.csv
+        Report.open(folder, false).close(); // the failure has let go of trajectories.csv
     }
 
     // ---- Old or new, nothing between
@@ -450,7 +463,7 @@ class ReportTest {
     // ---- What is reported
 
     private void write(Comparison comparison) throws IOException {
-        try (Report report = Report.open(folder)) {
+        try (Report report = Report.open(folder, false)) {
             report.write(comparison);
         }
     }
