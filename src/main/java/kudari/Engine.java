@@ -77,14 +77,19 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         return CudaEngine.open(ordinal, Optional.empty());
     }
 
+    /** A vector that holds a copy of these values. */
+    public final Tensor tensor(float[] values) {
+        return tensor(values, (long) values.length);
+    }
+
     /**
      * A tensor that holds a copy of these values.
      *
      * @param values in row-major order
-     * @param shape the extents, outermost first, whose product is the number of values; left out, the values are a vector
+     * @param shape the extents, outermost first, whose product is the number of values; an empty array for a single number
      */
     public final Tensor tensor(float[] values, long... shape) {
-        return filled(zeros(shape.length == 0 ? new long[] {values.length} : shape), tensor -> tensor.set(values));
+        return filled(zeros(shape), tensor -> tensor.set(values));
     }
 
     /**

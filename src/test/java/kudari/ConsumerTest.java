@@ -159,8 +159,8 @@ class ConsumerTest {
               public static void main(String[] arguments) throws Exception {
                 try (Engine engine = Engine.cpu(2)) {
                   Map<String, Tensor> params = Map.of("w", engine.tensor(new float[] {1}));
-                  Optimizer adam = engine.optimizer(Rate.constant(0.5).of(Adam::of));
-                  adam.update(params, Map.of("w", engine.tensor(new float[] {1})));
+                  Optimizer sgd = engine.optimizer(Rate.constant(0.5).of(Sgd::of));
+                  sgd.update(params, Map.of("w", engine.tensor(new float[] {1})));
                   Path file = Path.of(arguments[0]);
                   Safetensors.of(Map.of(), Map.of("w", new Safetensors.Values(new long[] {1}, params.get("w").get()))).write(file);
                   System.out.println(params.get("w").get()[0] + " " + Safetensors.read(file).tensors().keySet());
@@ -195,7 +195,8 @@ class ConsumerTest {
         Path jar = folder.resolve("kudari-1.jar"), source = Files.createDirectories(folder.resolve("source"));
         Path manifest = Files.writeString(folder.resolve("manifest"), "Automatic-Module-Name: kudari\n");
         tool("jar", "cfm", jar.toString(), manifest.toString(), "-C", CLASSES.toString(), "kudari");
-        Files.writeString(source.resolve("module-info.java"), "module program { requires kudari; }\n");
+        Files.writeString(
+                source.resolve("module-info.java"), "module program { requires kudari; requires com.google.gson; }\n");
         Files.createDirectory(source.resolve("program"));
         Files.writeString(source.resolve("program/Program.java"), "package program;\n" + PROGRAM);
         String path = Stream.concat(Stream.of(jar), inherited().stream())

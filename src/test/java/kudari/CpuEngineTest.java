@@ -42,6 +42,9 @@ class CpuEngineTest {
             assertEquals(6, tensor.size());
             assertArrayEquals(new long[] {6}, engine.tensor(values).shape(), "without a shape, a vector");
             assertEquals(1, engine.zeros().size(), "the empty shape is one number");
+            Tensor scalar = engine.tensor(floats(7), new long[0]);
+            assertArrayEquals(new long[0], scalar.shape());
+            assertSameBits(floats(7), scalar.get());
             assertSameBits(floats(0, 0), engine.zeros(2).get());
         }
     }
@@ -51,6 +54,7 @@ class CpuEngineTest {
         try (CpuEngine engine = Engine.cpu()) {
             refused(IllegalArgumentException.class, () -> engine.tensor(floats(1, 2, 3), 2, 2), "[2, 2]", "4", "3");
             refused(IllegalArgumentException.class, () -> engine.wrap(floats(1, 2, 3), 2, 2), "[2, 2]", "4", "3");
+            refused(IllegalArgumentException.class, () -> engine.tensor(floats(1, 2), new long[0]), "[]", "1", "2");
             refused(IllegalArgumentException.class, () -> engine.zeros(2, -1), "[2, -1]");
             refused(IllegalArgumentException.class, () -> engine.zeros(1L << 40, 1L << 40), "2^63");
             refused(IllegalArgumentException.class, () -> engine.zeros(3_000_000_000L), "3000000000", "2147483639");

@@ -14,6 +14,7 @@ import java.util.zip.CRC32C;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
+import kudari.io.Say;
 
 /**
  * A run as it stood after a step: all that another run needs to go on with the same bits, as if the first had never stopped.
@@ -49,35 +50,66 @@ public record Checkpoint(
     /** So many faults are told; a checkpoint of another network has one for every tensor. */
     private static final int TOLD = 8;
 
-    /** Checks that the facts have names of their own. */
+    /** The largest count that a file holds, in 18 digits. */
+    private static final long MOST_STEPS = 999_999_999_999_999_999L;
+
+    /** Copies the maps, and checks that all of it can be written and read again, and that the facts have names of their own. */
     public Checkpoint {
+        checkCount(STEPS, steps);
+        checkCount(SKIPPED, skipped);
+        Safetensors.checkText("rule", rule);
+        Safetensors content = Safetensors.of(facts, tensors);
+        facts = content.metadata();
+        tensors = content.tensors();
         for (String name : facts.keySet()) {
-            if (OURS.contains(name) || name.startsWith(CRC + "/"))
-                throw new IllegalArgumentException("fact '" + name + "': the checkpoint itself uses this name");
+            if (isOurs(name))
+                throw new IllegalArgumentException(
+                        "fact " + Say.quoted(name) + ": the checkpoint itself uses this name");
         }
+    }
+
+    private static void checkCount(String what, long count) {
+        if (count < 0 || count > MOST_STEPS)
+            throw new IllegalArgumentException(what + ": expected 0 to " + MOST_STEPS + ", got " + count);
+    }
+
+    private static boolean isOurs(String name) {
+        return OURS.contains(name) || name.startsWith(CRC + "/");
     }
 
     /**
      * The state of a run. Waits for the engine.
      *
-     * @param optimizer which has updated all of the parameters
+     * @param optimizer which has the state of those of the parameters that it has updated; the others are saved without
      * @param skipped the number of steps left out over all of the run; {@link Optimizer#skipped} counts from where it resumed
      * @param params the parameters by name
      * @param facts what the run wants to know again
-     * @throws IllegalArgumentException if a parameter has no state yet, or a fact has a name that the checkpoint itself uses
+     * @throws IllegalArgumentException if a fact has no text, or a name that the checkpoint itself uses, or a count is negative or has more
+     *     than 18 digits
      */
     public static Checkpoint of(
             Optimizer optimizer, long skipped, Map<String, Tensor> params, Map<String, String> facts) {
         SortedMap<String, Values> tensors = new TreeMap<>();
-        params.forEach((name, param) -> {
+        Safetensors.sorted("params", params).forEach((name, param) -> {
             tensors.put(param(name), copy(param));
-            optimizer.state(name).forEach((array, tensor) -> tensors.put(state(name, array), copy(tensor)));
+            stateOf(optimizer, name).forEach((array, tensor) -> tensors.put(state(name, array), copy(tensor)));
         });
-        return new Checkpoint(optimizer.steps(), skipped, optimizer.rule().toString(), new TreeMap<>(facts), tensors);
+        return new Checkpoint(
+                optimizer.steps(), skipped, optimizer.rule().toString(), Safetensors.sorted("facts", facts), tensors);
+    }
+
+    /** The state of a parameter; nothing if no update has seen it, as where it is frozen, or before the first step. */
+    private static Map<String, Tensor> stateOf(Optimizer optimizer, String name) {
+        try {
+            return optimizer.state(name);
+        } catch (IllegalArgumentException e) {
+            return Map.of();
+        }
     }
 
     /**
-     * Puts a run where this one stood: sets the parameters, the state and the step count.
+     * Puts a run where this one stood: sets the parameters, the state and the step count. A parameter that was saved without state gets it
+     * when an update first sees it, as it would have.
      *
      * @param optimizer of the same kind of rule; what it knew is forgotten
      * @param params the parameters by name, of the same shapes
@@ -87,42 +119,49 @@ public record Checkpoint(
     public void restore(Optimizer optimizer, Map<String, Tensor> params) {
         List<String> arrays = optimizer.rule().state();
         Map<String, Tensor> expected = new TreeMap<>();
-        params.forEach((name, param) -> {
-            expected.put(param(name), param);
-            for (String array : arrays) expected.put(state(name, array), param);
-        });
-        List<String> faults = new ArrayList<>();
-        String kind = optimizer.rule().getClass().getSimpleName();
-        if (!rule.startsWith(kind + "[")) faults.add("expected the rule " + kind + ", got " + rule);
-        expected.forEach((name, like) -> {
-            Values values = tensors.get(name);
-            if (values == null) faults.add("'" + name + "' is missing");
-            else if (!Arrays.equals(values.shape(), like.shape()))
-                faults.add("'" + name + "': expected shape " + Arrays.toString(like.shape()) + ", got "
-                        + Arrays.toString(values.shape()));
-        });
-        for (String name : tensors.keySet()) {
-            if (!expected.containsKey(name)) faults.add("'" + name + "' is not this run's");
-        }
-        if (!faults.isEmpty()) throw new IllegalArgumentException("the checkpoint does not fit: " + told(faults));
-
         // The parameters stand in for their state, whose shape they have: the optimizer copies what it is given, and
         // memory of a device would
         // otherwise be taken twice until the engine is closed.
         Map<String, Map<String, Tensor>> shapes = new HashMap<>();
         params.forEach((name, param) -> {
+            expected.put(param(name), param);
+            if (!hasState(name)) return;
             Map<String, Tensor> state = new LinkedHashMap<>();
-            for (String array : arrays) state.put(array, param);
+            for (String array : arrays) {
+                expected.put(state(name, array), param);
+                state.put(array, param);
+            }
             shapes.put(name, state);
         });
+        List<String> faults = new ArrayList<>();
+        String kind = optimizer.rule().getClass().getSimpleName();
+        if (!rule.startsWith(kind + "[")) faults.add("expected the rule " + kind + ", got " + Say.quoted(rule));
+        expected.forEach((name, like) -> {
+            Values values = tensors.get(name);
+            if (values == null) faults.add(Say.quoted(name) + " is missing");
+            else if (!Arrays.equals(values.shape(), like.shape()))
+                faults.add(Say.quoted(name) + ": expected shape " + Arrays.toString(like.shape()) + ", got "
+                        + Arrays.toString(values.shape()));
+        });
+        for (String name : tensors.keySet()) {
+            if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
+        }
+        if (!faults.isEmpty()) throw new IllegalArgumentException("the checkpoint does not fit: " + told(faults));
+
         optimizer.resume(steps, shapes);
         params.forEach((name, param) -> {
-            optimizer
-                    .state(name)
+            stateOf(optimizer, name)
                     .forEach((array, tensor) ->
                             tensor.set(tensors.get(state(name, array)).floats()));
             param.set(tensors.get(param(name)).floats());
         });
+    }
+
+    /** Whether the parameter was saved with state, be it another rule's. */
+    private boolean hasState(String name) {
+        String prefix = state(name, "");
+        SortedMap<String, Values> behind = tensors.tailMap(prefix);
+        return !behind.isEmpty() && behind.firstKey().startsWith(prefix);
     }
 
     /**
@@ -162,31 +201,34 @@ public record Checkpoint(
         for (Map.Entry<String, Values> tensor : content.tensors().entrySet()) {
             String expected = metadata.get(CRC + "/" + tensor.getKey()), actual = crc(tensor.getValue());
             if (!actual.equals(expected))
-                faults.add(
-                        "tensor '" + tensor.getKey() + "': expected floats of CRC-32C " + expected + ", got " + actual);
+                faults.add("tensor " + Say.quoted(tensor.getKey()) + ": expected floats of CRC-32C " + said(expected)
+                        + ", got " + actual);
         }
         String actual = crc(metadata, content.tensors());
-        if (!actual.equals(crc)) faults.add("the header: expected CRC-32C " + crc + ", got " + actual);
+        if (!actual.equals(crc)) faults.add("the header: expected CRC-32C " + said(crc) + ", got " + actual);
         if (!faults.isEmpty()) throw new IOException(file + ": damaged: " + told(faults));
         if (!form.equals(THIS_FORM))
-            throw new IOException(file + ": a checkpoint of form " + form + ", of Kudari " + metadata.get(VERSION)
-                    + "; this version reads form " + THIS_FORM);
+            throw new IOException(file + ": a checkpoint of form " + said(form) + ", of Kudari "
+                    + said(metadata.get(VERSION)) + "; this version reads form " + THIS_FORM);
 
         SortedMap<String, String> facts = new TreeMap<>(metadata);
-        facts.keySet().removeIf(name -> OURS.contains(name) || name.startsWith(CRC + "/"));
+        facts.keySet().removeIf(Checkpoint::isOurs);
+        String rule = metadata.get(RULE);
+        if (rule == null) throw new IOException(file + ": its metadata has no '" + RULE + "'");
         return new Checkpoint(
-                count(file, metadata, STEPS),
-                count(file, metadata, SKIPPED),
-                String.valueOf(metadata.get(RULE)),
-                facts,
-                content.tensors());
+                count(file, metadata, STEPS), count(file, metadata, SKIPPED), rule, facts, content.tensors());
     }
 
     private static long count(Path file, Map<String, String> metadata, String name) throws IOException {
-        String text = String.valueOf(metadata.get(name));
-        if (!text.matches("\\d{1,18}"))
-            throw new IOException(file + ": metadata '" + name + "': expected a number from 0 up, got " + text);
+        String text = metadata.get(name);
+        if (text == null || !text.matches("\\d{1,18}"))
+            throw new IOException(file + ": metadata '" + name + "': expected a number from 0 up, got " + said(text));
         return Long.parseLong(text);
+    }
+
+    /** What a file says, or that it says nothing. */
+    private static String said(String text) {
+        return text == null ? "none" : Say.quoted(text);
     }
 
     private static String param(String name) {

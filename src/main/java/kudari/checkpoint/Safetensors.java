@@ -2,38 +2,25 @@ package kudari.checkpoint;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import com.google.gson.Strictness;
-import com.google.gson.stream.JsonReader;
-import com.google.gson.stream.JsonToken;
 import com.google.gson.stream.JsonWriter;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.io.RandomAccessFile;
-import java.io.StringReader;
 import java.io.StringWriter;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.CharacterCodingException;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.BasicFileAttributes;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
-import java.util.Comparator;
-import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import kudari.checkpoint.SafetensorsFile.TensorInfo;
 import kudari.io.AtomicFile;
 import kudari.io.Say;
 
 /**
- * Named float32 tensors and named strings, as a safetensors file: what Python's {@code safetensors} reads and writes.
+ * Named float32 tensors and named strings, as a safetensors file: what Python's {@code safetensors} reads and writes. Files of others, whose
+ * tensors may be of other types, are read by {@link SafetensorsFile}, too.
  *
  * <pre>
  *   8 bytes    the length of the header, little-endian
@@ -48,16 +35,13 @@ import kudari.io.Say;
  */
 public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, Values> tensors) {
 
-    private static final String METADATA = "__metadata__";
+    static final String METADATA = "__metadata__";
 
     /** The largest header that the format allows. */
-    private static final long LARGEST_HEADER = 100_000_000;
-
-    /** The most elements that every JVM lets one Java array have. */
-    private static final long LARGEST_ARRAY = Integer.MAX_VALUE - 8;
+    static final long LARGEST_HEADER = 100_000_000;
 
     /** Floats that go between array and file at a time. */
-    private static final int PIECE = 1 << 18;
+    static final int PIECE = 1 << 18;
 
     /**
      * The elements of one tensor, row-major, on the Java heap.
@@ -93,30 +77,26 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
         void accept(ByteBuffer bytes) throws IOException;
     }
 
-    /** What is wrong with a file, rather than with reading it. */
-    private static final class Damage extends IOException {
-
-        private static final long serialVersionUID = 1;
-
-        Damage(String what) {
-            super(what);
-        }
-    }
-
-    /** Where the header says that a tensor is: bytes {@code begin} to {@code end} after it. */
-    private record Place(String name, long[] shape, long begin, long end) {}
-
-    /** Copies the maps. */
+    /** Copies the maps, and checks that every name and text can be written. */
     public Safetensors {
         metadata = Collections.unmodifiableSortedMap(new TreeMap<>(metadata));
         tensors = Collections.unmodifiableSortedMap(new TreeMap<>(tensors));
+        metadata.forEach((name, text) -> {
+            checkText("the name in the metadata", name);
+            checkText("metadata " + Say.quoted(name), text);
+        });
+        tensors.forEach((name, values) -> {
+            checkText("the name of a tensor", name);
+            if (values == null) // a map may hold it
+            throw new IllegalArgumentException("tensor " + Say.quoted(name) + ": expected values, got null");
+        });
         if (tensors.containsKey(METADATA))
             throw new IllegalArgumentException("'" + METADATA + "': the format keeps this name for the metadata");
     }
 
     /** Tensors and strings, from any maps. */
     public static Safetensors of(Map<String, String> metadata, Map<String, Values> tensors) {
-        return new Safetensors(new TreeMap<>(metadata), new TreeMap<>(tensors));
+        return new Safetensors(sorted("metadata", metadata), sorted("tensors", tensors));
     }
 
     /**
@@ -130,7 +110,9 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
 
     private void writeTo(OutputStream out) throws IOException {
         byte[] header = header();
-        if (header.length > LARGEST_HEADER - 8) throw new IOException("a header of " + header.length + " bytes");
+        if (header.length > LARGEST_HEADER - 8)
+            throw new IOException("expected names and metadata of at most " + (LARGEST_HEADER - 8)
+                    + " bytes, which the format allows, got " + header.length);
         int padded = (header.length + 7) / 8 * 8;
         ByteBuffer start = ByteBuffer.allocate(8 + padded).order(ByteOrder.LITTLE_ENDIAN);
         start.putLong(padded).put(header);
@@ -167,188 +149,63 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
     }
 
     /**
-     * Reads a file, if all of it is as the format demands. Memory is taken only for bytes that are really there, whatever a header claims.
+     * Reads a file, if all of it is as the format demands, and all of its tensors are of types whose values are floats: {@linkplain
+     * Dtype#isExact exactly}. A {@link SafetensorsFile} takes the tensors one by one, whatever the types of the others.
      *
-     * @throws IOException if it cannot be read, holds anything but float32, or is damaged: truncated, too long, with gaps or overlaps, with a
-     *     name twice; the message names the file and, where it is one tensor's, the tensor
+     * @throws IOException if it cannot be read, breaks a rule of the format, or holds a tensor that floats cannot hold; the message names the
+     *     file and, where it is one tensor's, the tensor
      */
     public static Safetensors read(Path file) throws IOException {
-        try (RandomAccessFile in = open(file)) {
-            long size = in.length();
-            if (size < 8) throw new Damage("expected the 8 bytes of a header's length, got a file of " + size);
-            long length = fill(in, 8).getLong();
-            if (length < 0 || length > LARGEST_HEADER)
-                throw new Damage("expected a header of at most " + LARGEST_HEADER + " bytes, got "
-                        + Long.toUnsignedString(length) + ": no safetensors file");
-            if (length > size - 8)
-                throw new Damage("expected a header of " + length + " bytes, got " + (size - 8) + ": truncated");
-            SortedMap<String, String> metadata = new TreeMap<>();
-            List<Place> places = parse(fill(in, (int) length), metadata);
-            check(places, size - 8 - length);
+        try (SafetensorsFile in = SafetensorsFile.open(file)) {
             SortedMap<String, Values> tensors = new TreeMap<>();
-            for (Place place : places) {
-                float[] floats = new float[(int) ((place.end - place.begin) / 4)];
-                for (int from = 0; from < floats.length; from += PIECE) {
-                    int count = Math.min(PIECE, floats.length - from);
-                    fill(in, 4 * count).asFloatBuffer().get(floats, from, count);
-                }
-                tensors.put(place.name, new Values(place.shape, floats));
+            for (Map.Entry<String, TensorInfo> entry : in.tensors().entrySet()) {
+                String name = entry.getKey();
+                TensorInfo tensor = entry.getValue();
+                if (!tensor.dtype().isExact())
+                    throw new IOException(
+                            file + ": tensor " + Say.quoted(name) + ": expected a type whose values are floats, got "
+                                    + tensor.dtype() + "; read this file with SafetensorsFile, tensor by tensor");
+                tensors.put(name, new Values(tensor.shape(), in.floats(name)));
             }
-            return new Safetensors(metadata, tensors);
-        } catch (Damage e) {
-            throw new IOException(file + ": " + e.getMessage(), e);
-        } catch (IOException e) {
-            throw Say.failure("cannot read " + file, e);
+            return new Safetensors(in.metadata(), tensors);
         }
     }
 
-    /** Not a channel: on an interrupted thread it would only close. */
-    private static RandomAccessFile open(Path file) throws IOException {
-        BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
-        if (attributes.isDirectory()) throw new IOException("it is a folder");
-        if (!attributes.isRegularFile())
-            throw new IOException("it is not a regular file"); // a pipe would keep us waiting
-        if (!Files.isReadable(file)) throw new AccessDeniedException(null);
-        return new RandomAccessFile(file.toFile(), "r");
+    /** In the order of the names, none of which may be null. */
+    static <T> SortedMap<String, T> sorted(String what, Map<String, T> byName) {
+        SortedMap<String, T> sorted = new TreeMap<>();
+        byName.forEach((name, value) -> {
+            if (name == null) throw new IllegalArgumentException(what + ": a name is null");
+            sorted.put(name, value);
+        });
+        return sorted;
     }
 
-    /** The next bytes of the file, from the first. */
-    private static ByteBuffer fill(RandomAccessFile in, int count) throws IOException {
-        byte[] bytes = new byte[count];
-        try {
-            in.readFully(bytes);
-        } catch (EOFException e) {
-            throw new Damage("it became shorter while it was read");
-        }
-        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-    }
-
-    private static List<Place> parse(ByteBuffer header, Map<String, String> metadata) throws Damage {
-        String text;
-        try {
-            text = UTF_8.newDecoder().decode(header).toString(); // a new decoder replaces nothing
-        } catch (CharacterCodingException e) {
-            throw new Damage("the header: expected UTF-8, got bytes that are not");
-        }
-        String json = text.replaceFirst(" *$", "");
-        if (!json.startsWith("{") || !json.endsWith("}"))
-            throw new Damage("the header: expected JSON from { to } and then spaces only, got "
-                    + (json.isEmpty()
-                            ? "nothing"
-                            : "'" + json.charAt(0) + "' to '" + json.charAt(json.length() - 1) + "'"));
-        JsonReader reader = new JsonReader(new StringReader(json));
-        reader.setStrictness(Strictness.STRICT);
-        try {
-            List<Place> places = new ArrayList<>();
-            Set<String> names = new HashSet<>();
-            reader.beginObject();
-            while (reader.hasNext()) {
-                String name = fresh(reader.nextName(), names, "the header");
-                if (name.equals(METADATA)) strings(reader, metadata);
-                else places.add(place(name, reader));
-            }
-            reader.endObject();
-            if (reader.peek() != JsonToken.END_DOCUMENT) throw new Damage("the header: more than one JSON object");
-            return places;
-        } catch (Damage e) {
-            throw e;
-        } catch (IOException | IllegalStateException | NumberFormatException e) {
-            throw new Damage("the header: expected the format's JSON, got something else at " + reader.getPath());
+    /** Throws unless a text can be written: a half of a surrogate pair is no character, and would be read as another. */
+    static void checkText(String what, String text) {
+        if (text == null) throw new IllegalArgumentException(what + ": expected text, got null"); // a map may hold it
+        for (int at = 0; at < text.length(); at++) {
+            char c = text.charAt(at);
+            if (!Character.isSurrogate(c)) continue;
+            if (Character.isHighSurrogate(c) && at + 1 < text.length() && Character.isLowSurrogate(text.charAt(at + 1)))
+                at++;
+            else
+                throw new IllegalArgumentException(what + " " + Say.quoted(text) + ": half of a surrogate pair at " + at
+                        + ", which no file can hold");
         }
     }
 
-    private static void strings(JsonReader reader, Map<String, String> into) throws IOException {
-        Set<String> names = new HashSet<>();
-        reader.beginObject();
-        while (reader.hasNext()) {
-            String name = fresh(reader.nextName(), names, METADATA);
-            if (reader.peek() != JsonToken.STRING) throw new Damage(METADATA + " '" + name + "': expected a string");
-            into.put(name, reader.nextString());
-        }
-        reader.endObject();
-    }
-
-    private static Place place(String name, JsonReader reader) throws IOException {
-        String what = "tensor '" + name + "'";
-        long[] shape = {}, offsets = {};
-        Set<String> keys = new HashSet<>();
-        reader.beginObject();
-        while (reader.hasNext()) {
-            String key = fresh(reader.nextName(), keys, what);
-            switch (key) {
-                case "dtype" -> {
-                    String dtype = reader.nextString();
-                    if (!dtype.equals("F32"))
-                        throw new Damage(what + ": expected dtype F32, the only one read here, got " + dtype);
-                }
-                case "shape" -> shape = numbers(what + ": shape", reader);
-                case "data_offsets" -> offsets = numbers(what + ": data_offsets", reader);
-                default -> throw new Damage(what + ": expected dtype, shape and data_offsets, got '" + key + "'");
-            }
-        }
-        reader.endObject();
-        if (keys.size() < 3) throw new Damage(what + ": expected dtype, shape and data_offsets, got only " + keys);
-        if (offsets.length != 2 || offsets[0] > offsets[1])
-            throw new Damage(what + ": data_offsets: expected a begin and an end, got " + Arrays.toString(offsets));
-        long elements;
-        try {
-            elements = elements(shape);
-        } catch (ArithmeticException e) {
-            throw new Damage(what + ": shape " + Arrays.toString(shape) + ": more elements than a file can hold");
-        }
-        if (elements > LARGEST_ARRAY)
-            throw new Damage(what + ": " + elements + " elements, but a Java array has at most " + LARGEST_ARRAY);
-        if (offsets[1] - offsets[0] != 4 * elements)
-            throw new Damage(what + ": expected 4 bytes for each of the " + elements + " elements of shape "
-                    + Arrays.toString(shape) + ", got data_offsets " + Arrays.toString(offsets));
-        return new Place(name, shape, offsets[0], offsets[1]);
-    }
-
-    private static long[] numbers(String what, JsonReader reader) throws IOException {
-        List<Long> numbers = new ArrayList<>();
-        reader.beginArray();
-        while (reader.hasNext()) {
-            String text = reader.peek() == JsonToken.NUMBER ? reader.nextString() : "no number";
-            if (!text.matches("\\d{1,18}")) throw new Damage(what + ": expected whole numbers, got " + text);
-            numbers.add(Long.parseLong(text));
-        }
-        reader.endArray();
-        return numbers.stream().mapToLong(Long::longValue).toArray();
-    }
-
-    /** The name, which must not have come before. */
-    private static String fresh(String name, Set<String> names, String where) throws Damage {
-        if (!names.add(name)) throw new Damage(where + ": the name '" + name + "' comes twice");
-        return name;
-    }
-
-    /** Puts the tensors in the order of their bytes, which must be all that there are, each of them one tensor's. */
-    private static void check(List<Place> places, long size) throws Damage {
-        places.sort(Comparator.comparingLong(Place::begin).thenComparingLong(Place::end));
-        long at = 0;
-        String before = "the header";
-        for (Place place : places) {
-            String what = "tensor '" + place.name + "'";
-            if (place.end > size)
-                throw new Damage(what + ": expected its bytes from " + place.begin + " to " + place.end
-                        + ", got a file with " + size + " after the header: truncated");
-            if (place.begin < at)
-                throw new Damage(what + ": begins at " + place.begin + ", before " + before + " ends, at " + at);
-            if (place.begin > at)
-                throw new Damage(what + ": begins at " + place.begin + ", but " + before + " ends at " + at
-                        + ": the bytes between are nobody's");
-            at = place.end;
-            before = what;
-        }
-        if (at < size) throw new Damage((size - at) + " bytes after the end of " + before + ", which are nobody's");
-    }
-
-    private static long elements(long[] shape) {
+    static long elements(long[] shape) {
         long elements = 1;
         for (long extent : shape) {
             if (extent < 0)
                 throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": an extent is negative");
-            elements = Math.multiplyExact(elements, extent);
+            try {
+                elements = Math.multiplyExact(elements, extent);
+            } catch (ArithmeticException e) {
+                throw new IllegalArgumentException(
+                        "shape " + Arrays.toString(shape) + ": more elements than a file can hold", e);
+            }
         }
         return elements;
     }

@@ -1,6 +1,6 @@
 /**
- * What a run leaves on disk: {@link kudari.checkpoint.Safetensors} is the file, {@link kudari.checkpoint.Checkpoint} a run in it. Needs Gson on
- * the class path, which the library itself does not.
+ * What a run leaves on disk: {@link kudari.checkpoint.Safetensors} is the file, {@link kudari.checkpoint.Checkpoint} a run in it. {@link
+ * kudari.checkpoint.SafetensorsFile} reads files of others.
  */
 @org.jspecify.annotations.NullMarked
 package kudari.checkpoint;

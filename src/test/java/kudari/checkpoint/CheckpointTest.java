@@ -10,6 +10,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
@@ -23,6 +25,7 @@ import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.rule.Adam;
 import kudari.rule.Momentum;
+import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -137,7 +140,7 @@ class CheckpointTest {
         Checkpoint before = adam.checkpoint();
         refused(
                 () -> momentum.restore(adam.optimizer, adam.params),
-                "expected the rule Adam, got Momentum[mu=0.9",
+                "expected the rule Adam, got 'Momentum[mu=0.9",
                 "'state/W/m' is missing",
                 "'state/layer/b/m' is missing");
         assertSame(before, adam.checkpoint());
@@ -181,15 +184,15 @@ class CheckpointTest {
         Map<String, String> metadata = new TreeMap<>(whole.metadata());
         metadata.put("kudari.checkpoint", "2");
         resign(metadata, whole);
-        unreadable("a checkpoint of form 2, of Kudari not from a jar; this version reads form 1");
+        unreadable("a checkpoint of form '2', of Kudari 'not from a jar'; this version reads form 1");
         metadata.put("kudari.checkpoint", "1");
         metadata.put("steps", "-1");
         resign(metadata, whole);
-        unreadable("metadata 'steps': expected a number from 0 up, got -1");
+        unreadable("metadata 'steps': expected a number from 0 up, got '-1'");
         metadata.put("steps", "1");
         metadata.remove("crc32c/params/W");
         resign(metadata, whole);
-        unreadable("damaged: tensor 'params/W': expected floats of CRC-32C null");
+        unreadable("damaged: tensor 'params/W': expected floats of CRC-32C none");
     }
 
     /** Writes a file whose header has the right sum, whatever it says. */
@@ -207,6 +210,118 @@ class CheckpointTest {
         for (String name : new String[] {"steps", "optimizer", "crc32c", "crc32c/params/W"}) {
             refused(() -> Checkpoint.of(run.optimizer, 0, run.params, Map.of(name, "")), "'" + name + "'");
         }
+    }
+
+    @Test
+    void parametersThatNoUpdateHasSeenAreSavedWithoutStateAndGoOn() throws IOException {
+        for (Rule rule : List.of(Sgd.of(0.1), Adam.of(0.1))) {
+            Tensor head = engine.tensor(new float[] {1, 2}), backbone = engine.tensor(new float[] {3, 4, 5});
+            Map<String, Tensor> params = Map.of("head", head, "backbone", backbone);
+            Optimizer optimizer = engine.optimizer(rule);
+            Checkpoint before = Checkpoint.of(optimizer, 0, params, Map.of());
+            assertEquals(
+                    List.of("params/backbone", "params/head"),
+                    List.copyOf(before.tensors().keySet()));
+            optimizer.update(Map.of("head", head), Map.of("head", engine.tensor(new float[] {1, -1})));
+            Checkpoint.of(optimizer, 0, params, Map.of()).write(file);
+
+            // Another run, which thaws what was frozen, has the bits of this one when it does the same.
+            Map<String, Tensor> others = Map.of("head", engine.zeros(2), "backbone", engine.zeros(3));
+            Optimizer other = engine.optimizer(rule);
+            Checkpoint.read(file).restore(other, others);
+            assertEquals(1, other.steps());
+            Map<String, Tensor> grads =
+                    Map.of("head", engine.tensor(new float[] {2, 3}), "backbone", engine.tensor(new float[] {1, 2, 3}));
+            optimizer.update(params, grads);
+            other.update(others, grads);
+            assertSame(Checkpoint.of(optimizer, 0, params, Map.of()), Checkpoint.of(other, 0, others, Map.of()));
+
+            Map<String, Tensor> third = Map.of("head", engine.zeros(2), "backbone", engine.zeros(3));
+            before.restore(optimizer, third);
+            assertEquals(0, optimizer.steps());
+            assertArrayEquals(new float[] {3, 4, 5}, third.get("backbone").get());
+        }
+    }
+
+    @Test
+    void aScalarKeepsItsEmptyShape() throws IOException {
+        Map<String, Tensor> params = Map.of("scale", engine.tensor(new float[] {2.5f}, new long[0]));
+        Optimizer adam = engine.optimizer(Adam.of(0.1));
+        adam.update(params, Map.of("scale", engine.tensor(new float[] {1}, new long[0])));
+        Checkpoint.of(adam, 0, params, Map.of()).write(file);
+        assertArrayEquals(
+                new long[0],
+                Safetensors.read(file).tensors().get("state/scale/m").shape());
+        Map<String, Tensor> others = Map.of("scale", engine.zeros());
+        Checkpoint.read(file).restore(engine.optimizer(Adam.of(0.1)), others);
+        assertArrayEquals(params.get("scale").get(), others.get("scale").get());
+        refused(
+                () -> Checkpoint.read(file).restore(engine.optimizer(Adam.of(0.1)), Map.of("scale", engine.zeros(1))),
+                "'params/scale': expected shape [1], got []");
+    }
+
+    @Test
+    void whatCouldNotBeReadAgainIsRefusedBeforeItIsWritten() {
+        Run run = new Run(t -> Sgd.of(1)).steps(1);
+        Map<String, String> facts = new HashMap<>();
+        facts.put("seed", null);
+        refused(() -> Checkpoint.of(run.optimizer, 0, run.params, facts), "'seed': expected text, got null");
+        facts.clear();
+        facts.put(null, "7");
+        refused(() -> Checkpoint.of(run.optimizer, 0, run.params, facts), "facts: a name is null");
+        String half = String.valueOf((char) 0xd800);
+        refused(
+                () -> Checkpoint.of(run.optimizer, 0, run.params, Map.of("a" + half, "")),
+                "'a\\ud800': half of a surrogate pair at 1");
+        refused(
+                () -> Checkpoint.of(run.optimizer, 0, run.params, Map.of("a", half)),
+                "metadata 'a' '\\ud800': half of a surrogate pair at 0");
+        refused(
+                () -> Checkpoint.of(run.optimizer, 0, Map.of(half, engine.zeros(1)), Map.of()),
+                "'params/\\ud800': half of a surrogate pair at 7");
+        refused(
+                () -> Checkpoint.of(run.optimizer, -1, run.params, Map.of()),
+                "skipped: expected 0 to 999999999999999999, got -1");
+        for (long steps : new long[] {-1, Long.MIN_VALUE, 1_000_000_000_000_000_000L, Long.MAX_VALUE}) {
+            refused(
+                    () -> new Checkpoint(steps, 0, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>()),
+                    "steps: expected 0 to 999999999999999999, got " + steps);
+        }
+        assertFalse(Files.exists(file));
+    }
+
+    @Test
+    void theLargestCountIsReadAgain() throws IOException {
+        long most = 999_999_999_999_999_999L;
+        new Checkpoint(most, most, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>()).write(file);
+        assertEquals(most, Checkpoint.read(file).steps());
+        assertEquals(most, Checkpoint.read(file).skipped());
+    }
+
+    /** Whoever has a terminal that obeys: the file may say anything. */
+    @Test
+    void whatAFileSaysIsEscapedInMessages() throws IOException {
+        String evil = "\33[2J\n\u202e";
+        new Checkpoint(
+                        0,
+                        0,
+                        evil,
+                        new TreeMap<>(),
+                        new TreeMap<>(Map.of(evil, new Values(new long[] {0}, new float[0]))))
+                .write(file);
+        Run run = new Run(t -> Sgd.of(1));
+        String message = assertThrows(IllegalArgumentException.class, () -> Checkpoint.read(file)
+                        .restore(run.optimizer, run.params))
+                .getMessage();
+        assertTrue(message.contains("got '\\u001b[2J\\u000a\\u202e'"), message);
+        assertTrue(message.contains("'\\u001b[2J\\u000a\\u202e' is not this run's"), message);
+        assertTrue(message.chars().noneMatch(c -> c < ' ' || c == 0x202e), message);
+        Safetensors whole = Safetensors.read(file);
+        Map<String, String> metadata = new TreeMap<>(whole.metadata());
+        metadata.put("kudari.checkpoint", evil);
+        metadata.put("kudari", evil);
+        resign(metadata, whole);
+        unreadable("a checkpoint of form '\\u001b[2J");
     }
 
     @Test

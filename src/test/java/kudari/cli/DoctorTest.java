@@ -167,7 +167,7 @@ class DoctorTest {
     @Test
     void aDeviceWithoutACompilerEndsInTheCpuWithTheReason() throws Exception {
         assumeTrue(lacks("libnvrtc.so.12"), "this machine has NVRTC");
-        SoftCuda.Output run = SoftCuda.run(without("cuda-redist", "slf4j"), Best.class, Map.of());
+        SoftCuda.Output run = SoftCuda.run(without("cuda-redist"), Best.class, Map.of());
         assertEquals("CpuEngine 0.5\n", run.out(), run.err());
         assertTrue(
                 run.err().contains("because no NVRTC (libnvrtc.so.12)")
