@@ -18,10 +18,12 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import jcuda.driver.CUdevice;
 import jcuda.runtime.JCuda;
+import kudari.io.PrivateFolder;
 import kudari.rule.Adam;
 
 /**
@@ -109,8 +111,8 @@ public final class Checkup {
     /** All that the CUDA engine needs. A problem with one piece hides no other. */
     public static List<Finding> cuda() {
         List<Finding> findings = new ArrayList<>();
-        findings.add(Finding.of("JCuda", Libraries.onLinux(), "", Checkup::natives));
-        boolean there = isThere("libcuda.so.1");
+        findings.add(Finding.of("JCuda", true, "", Checkup::natives));
+        boolean there = Libraries.isThere("libcuda.so.1");
         Finding driver = Finding.of("CUDA driver", there, "", Checkup::driver);
         findings.add(driver);
 
@@ -132,25 +134,25 @@ public final class Checkup {
 
         findings.add(Finding.of(
                 "NVRTC",
-                isThere("libnvrtc.so.12") || isThere("libnvrtc.so.13") || Nvrtc.isPacked(),
+                Libraries.isThere("libnvrtc.so.12") || Libraries.isThere("libnvrtc.so.13") || Nvrtc.isPacked(),
                 "",
                 () -> compiler(capabilities)));
         for (int ordinal : open) findings.add(Finding.of("a step", true, "", () -> step(ordinal)));
-        findings.add(
-                Finding.of("cuBLAS", isThere(Libraries.CUBLAS) || isThere("libcublas.so.13"), "", () -> cublas(open)));
-        findings.add(Finding.of("cache", true, "", () -> cache(Nvrtc.Cache.folder())));
+        findings.add(Finding.of(
+                "cuBLAS",
+                Libraries.isThere(Libraries.CUBLAS) || Libraries.isThere("libcublas.so.13"),
+                "",
+                () -> cublas(open)));
+        findings.add(Finding.of("cache", true, "", Checkup::cache));
         return findings;
     }
 
-    private static boolean isThere(String library) {
-        return Libraries.find(library, Libraries.folders()).isPresent();
-    }
-
     /** JCuda's natives, by the one of them that needs no library of NVIDIA's. */
-    private static String natives() {
+    private static String natives() throws IOException {
+        Libraries.checkPlatform();
         try {
-            JCuda.initialize();
-            return "its natives load";
+            Libraries.load(JCuda.class, "JCudaRuntime");
+            return "its natives load, from " + PrivateFolder.openOrTemporary("natives");
         } catch (LinkageError e) {
             throw Libraries.natives(e);
         }
@@ -197,7 +199,7 @@ public final class Checkup {
         String about =
                 new String(name, StandardCharsets.UTF_8).replaceAll("\0.*", "").strip() + ", compute capability "
                         + capability / 10 + "." + capability % 10;
-        try (Engine engine = Engine.cuda(ordinal)) {
+        try (Engine engine = new CudaEngine(ordinal, Optional.empty())) { // without asking for NVRTC
             engine.check();
             must(cuMemGetInfo(free, total), "cuMemGetInfo");
             open.add(ordinal);
@@ -247,17 +249,17 @@ public final class Checkup {
     private static String cublas(List<Integer> open) {
         Path library = Libraries.loadCublas(Libraries.folders());
         if (open.isEmpty()) return library.toString();
-        try (CudaEngine cuda = Engine.cuda(open.get(0))) {
+        try (CudaEngine cuda = new CudaEngine(open.get(0), Optional.empty())) {
             cuda.cublas();
             return library + ", opens on " + cuda;
         }
     }
 
     /** The folder where compiled kernels are kept: a megabyte is written to it and taken away again. */
-    static String cache(Path folder) {
+    static String cache() {
         try {
-            Files.createDirectories(folder);
-            Path file = Files.createTempFile(folder, "checkup", ".tmp");
+            Path folder = KernelCache.folder();
+            Path file = Files.createTempFile(folder, ".checkup", null);
             try {
                 Files.write(file, new byte[1 << 20]);
             } finally {
@@ -267,8 +269,8 @@ public final class Checkup {
             return folder + ", " + size(folder.toFile().getUsableSpace()) + " of room on its disk";
         } catch (IOException e) {
             throw new CudaException(
-                    folder + " cannot be written: " + Nvrtc.Cache.reason(e),
-                    "make room there or name another folder with -Dkudari.cache=FOLDER; without one every kernel is compiled anew");
+                    "compiled kernels cannot be kept: " + e.getMessage(),
+                    "make room there, or name a folder that only you can write to with -Dkudari.cache=FOLDER; without one every kernel is compiled anew");
         }
     }
 

@@ -54,8 +54,10 @@ import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
+import jcuda.driver.JCudaDriver;
 import jcuda.jcublas.JCublas2;
 import jcuda.jcublas.cublasHandle;
+import jcuda.runtime.JCuda;
 import jcuda.runtime.cudaStream_t;
 import kudari.rule.Rule;
 
@@ -109,7 +111,33 @@ public final class CudaEngine extends Engine {
      * @throws CudaException as {@link Engine#cuda}
      */
     public static CudaEngine open(int ordinal, CUstream stream) {
-        return new CudaEngine(ordinal, Optional.of(stream));
+        return open(ordinal, Optional.of(stream));
+    }
+
+    /** One that can compile its kernels, which it would find out only at the first of them. */
+    static CudaEngine open(int ordinal, Optional<CUstream> theirs) {
+        CudaEngine engine = new CudaEngine(ordinal, theirs);
+        try {
+            Nvrtc.load();
+            return engine;
+        } catch (RuntimeException e) {
+            try {
+                engine.close();
+            } catch (RuntimeException closing) {
+                e.addSuppressed(closing);
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * Loads JCuda's natives (driver and runtime) from a folder that only this user can write to. Opening an engine does it. JCuda, left to itself, loads
+     * them from java.io.tmpdir, whoever put them there: a program that calls JCuda before it opens an engine calls this first.
+     *
+     * @throws CudaException if they cannot be loaded, or there is no CUDA driver
+     */
+    public static void loadNatives() {
+        driver("");
     }
 
     CudaEngine(int ordinal, Optional<CUstream> theirs) {
@@ -150,16 +178,18 @@ public final class CudaEngine extends Engine {
     /** The newest CUDA that the driver knows: 12060 for 12.6. */
     static int driver(String who) {
         int[] version = new int[1];
+        CudaException missing = new CudaException(
+                who + "no CUDA driver (libcuda.so.1) on this machine",
+                "install NVIDIA's driver for CUDA 12.6 or later, or take the CPU engine (Engine.cpu(), --device cpu)");
+        Libraries.checkPlatform();
+        // Asked first: a machine without one has no use for natives, and a JVM may warn of each.
+        if (!Libraries.isThere("libcuda.so.1")) throw missing;
         try {
+            Libraries.load(JCuda.class, "JCudaRuntime");
+            Libraries.load(JCudaDriver.class, "JCudaDriver");
             must(cuDriverGetVersion(version), who + "cuDriverGetVersion");
         } catch (LinkageError e) {
-            throw Libraries.failure(
-                    e,
-                    "libcuda.so.1",
-                    new CudaException(
-                            who + "no CUDA driver (libcuda.so.1) on this machine",
-                            "install NVIDIA's driver for CUDA 12.6 or later, or take the CPU engine (Engine.cpu(),"
-                                    + " --device cpu)"));
+            throw Libraries.failure(e, "libcuda.so.1", missing);
         }
         return version[0];
     }
@@ -362,6 +392,7 @@ public final class CudaEngine extends Engine {
         try {
             // From where toolkits put it, too: JCublas's natives look only where the dynamic linker does.
             if (Libraries.find(Libraries.CUBLAS, folders).isPresent()) Libraries.loadCublas(folders);
+            Libraries.load(JCublas2.class, "JCublas2");
             mustBlas(cublasCreate(handle), "cublasCreate");
         } catch (LinkageError e) {
             throw Libraries.failure(e, Libraries.CUBLAS, Libraries.missingCublas(folders));

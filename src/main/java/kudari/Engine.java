@@ -1,11 +1,10 @@
 package kudari;
 
+import java.lang.System.Logger.Level;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import kudari.rule.Rule;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Where optimizers run: owns memory, makes tensors and optimizers, and applies rules. Closing it frees everything it made.
@@ -32,16 +31,24 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     Engine() {}
 
-    /** The best engine of this machine: the first CUDA device if there is one, else the CPU. It logs which it took, and why. */
+    /**
+     * The best engine of this machine: the first CUDA device if there is one and its kernels can be compiled, else the CPU. It logs which it took, and
+     * why, to the {@link System.Logger} of this class; {@link Checkup#cuda} says more.
+     */
     public static Engine open() {
-        Logger log = LoggerFactory.getLogger(Engine.class);
+        return open(Runtime.getRuntime().availableProcessors());
+    }
+
+    /** The same, with so many threads if it is the CPU. */
+    public static Engine open(int threads) {
+        System.Logger log = System.getLogger(Engine.class.getName());
         try {
             Engine engine = cuda(0);
-            log.info("{}", engine);
+            log.log(Level.INFO, engine.toString());
             return engine;
         } catch (CudaException e) {
-            Engine engine = cpu();
-            log.info("{}, because {}", engine, e.getMessage());
+            Engine engine = cpu(threads);
+            log.log(Level.INFO, engine + ", because " + e.getMessage());
             return engine;
         }
     }
@@ -64,10 +71,10 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * The CUDA engine on one device; never the CPU instead.
      *
      * @param ordinal the device, counted from 0
-     * @throws CudaException if there is no driver, no such device, or it cannot be used
+     * @throws CudaException if there is no driver, no such device, no NVRTC to compile its kernels, or it cannot be used
      */
     public static CudaEngine cuda(int ordinal) {
-        return new CudaEngine(ordinal, Optional.empty());
+        return CudaEngine.open(ordinal, Optional.empty());
     }
 
     /** A vector that holds a copy of these values. */

@@ -1,13 +1,20 @@
 package kudari;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.util.stream.Collectors.joining;
 
+import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
+import java.net.JarURLConnection;
+import java.net.URL;
+import java.net.URLConnection;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Objects;
@@ -16,8 +23,14 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
+import java.util.zip.ZipEntry;
+import jcuda.JCudaVersion;
+import jcuda.LibUtils;
+import kudari.io.AtomicFile;
+import kudari.io.PrivateFolder;
 
-/** The system's shared libraries: where they are, and why one was not loaded. */
+/** Shared libraries, the system's and those of the class path: where they are, how they are loaded, and why one was not. */
 final class Libraries {
 
     /** For the products of networks on a device. */
@@ -26,6 +39,11 @@ final class Libraries {
     private static final String CUBLAS_MEND =
             "networks on the GPU need it: install cuBLAS of CUDA 12 (NVIDIA's package libcublas-12-9), beside what there is of other"
                     + " versions";
+
+    static final String UNPACK_MEND =
+            "make room there, or name another folder, that only you can write to, with -Dkudari.cache=FOLDER";
+
+    private static final String PLATFORM = "Linux amd64", TMPDIR = "java.io.tmpdir";
 
     private Libraries() {}
 
@@ -118,24 +136,109 @@ final class Libraries {
 
     /** What to say when JCuda's natives could not be loaded. */
     static CudaException natives(LinkageError error) {
-        String reason = reason(error), folder = System.getProperty("java.io.tmpdir"), mend;
-        if (!onLinux()) {
-            mend = "CUDA needs Linux on x86_64: take the CPU engine (Engine.cpu(), --device cpu)";
-        } else if (reason.contains("No resource found")) {
-            mend =
-                    "put org.jcuda:jcuda-natives, in JCuda's version and with the classifier linux-x86_64, on the class path";
-        } else {
-            // JCuda unpacks them there, leaves half ones there, and takes what it finds there for whole.
-            mend = "JCuda unpacks them into " + folder
-                    + ": make room there, let programs run there and delete libJ*.so from"
-                    + " it, or name another folder with -Djava.io.tmpdir=FOLDER";
-        }
-        return new CudaException("JCuda's natives cannot be loaded: " + reason, mend);
+        String reason = reason(error);
+        return new CudaException(
+                "JCuda's natives cannot be loaded: " + reason,
+                reason.contains("No resource found")
+                        ? "put org.jcuda:jcuda-natives, in JCuda's version and with the classifier linux-x86_64, on the class path"
+                        : "name a folder where programs may run with -Dkudari.cache=FOLDER");
     }
 
-    /** Whether this is the platform that the CUDA engine is for. */
-    static boolean onLinux() {
-        return System.getProperty("os.name").equals("Linux")
-                && System.getProperty("os.arch").equals("amd64");
+    /** Throws unless this is the platform that the CUDA engine is for. */
+    static void checkPlatform() {
+        String platform = System.getProperty("os.name") + " " + System.getProperty("os.arch");
+        if (!platform.equals(PLATFORM)) {
+            throw new CudaException(
+                    "CUDA needs Linux on x86_64, and this is " + platform,
+                    "take the CPU engine (Engine.cpu(), --device cpu)");
+        }
+    }
+
+    /** Whether the dynamic linker may find a library: it is in one of the folders, or in the linker's own list. */
+    static boolean isThere(String library) {
+        if (find(library, folders()).isPresent()) return true;
+        try {
+            // The names in the list are plain text between its numbers.
+            return Files.readString(Path.of("/etc/ld.so.cache"), ISO_8859_1).contains(library + "\0");
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    // ---- natives from the class path ----
+
+    /** JCuda's classes that have loaded theirs. */
+    private static final Set<Class<?>> LOADED = new HashSet<>();
+
+    /**
+     * Initializes a class of JCuda's, which loads its native library. JCuda takes a library from java.io.tmpdir if there is one of the right name,
+     * whoever put it there, and unpacks it to there else. So it gets a java.io.tmpdir of its own meanwhile, in which we have put the right one.
+     *
+     * @param library the name that JCuda gives to it
+     * @throws LinkageError if it cannot be loaded
+     */
+    static synchronized void load(Class<?> of, String library) {
+        if (LOADED.contains(of)) return;
+        String file =
+                LibUtils.createLibraryFileName(LibUtils.createPlatformLibraryName(library + "-" + JCudaVersion.get()));
+        Path folder;
+        try {
+            folder = PrivateFolder.openOrTemporary("natives");
+            // By the class loader: JCuda as a module would look in its own jar alone.
+            URL packed = of.getClassLoader().getResource("lib/" + file);
+            if (packed == null) Files.deleteIfExists(folder.resolve(file));
+            else unpack(packed, folder.resolve(file));
+        } catch (IOException e) {
+            throw new CudaException("cannot unpack JCuda's natives: " + e.getMessage(), UNPACK_MEND);
+        }
+        keepTemporaryFiles();
+        String before = System.setProperty(TMPDIR, folder.toString());
+        try {
+            Class.forName(of.getName(), true, of.getClassLoader());
+        } catch (ClassNotFoundException e) {
+            throw new IllegalStateException(e); // it is at hand
+        } finally {
+            System.getProperties().replace(TMPDIR, folder.toString(), before);
+        }
+        LOADED.add(of);
+    }
+
+    /** Java remembers java.io.tmpdir when it first makes a temporary file: it shall do so now. Both calls end before there is a file. */
+    private static void keepTemporaryFiles() {
+        try {
+            File.createTempFile("kudari", "/none");
+        } catch (IOException e) {
+            // No such name.
+        }
+        try {
+            Files.createTempFile("/", null);
+        } catch (IllegalArgumentException | IOException e) {
+            // No such name.
+        }
+    }
+
+    /**
+     * Unpacks a file of the class path into a {@link PrivateFolder}, if it is not there already: whole, and ours. Where it takes a file's place, a
+     * process that has loaded that one keeps it.
+     */
+    static void unpack(URL packed, Path file) throws IOException {
+        URLConnection connection = packed.openConnection();
+        if (connection instanceof JarURLConnection jar && isCopy(file, jar.getJarEntry())) return;
+        if (!PrivateFolder.isTrusted(file)) Files.deleteIfExists(file); // a link would be followed, a mode kept
+        try (InputStream in = connection.getInputStream()) {
+            AtomicFile.write(file, in::transferTo);
+        }
+        PrivateFolder.protect(file);
+    }
+
+    /** Whether a file is what a jar's table says of an entry. Nobody else can have written it: the sum is to find damage. */
+    private static boolean isCopy(Path file, ZipEntry entry) throws IOException {
+        if (!PrivateFolder.isTrusted(file) || Files.size(file) != entry.getSize()) return false;
+        CRC32 sum = new CRC32();
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = new byte[1 << 16];
+            for (int n = in.read(bytes); n > 0; n = in.read(bytes)) sum.update(bytes, 0, n);
+        }
+        return sum.getValue() == entry.getCrc();
     }
 }

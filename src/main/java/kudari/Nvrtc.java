@@ -2,33 +2,27 @@ package kudari;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import java.io.ByteArrayInputStream;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.net.URL;
-import java.net.URLConnection;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import jcuda.nvrtc.JNvrtc;
 import jcuda.nvrtc.nvrtcProgram;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
+import kudari.io.PrivateFolder;
 
-/** NVIDIA's run-time compiler: finds and loads it, compiles kernels, and keeps what it compiled in a folder. */
+/** NVIDIA's run-time compiler: finds and loads it, and compiles kernels. */
 final class Nvrtc {
 
-    private static final Logger LOG = LoggerFactory.getLogger(Nvrtc.class);
+    private static final Logger LOG = System.getLogger(Nvrtc.class.getName());
 
     /** One IEEE 754 operation for every operation in the source; never fast-math, never -ftz=true. */
     private static final List<String> EXACT = List.of("-fmad=false", "--std=c++17");
@@ -75,12 +69,13 @@ final class Nvrtc {
         int known = newestArchitecture();
         boolean virtual = ptx || capability > known;
         String[] options = options(Math.min(capability, known), virtual);
-        Cache cache = Cache.of(source, options, version());
-        byte[] cached = cache.read();
-        if (cached != null) return cached;
-        byte[] code = compile(source, options).code;
-        cache.write(code);
-        return code;
+        KernelCache cache =
+                KernelCache.of(source.name, source.text, source.header, String.join(" ", options), version());
+        return cache.read().orElseGet(() -> {
+            byte[] code = compile(source, options).code;
+            cache.write(code);
+            return code;
+        });
     }
 
     static String[] options(int capability, boolean ptx) {
@@ -158,7 +153,8 @@ final class Nvrtc {
         if (from.isEmpty()) {
             String found = find(Libraries.folders());
             try {
-                LOG.info("NVRTC {} from {}", version(), found);
+                Libraries.load(JNvrtc.class, "JNvrtc");
+                LOG.log(Level.INFO, "NVRTC " + version() + " from " + found);
             } catch (LinkageError e) {
                 throw Libraries.failure(e, LIBRARY, missing(Libraries.folders()));
             }
@@ -174,11 +170,13 @@ final class Nvrtc {
                 loadFrom(folder);
                 return folder.toString();
             } catch (LinkageError e) {
-                LOG.warn("NVRTC is in {}, but cannot be loaded ({}); looking on", folder, Libraries.reason(e));
+                LOG.log(
+                        Level.WARNING,
+                        "NVRTC is in " + folder + ", but cannot be loaded (" + Libraries.reason(e) + "); looking on");
             }
         }
-        Path folder = Cache.folder().resolve("nvrtc-12.9");
-        if (!unpack(folder)) return "the system's search path";
+        if (!isPacked()) return "the system's search path";
+        Path folder = unpack();
         try {
             loadFrom(folder);
         } catch (LinkageError e) {
@@ -217,103 +215,23 @@ final class Nvrtc {
         return Nvrtc.class.getResource(PACKED + LIBRARY) != null;
     }
 
-    /**
-     * Unpacks the Maven artifact's library, if the artifact is there and its library is not yet in the folder. Each file gets its name when it is
-     * whole.
-     *
-     * @return whether it is there
-     */
-    static boolean unpack(Path folder) {
+    /** The Maven artifact's library, unpacked into a folder of this user's. */
+    private static Path unpack() {
         try {
-            for (String name : List.of("libnvrtc-builtins.so.12.9", LIBRARY)) {
-                URL packed = Nvrtc.class.getResource(PACKED + name);
-                if (packed == null) return false;
-                Path file = folder.resolve(name);
-                URLConnection connection = packed.openConnection();
-                // A file that something else has cut short would crash the JVM: one that is not whole is replaced.
-                if (Files.exists(file) && Files.size(file) == connection.getContentLengthLong()) continue;
-                try (InputStream in = connection.getInputStream()) {
-                    Cache.write(file, in);
-                }
-            }
-            return true;
+            Path folder = PrivateFolder.openOrTemporary("nvrtc-12.9");
+            unpack(folder);
+            return folder;
         } catch (IOException e) {
-            throw new CudaException(
-                    "cannot unpack NVRTC into " + folder + ": " + Cache.reason(e),
-                    "make room there for 120 MB, or name another folder with -Dkudari.cache=FOLDER");
+            throw new CudaException("cannot unpack NVRTC, 120 MB: " + e.getMessage(), Libraries.UNPACK_MEND);
         }
     }
 
-    /** One compiled kernel in the folder: its SHA-256, then its bytes. Whatever is wrong with the file, it is compiled again. */
-    record Cache(Path file) {
-
-        /** {@code -Dkudari.cache}, else where the system keeps caches. */
-        static Path folder() {
-            String set = System.getProperty("kudari.cache");
-            if (set != null) return Path.of(set);
-            String xdg = System.getenv("XDG_CACHE_HOME");
-            return (xdg != null && !xdg.isEmpty() ? Path.of(xdg) : Path.of(System.getProperty("user.home"), ".cache"))
-                    .resolve("kudari");
-        }
-
-        static Cache of(Source source, String[] options, String version) {
-            String key = String.join("\0", source.name, source.text, source.header, String.join(" ", options), version);
-            return new Cache(
-                    folder().resolve("kernels").resolve(HexFormat.of().formatHex(sha256(key.getBytes(UTF_8)))));
-        }
-
-        byte[] read() {
-            try {
-                byte[] bytes = Files.readAllBytes(file);
-                byte[] code = Arrays.copyOfRange(bytes, Math.min(32, bytes.length), bytes.length);
-                if (bytes.length > 32 && Arrays.equals(sha256(code), Arrays.copyOf(bytes, 32))) return code;
-                LOG.warn("{} is damaged; compiling again", file);
-            } catch (IOException e) {
-                LOG.debug("not cached: {}", file);
-            }
-            return null;
-        }
-
-        void write(byte[] code) {
-            byte[] bytes = Arrays.copyOf(sha256(code), 32 + code.length);
-            System.arraycopy(code, 0, bytes, 32, code.length);
-            try {
-                write(file, new ByteArrayInputStream(bytes));
-            } catch (IOException e) {
-                LOG.warn(
-                        "cannot keep a compiled kernel in {} ({}); it will be compiled again next time",
-                        file.getParent(),
-                        reason(e));
-            }
-        }
-
-        /** Writes a whole file or none: beside its place, then moved there. */
-        static void write(Path file, InputStream bytes) throws IOException {
-            Files.createDirectories(file.getParent());
-            Path whole =
-                    Files.createTempFile(file.getParent(), file.getFileName().toString(), ".tmp");
-            try {
-                Files.copy(bytes, whole, StandardCopyOption.REPLACE_EXISTING);
-                Files.move(whole, file, StandardCopyOption.ATOMIC_MOVE);
-            } finally {
-                Files.deleteIfExists(whole);
-            }
-        }
-
-        /** What is in the way of a file, in words; Java's messages are often the file's name alone. */
-        static String reason(IOException e) {
-            String message = String.valueOf(e.getMessage());
-            if (e instanceof FileAlreadyExistsException) return message + " is not a folder";
-            if (e instanceof AccessDeniedException) return message + " may not be written";
-            return message;
-        }
-
-        private static byte[] sha256(byte[] bytes) {
-            try {
-                return MessageDigest.getInstance("SHA-256").digest(bytes);
-            } catch (NoSuchAlgorithmException e) {
-                throw new IllegalStateException(e); // every JVM has it
-            }
+    /** Unpacks it into a folder that only this user can write to. */
+    static void unpack(Path folder) throws IOException {
+        for (String name : List.of("libnvrtc-builtins.so.12.9", LIBRARY)) {
+            URL packed = Nvrtc.class.getResource(PACKED + name);
+            if (packed == null) throw new FileNotFoundException("no " + name + " in org.bytedeco:cuda-redist");
+            Libraries.unpack(packed, folder.resolve(name));
         }
     }
 }

@@ -59,11 +59,18 @@ class CheckupTest {
 
     @Test
     void theCacheIsTriedAndLeftAsItWas() throws IOException {
-        assertTrue(Checkup.cache(folder).startsWith(folder + ", "));
-        try (Stream<Path> files = Files.list(folder)) {
-            assertEquals(List.of(), files.toList());
+        System.setProperty("kudari.cache", folder.toString());
+        try {
+            Path kernels = folder.toRealPath().resolve("kernels");
+            assertTrue(Checkup.cache().startsWith(kernels + ", "));
+            try (Stream<Path> files = Files.list(kernels)) {
+                assertEquals(List.of(), files.toList());
+            }
+            Path file = Files.createFile(folder.resolve("file"));
+            System.setProperty("kudari.cache", file.toString());
+            refused(CudaException.class, Checkup::cache, file + "/kernels: Not a directory", "-Dkudari.cache=FOLDER");
+        } finally {
+            System.clearProperty("kudari.cache");
         }
-        Path file = Files.createFile(folder.resolve("file"));
-        refused(CudaException.class, () -> Checkup.cache(file), file + " is not a folder", "-Dkudari.cache=FOLDER");
     }
 }

@@ -10,9 +10,11 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -20,7 +22,11 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.logging.Logger;
+import java.util.logging.SimpleFormatter;
+import java.util.logging.StreamHandler;
 import java.util.stream.Stream;
+import kudari.io.PrivateFolder;
 import kudari.softcuda.SoftCuda;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -58,7 +64,7 @@ class NvrtcTest {
     void aKernelIsKeptAndFoundAgain() throws IOException {
         byte[] code = Nvrtc.compile(source, 90, false);
         assertEquals(1, files().size());
-        Files.setLastModifiedTime(files().get(0), java.nio.file.attribute.FileTime.fromMillis(0));
+        Files.setLastModifiedTime(files().get(0), FileTime.fromMillis(0));
         assertArrayEquals(code, Nvrtc.compile(source, 90, false));
         assertEquals(0, Files.getLastModifiedTime(files().get(0)).toMillis(), "it was not written again");
     }
@@ -110,17 +116,77 @@ class NvrtcTest {
         assertTrue(new String(code, UTF_8).contains(".visible .entry sgd"));
     }
 
+    // ---- what others left ----
+
+    @Test
+    void whatIsNoRegularFileOfThisUsersIsCompiledAgain() throws Throwable {
+        byte[] code = Nvrtc.compile(source, 90, false);
+        Path file = files().get(0), whole = Files.copy(file, folder.resolve("whole"));
+        for (Executable plant : List.<Executable>of(
+                () -> assertEquals(0, run("mkfifo", file.toString())), // reading would wait for ever
+                () -> Files.createSymbolicLink(file, whole),
+                () -> Files.setPosixFilePermissions(
+                        Files.copy(whole, file), PosixFilePermissions.fromString("rw-rw-rw-")))) {
+            Files.delete(file);
+            plant.execute();
+            String log = log(() -> assertArrayEquals(code, Nvrtc.compile(source, 90, false)));
+            assertTrue(log.contains(file + " is not a regular file that only you can write"), log);
+            assertTrue(PrivateFolder.isTrusted(file), "and replaced");
+        }
+    }
+
+    @Test
+    void aFileOf3GbIsNotRead() throws Throwable {
+        byte[] code = Nvrtc.compile(source, 90, false);
+        Path file = files().get(0);
+        try (RandomAccessFile huge = new RandomAccessFile(file.toFile(), "rw")) {
+            huge.setLength(3L << 30); // takes no room on the disk
+        }
+        String log = log(() -> assertArrayEquals(code, Nvrtc.compile(source, 90, false)));
+        assertTrue(log.contains(file + " is damaged"), log);
+        assertTrue(Files.size(file) < 1 << 20);
+    }
+
+    @Test
+    void aFolderThatOthersCanWriteToIsNotUsed() throws Throwable {
+        byte[] code = Nvrtc.compile(source, 90, false);
+        Path file = files().get(0);
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxr-xr-x")); // others get this far
+        Files.setPosixFilePermissions(file.getParent(), PosixFilePermissions.fromString("rwxrwxrwx"));
+        Files.write(file, new byte[100]);
+        String log = log(() -> assertArrayEquals(code, Nvrtc.compile(source, 90, false)));
+        assertTrue(log.contains(file.getParent() + " can be written by others (rwxrwxrwx)"), log);
+        assertEquals(100, Files.size(file), "neither read nor written");
+    }
+
+    @Test
+    void theOldestGoWhereThereAreTooMany() throws IOException {
+        for (int n = 0; n < 5; n++) {
+            Path file = Files.write(folder.resolve("kernel" + n), new byte[100]);
+            Files.setLastModifiedTime(file, FileTime.fromMillis(1000 * (5 - n))); // 4 is the oldest
+        }
+        KernelCache.evict(folder, 250);
+        assertEquals(
+                List.of("kernel0", "kernel1"),
+                under(folder).stream()
+                        .map(file -> file.getFileName().toString())
+                        .sorted()
+                        .toList());
+    }
+
     // ---- a full disk ----
 
     /** What was logged meanwhile. */
     private static String log(Executable work) throws Throwable {
-        PrintStream before = System.err;
         ByteArrayOutputStream log = new ByteArrayOutputStream();
-        System.setErr(new PrintStream(log, true, UTF_8));
+        StreamHandler handler = new StreamHandler(log, new SimpleFormatter());
+        Logger logger = Logger.getLogger("kudari");
+        logger.addHandler(handler);
         try {
             work.execute();
         } finally {
-            System.setErr(before);
+            logger.removeHandler(handler);
+            handler.close();
         }
         return log.toString(UTF_8);
     }
@@ -180,11 +246,9 @@ class NvrtcTest {
                 16 << 10,
                 () -> { // room for the builtins, not for the compiler
                     Path into = folder.resolve("nvrtc");
-                    CudaException e = assertThrows(CudaException.class, () -> Nvrtc.unpack(into));
-                    assertTrue(e.getMessage().contains("into " + into + ": No space left on device"), e.getMessage());
-                    assertTrue(
-                            e.getMessage().contains("120 MB") && e.getMessage().contains("-Dkudari.cache"),
-                            e.getMessage());
+                    Files.createDirectory(into);
+                    IOException e = assertThrows(IOException.class, () -> Nvrtc.unpack(into));
+                    assertTrue(e.getMessage().contains("No space left on device"), e.getMessage());
                     assertEquals(
                             List.of(into.resolve("libnvrtc-builtins.so.12.9")), under(into), "the one that fitted");
                 });
@@ -200,7 +264,7 @@ class NvrtcTest {
             System.out.println(Nvrtc.compile(Nvrtc.Source.of("sgd.cu"), 90, false).length);
             try {
                 Nvrtc.unpack(Path.of(arguments[0]));
-            } catch (CudaException e) {
+            } catch (IOException e) {
                 System.out.println(e.getMessage());
             }
         }
@@ -216,7 +280,7 @@ class NvrtcTest {
         assertTrue(length > 4096, "the kernel would not fit: " + length);
         assertEquals("" + length, lines.get(0));
         assertEquals(1, warnings(limited.err()), limited.err());
-        assertTrue(lines.get(1).startsWith("cannot unpack NVRTC into " + folder), lines.get(1));
+        assertTrue(lines.get(1).startsWith("cannot write " + folder.resolve("libnvrtc")), lines.get(1));
         assertEquals(List.of(), under(folder), "no half file is left");
     }
 
@@ -224,7 +288,7 @@ class NvrtcTest {
 
     /** Unpacks into the folder given. */
     static final class Unpacker {
-        public static void main(String[] arguments) {
+        public static void main(String[] arguments) throws IOException {
             Nvrtc.unpack(Path.of(arguments[0]));
         }
     }
@@ -240,19 +304,20 @@ class NvrtcTest {
                 .inheritIO()
                 .start();
         Path whole = folder.resolve("libnvrtc.so.12");
-        while (unpacker.isAlive() && half() < 1 << 20) Thread.sleep(1);
+        while (unpacker.isAlive() && half() == 0) Thread.sleep(1);
         unpacker.destroyForcibly().waitFor(); // SIGKILL
-        assertTrue(half() >= 1 << 20, "it was in the middle");
+        assertTrue(half() > 0, "it was in the middle");
         assertFalse(Files.exists(whole));
-        assertTrue(Nvrtc.unpack(folder));
+        Nvrtc.unpack(folder);
         assertEquals(size("libnvrtc.so.12"), Files.size(whole));
     }
 
     /** How much of the compiler lies there under another name than its own. */
     private long half() throws IOException {
+        long builtins = size("libnvrtc-builtins.so.12.9"); // which come first
         for (Path file : under(folder)) {
             String name = file.getFileName().toString();
-            if (name.startsWith("libnvrtc.so.12") && !name.equals("libnvrtc.so.12")) return Files.size(file);
+            if (name.startsWith(".kudari-") && Files.size(file) > builtins) return Files.size(file);
         }
         return 0;
     }

@@ -2,7 +2,6 @@ package kudari.cli;
 
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import kudari.CudaException;
 import kudari.Engine;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
@@ -34,16 +33,8 @@ record Device(String kind, int ordinal) {
         return switch (kind) {
             case "cuda" -> Engine.cuda(ordinal);
             case "cpu" -> Engine.cpu(threads);
-            default -> best(threads);
+            default -> Engine.open(threads);
         };
-    }
-
-    private static Engine best(int threads) {
-        try {
-            return Engine.cuda(0);
-        } catch (CudaException e) {
-            return Engine.cpu(threads);
-        }
     }
 
     @Override

@@ -3,19 +3,24 @@ package kudari.cli;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import kudari.Checkup;
 import kudari.Checkup.Finding;
 import kudari.Checkup.Mark;
 import kudari.CpuEngine;
 import kudari.Engine;
 import kudari.Tensor;
+import kudari.io.PrivateFolder;
 import kudari.rule.Sgd;
+import org.bytedeco.javacpp.Loader;
 import org.bytedeco.openblas.global.openblas_nolapack;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -35,6 +40,9 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true)
 final class Doctor implements Callable<Integer> {
 
+    /** Of all our classes; held, or its level would be forgotten. */
+    private static final Logger LOG = Logger.getLogger("kudari");
+
     @Spec
     private CommandSpec spec;
 
@@ -51,7 +59,7 @@ final class Doctor implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "off"); // what is logged is said here
+        LOG.setLevel(Level.OFF); // what is logged is said here
         List<Finding> findings = new ArrayList<>(List.of(
                 Finding.of("Java", true, "", Doctor::java),
                 Finding.of("CPU engine", true, "give Java more memory with KUDARI_JAVA_OPTS=-Xmx1g", Doctor::cpu),
@@ -110,7 +118,8 @@ final class Doctor implements Callable<Integer> {
     }
 
     /** A product of two numbers. */
-    private static String openblas() {
+    private static String openblas() throws IOException {
+        PrivateFolder.forJavaCpp();
         float[] product = new float[1];
         openblas_nolapack.cblas_sgemm(
                 openblas_nolapack.CblasRowMajor,
@@ -128,6 +137,6 @@ final class Doctor implements Callable<Integer> {
                 product,
                 1);
         if (product[0] != 21) throw new IllegalStateException("3 times 7: expected 21, got " + product[0]);
-        return "a product comes out right";
+        return "a product comes out right; unpacked into " + Loader.getCacheDir();
     }
 }

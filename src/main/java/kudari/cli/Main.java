@@ -32,6 +32,8 @@ public final class Main {
 
     /** Runs a command and exits with its status. */
     public static void main(String[] args) {
+        // What the library logs, as a line of ours.
+        System.getProperties().putIfAbsent("java.util.logging.SimpleFormatter.format", "kudari: %5$s%n");
         // UTF-8 whatever the locale says, or a bare container prints ?s for µs.
         System.exit(run(new PrintWriter(System.out, true, UTF_8), new PrintWriter(System.err, true, UTF_8), args));
     }

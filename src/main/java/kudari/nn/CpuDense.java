@@ -7,6 +7,7 @@ import static org.bytedeco.openblas.global.openblas_nolapack.CblasTrans;
 import java.util.Arrays;
 import kudari.CpuEngine;
 import kudari.Tensor;
+import kudari.io.PrivateFolder;
 import org.bytedeco.openblas.global.openblas_nolapack;
 
 /** The dense operations on the CPU: OpenBLAS for the products, plain loops for the rest. */
@@ -16,6 +17,7 @@ final class CpuDense implements Dense {
 
     CpuDense(CpuEngine engine) {
         this.engine = engine;
+        PrivateFolder.forJavaCpp();
         try {
             // One thread, however many the engine has. OpenBLAS's last bits depend on the number of its threads,
             // and that is one number for the whole process. A second thread would gain a seventh of a step on an

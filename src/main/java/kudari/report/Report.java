@@ -2,14 +2,14 @@ package kudari.report;
 
 import java.io.Closeable;
 import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import kudari.io.AtomicFile;
 import kudari.io.Say;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * A folder that holds what a comparison found. While it runs, {@code trajectories.csv} and {@code training.csv} grow line by line; at the
@@ -25,7 +25,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class Report implements Closeable {
 
-    private static final Logger LOG = LoggerFactory.getLogger(Report.class);
+    private static final Logger LOG = System.getLogger(Report.class.getName());
 
     private static final String TRAJECTORIES = "rule,step,x,y,f,device", TRAINING = "rule,step,loss,device";
 
@@ -94,7 +94,7 @@ public final class Report implements Closeable {
             replace("paths.png", Pictures.paths(comparison.trajectories()));
             replace("training.png", Pictures.training(comparison.trainings(), comparison.devices()));
         } catch (Pictures.NoFonts e) {
-            LOG.warn("{}", e.getMessage());
+            LOG.log(Level.WARNING, e.getMessage());
         }
     }
 

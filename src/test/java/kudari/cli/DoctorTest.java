@@ -19,6 +19,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import kudari.Engine;
+import kudari.Tensor;
+import kudari.rule.Sgd;
 import kudari.softcuda.SoftCuda;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -150,6 +153,45 @@ class DoctorTest {
         assertEquals(0, run.status(), run.out());
     }
 
+    /** Opens the best engine and takes a step on it. */
+    static final class Best {
+        public static void main(String[] arguments) {
+            try (Engine engine = Engine.open()) {
+                Tensor param = engine.tensor(new float[] {1});
+                engine.optimizer(Sgd.of(0.5)).update(param, engine.tensor(new float[] {1}));
+                System.out.println(engine.getClass().getSimpleName() + " " + param.get()[0]);
+            }
+        }
+    }
+
+    @Test
+    void aDeviceWithoutACompilerEndsInTheCpuWithTheReason() throws Exception {
+        assumeTrue(lacks("libnvrtc.so.12"), "this machine has NVRTC");
+        SoftCuda.Output run = SoftCuda.run(without("cuda-redist"), Best.class, Map.of());
+        assertEquals("CpuEngine 0.5\n", run.out(), run.err());
+        assertTrue(
+                run.err().contains("because no NVRTC (libnvrtc.so.12)")
+                        && run.err().contains("org.bytedeco:cuda-redist"),
+                run.err());
+        SoftCuda.Output doctor = doctor(without("cuda-redist"), Map.of());
+        assertLine(doctor, "NVRTC", "no NVRTC (libnvrtc.so.12)", "org.bytedeco:cuda-redist");
+        assertLine(doctor, "cuda:0", "ok");
+    }
+
+    @Test
+    void withoutADriverNoNativeLibraryIsTouched() throws Exception {
+        assumeTrue(lacks("libcuda.so.1"), "this machine has a driver");
+        SoftCuda.Output run = SoftCuda.run(
+                List.of("-Dkudari.cache=" + folder, "-Xlog:library=info"), Best.class, Map.of("LD_LIBRARY_PATH", ""));
+        assertTrue(run.out().endsWith("CpuEngine 0.5\n"), run.out() + run.err());
+        assertTrue(run.err().contains("because cuda:0: no CUDA driver (libcuda.so.1)"), run.err());
+        assertFalse(
+                (run.out() + run.err()).matches("(?s).*(libJ(Cuda|Nv|Cub)|native access).*"), run.out() + run.err());
+        try (Stream<Path> files = Files.list(folder)) {
+            assertEquals(List.of(), files.toList(), "nothing was unpacked");
+        }
+    }
+
     @Test
     void missingNativesOfJCudaAreNamed() throws Exception {
         List<String> options = new ArrayList<>(without("jcuda-natives"));
@@ -171,7 +213,7 @@ class DoctorTest {
     void aCacheThatCannotBeWrittenIsNamed() throws Exception {
         Path file = Files.createFile(folder.resolve("file"));
         SoftCuda.Output run = doctor(List.of("-Dkudari.cache=" + file), Map.of());
-        assertLine(run, "cache", "!!", file + " is not a folder", "-Dkudari.cache=FOLDER");
+        assertLine(run, "cache", "!!", file + "/kernels: Not a directory", "-Dkudari.cache=FOLDER");
         assertEquals(0, run.status(), run.out());
     }
 
