@@ -17,8 +17,6 @@ import java.util.Set;
 import java.util.function.LongConsumer;
 import java.util.stream.IntStream;
 import kudari.rule.Rule;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Who remembers: the state of every parameter, and the number of steps done. Made by {@link Engine#optimizer(Group...)}.
@@ -33,7 +31,7 @@ public final class Optimizer {
     /** The name of the parameter in {@link #update(Tensor, Tensor)}, under which {@link #state} finds it. */
     public static final String SINGLE = "param";
 
-    private static final Logger LOG = LoggerFactory.getLogger(Optimizer.class);
+    private static final System.Logger LOG = System.getLogger(Optimizer.class.getName());
 
     /** So many names are told in a message; a model may have ten thousand. */
     private static final int TOLD = 8;
@@ -390,11 +388,11 @@ public final class Optimizer {
         states.put(name, state);
         long count = control.count(state.part);
         if (count > 0)
-            LOG.info(
-                    "'{}' joins {} parameters after {} steps, and shares their bias correction",
+            LOG.log(
+                    System.Logger.Level.INFO,
+                    "''{0}'' joins its group after {1} steps, and shares its bias correction",
                     name,
-                    states.size() - 1,
-                    count);
+                    String.valueOf(count));
     }
 
     /** The number of the group of each parameter. */

@@ -159,7 +159,7 @@ class ConsumerTest {
               public static void main(String[] arguments) throws Exception {
                 try (Engine engine = Engine.cpu(2)) {
                   Map<String, Tensor> params = Map.of("w", engine.tensor(new float[] {1}));
-                  Optimizer sgd = engine.optimizer(Rate.constant(0.5).of(Sgd::of));
+                  Optimizer sgd = engine.optimizer(LearningRate.constant(0.5).of(Sgd.of()));
                   sgd.update(params, Map.of("w", engine.tensor(new float[] {1})));
                   Path file = Path.of(arguments[0]);
                   Safetensors.of(Map.of(), Map.of("w", new Safetensors.Values(new long[] {1}, params.get("w").get()))).write(file);

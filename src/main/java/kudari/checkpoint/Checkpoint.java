@@ -185,11 +185,14 @@ public record Checkpoint(
         optimizer.resume(counts, fit.state);
         fit.state.keySet().forEach(name -> {
             Rule rule = optimizer.rule(name, params.get(name)).orElseThrow();
-            optimizer.state(name).forEach((array, tensor) -> tensor.set(
-                    tensors.get(state(name, rule, array)).floats()));
+            optimizer
+                    .state(name)
+                    .forEach((array, tensor) ->
+                            tensor.set(tensors.get(state(name, rule, array)).floats()));
         });
         params.forEach((name, param) -> {
-            if (fit.values.contains(param(name))) param.set(tensors.get(param(name)).floats());
+            if (fit.values.contains(param(name)))
+                param.set(tensors.get(param(name)).floats());
         });
     }
 

@@ -93,10 +93,10 @@ record Contender(Class<?> type) {
 
     /** The learning rate, then the hyperparameters that are not 0, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */
     static String describe(Rule rule) {
-        // a and b are where the learning rate stands in a velocity, and it is named already.
-        List<String> named = List.of("lr", "a", "b");
         String others = Stream.of(rule.getClass().getRecordComponents())
-                .filter(component -> !named.contains(component.getName()) && value(rule, component) != 0)
+                .filter(component -> component.getType() == double.class
+                        && !component.getName().equals("lr")
+                        && value(rule, component) != 0)
                 .map(component -> ", " + component.getName() + " " + brief(value(rule, component)))
                 .collect(Collectors.joining());
         return "lr " + brief(rule.lr()) + others;

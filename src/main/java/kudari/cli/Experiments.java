@@ -114,8 +114,9 @@ final class Experiments {
             LongSupplier clock,
             Interruption interruption)
             throws IOException {
-        String settings = Contender.describe(optimizer.rule());
         Network network = data.network(hidden);
+        String settings = Contender.describe(
+                optimizer.rule("W1", network.params().get("W1")).orElseThrow());
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
         List<Float> losses = new ArrayList<>();
         List<Mark> accuracies = new ArrayList<>();

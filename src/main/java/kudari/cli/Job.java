@@ -44,6 +44,7 @@ abstract class Job implements Callable<Integer> {
     record Sets(Dataset train, Dataset test) {}
 
     /** Reads the samples, or draws them, which takes a while. */
+    @SuppressWarnings("try") // the bar is only there to be seen
     final Sets read(Source data) throws IOException {
         say(data.work());
         try (Progress progress = new Progress(data.toString(), -1, 0)) {

@@ -17,14 +17,18 @@ import java.util.Random;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
+import kudari.Counts;
 import kudari.Engine;
+import kudari.Group;
 import kudari.LearningRate;
 import kudari.Optimizer;
 import kudari.Schedule;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
+import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.Momentum;
+import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.AfterEach;
@@ -87,6 +91,8 @@ class CheckpointTest {
         }
     }
 
+    private static final Counts NONE = new Counts(0, 0, List.of(0L));
+
     static Stream<Schedule> schedules() {
         return Stream.of(
                 t -> Sgd.of(0.1),
@@ -115,14 +121,14 @@ class CheckpointTest {
         assertEquals(Map.of("seed", "7", "data", "digits"), read.facts());
         Safetensors raw = Safetensors.read(file);
         assertEquals(
-                "[params/W, params/layer/b, state/W/m, state/W/v, state/layer/b/m, state/layer/b/v]",
+                "[params/W, params/layer/b, state/W/Adam.m, state/W/Adam.v, state/layer/b/Adam.m, state/layer/b/Adam.v]",
                 raw.tensors().keySet().toString());
         assertTrue(raw.metadata().containsKey("kudari"), "the version");
         // By the polynomial, bit by bit, outside this program: 0xe3069283 for "123456789", which is published, and this
         // for the first eight.
         Values digits = new Values(new long[] {2}, new float[] {word("1234"), word("5678")});
         Map<String, Values> tensors = new TreeMap<>(Map.of("params/x", digits));
-        new Checkpoint(0, 0, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>(tensors)).write(file);
+        new Checkpoint(NONE, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>(tensors)).write(file);
         assertEquals("6087809a", Safetensors.read(file).metadata().get("crc32c/params/x"), "of \"12345678\"");
     }
 
@@ -140,9 +146,9 @@ class CheckpointTest {
         Checkpoint before = adam.checkpoint();
         refused(
                 () -> momentum.restore(adam.optimizer, adam.params),
-                "expected the rule Adam, got 'Momentum[mu=0.9",
-                "'state/W/m' is missing",
-                "'state/layer/b/m' is missing");
+                "'state/W/Adam.m' is missing",
+                "'state/layer/b/Adam.m' is missing",
+                "'state/W/Momentum.v' is not this run's");
         assertSame(before, adam.checkpoint());
 
         Run other = new Run(t -> Momentum.of(0.1)).steps(1);
@@ -152,17 +158,17 @@ class CheckpointTest {
         refused(
                 () -> momentum.restore(other.optimizer, other.params),
                 "'params/W': expected shape [3, 2], got [2, 3]",
-                "'state/W/v': expected shape [3, 2], got [2, 3]",
+                "'state/W/Momentum.v': expected shape [3, 2], got [2, 3]",
                 "'params/more' is missing",
                 "'params/layer/b' is not this run's",
-                "'state/layer/b/v' is not this run's");
+                "'state/layer/b/Momentum.v' is not this run's");
         assertEquals(1, other.optimizer.steps());
         assertArrayEquals(new float[6], other.params.get("W").get());
     }
 
     @Test
     void theFirstOfManyFaultsAreTold() {
-        Checkpoint none = new Checkpoint(0, 0, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>());
+        Checkpoint none = new Checkpoint(NONE, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>());
         Run run = new Run(t -> Sgd.of(1));
         for (int n = 0; n < 20; n++) run.params.put("p" + n, engine.zeros(1));
         refused(() -> none.restore(run.optimizer, run.params), "'params/W' is missing", "and 14 more");
@@ -182,14 +188,20 @@ class CheckpointTest {
         new Run(t -> Sgd.of(1)).steps(1).checkpoint().write(file);
         Safetensors whole = Safetensors.read(file);
         Map<String, String> metadata = new TreeMap<>(whole.metadata());
-        metadata.put("kudari.checkpoint", "2");
+        metadata.put("kudari.checkpoint", "3");
         resign(metadata, whole);
-        unreadable("a checkpoint of form '2', of Kudari 'not from a jar'; this version reads form 1");
-        metadata.put("kudari.checkpoint", "1");
+        unreadable("a checkpoint of form '3', of Kudari 'not from a jar'; this version reads form 2");
+        metadata.put("kudari.checkpoint", "2");
         metadata.put("steps", "-1");
         resign(metadata, whole);
         unreadable("metadata 'steps': expected a number from 0 up, got '-1'");
         metadata.put("steps", "1");
+        for (String groups : List.of("", "1,", "2", "-1", "99999999999999999")) {
+            metadata.put("groups", groups);
+            resign(metadata, whole);
+            unreadable("groups");
+        }
+        metadata.put("groups", "1");
         metadata.remove("crc32c/params/W");
         resign(metadata, whole);
         unreadable("damaged: tensor 'params/W': expected floats of CRC-32C none");
@@ -243,6 +255,93 @@ class CheckpointTest {
         }
     }
 
+    /** Momentum's buffer means something else where the learning rate is outside; so does the sum of AdaGrad to RmsProp's mean. */
+    @Test
+    void stateOfAnotherMeaningIsRefused() {
+        Checkpoint outside = new Run(t -> Momentum.pytorch(0.1)).steps(2).checkpoint();
+        Run inside = new Run(t -> Momentum.of(0.1)).steps(1);
+        refused(
+                () -> outside.restore(inside.optimizer, inside.params),
+                "'state/W/Momentum.v' is missing",
+                "'state/W/Momentum.b' is not this run's");
+        Checkpoint sums = new Run(t -> AdaGrad.of(0.1)).steps(2).checkpoint();
+        Run means = new Run(t -> RmsProp.of(0.1)).steps(1);
+        refused(
+                () -> sums.restore(means.optimizer, means.params),
+                "'state/W/RmsProp.h' is missing",
+                "'state/W/AdaGrad.h' is not this run's");
+        assertEquals(1, means.optimizer.steps());
+    }
+
+    @Test
+    void aPartMayBeRestoredAndWhatWasLeftIsSaid() {
+        Checkpoint saved = new Run(t -> Adam.of(0.1)).steps(3).checkpoint();
+        Run run = new Run(t -> Adam.of(0.1));
+        run.params.put("head", engine.tensor(new float[] {7}));
+        run.params.put("layer/b", engine.tensor(new float[] {8, 8, 8}));
+        assertEquals(
+                List.of(
+                        "'params/head' is missing",
+                        "'params/layer/b': expected shape [3], got [2]",
+                        "'state/layer/b/Adam.m': expected shape [3], got [2]",
+                        "'state/layer/b/Adam.v': expected shape [3], got [2]"),
+                saved.restoreWhatFits(run.optimizer, run.params));
+        assertEquals(3, run.optimizer.steps());
+        assertArrayEquals(
+                saved.tensors().get("params/W").floats(), run.params.get("W").get());
+        assertArrayEquals(
+                saved.tensors().get("state/W/Adam.m").floats(),
+                run.optimizer.state("W").get("m").get());
+        assertArrayEquals(new float[] {7}, run.params.get("head").get());
+        assertArrayEquals(new float[] {8, 8, 8}, run.params.get("layer/b").get());
+        assertFalse(run.optimizer.knows("layer/b"));
+    }
+
+    /** What has no state of its own must not take another's for it, whose name begins with its own. */
+    @Test
+    void aNameThatBeginsAnotherIsAnother() {
+        Optimizer adam = engine.optimizer(Adam.of(0.1));
+        Tensor a = engine.zeros(1), b = engine.zeros(2);
+        adam.update(Map.of("a/b", b), Map.of("a/b", engine.tensor(new float[] {1, 2})));
+        Checkpoint saved = Checkpoint.of(adam, Map.of("a", a, "a/b", b), Map.of());
+        Optimizer other = engine.optimizer(Adam.of(0.1));
+        saved.restore(other, Map.of("a", engine.zeros(1), "a/b", engine.zeros(2)));
+        assertFalse(other.knows("a"));
+        assertTrue(other.knows("a/b"));
+    }
+
+    /** Each group goes on from its own step, one that began late, and one that has not begun, among them. */
+    @Test
+    void groupsGoOnFromTheirOwnCounts() throws IOException {
+        Group[] groups = {
+            Group.of("a", Adam.of(0.1)),
+            Group.of("b", Adam.of(0.1)).orEmpty(),
+            Group.frozen("c").orEmpty(),
+            Group.of("d", Sgd.of(0.1)).orEmpty()
+        };
+        Map<String, Tensor> one = Map.of("a", engine.zeros(1)), both = Map.of("a", one.get("a"), "b", engine.zeros(1));
+        Map<String, Tensor> g = Map.of("a", engine.tensor(new float[] {1}), "b", engine.tensor(new float[] {2}));
+        Optimizer first = engine.optimizer(groups);
+        for (int t = 0; t < 3; t++) first.update(one, Map.of("a", g.get("a")));
+        for (int t = 0; t < 2; t++) first.update(both, g);
+        assertEquals(new Counts(5, 0, List.of(5L, 2L, 0L)), first.counts());
+        Checkpoint.of(first, both, Map.of()).write(file);
+        Map<String, Tensor> others = Map.of("a", engine.zeros(1), "b", engine.zeros(1));
+        Optimizer second = engine.optimizer(groups);
+        Checkpoint.read(file).restore(second, others);
+        assertEquals(first.counts(), second.counts());
+        for (int t = 0; t < 70; t++) {
+            first.update(both, g);
+            second.update(others, g);
+        }
+        assertSame(Checkpoint.of(first, both, Map.of()), Checkpoint.of(second, others, Map.of()));
+        Optimizer fewer = engine.optimizer(Adam.of(0.1));
+        refused(
+                () -> Checkpoint.read(file).restore(fewer, others),
+                "groups: expected the counts of 1 group",
+                "got those of 3");
+    }
+
     @Test
     void aScalarKeepsItsEmptyShape() throws IOException {
         Map<String, Tensor> params = Map.of("scale", engine.tensor(new float[] {2.5f}, new long[0]));
@@ -251,7 +350,7 @@ class CheckpointTest {
         Checkpoint.of(adam, params, Map.of()).write(file);
         assertArrayEquals(
                 new long[0],
-                Safetensors.read(file).tensors().get("state/scale/m").shape());
+                Safetensors.read(file).tensors().get("state/scale/Adam.m").shape());
         Map<String, Tensor> others = Map.of("scale", engine.zeros());
         Checkpoint.read(file).restore(engine.optimizer(Adam.of(0.1)), others);
         assertArrayEquals(params.get("scale").get(), others.get("scale").get());
@@ -279,21 +378,19 @@ class CheckpointTest {
         refused(
                 () -> Checkpoint.of(run.optimizer, Map.of(half, engine.zeros(1)), Map.of()),
                 "'params/\\ud800': half of a surrogate pair at 7");
-        refused(
-                () -> Checkpoint.of(run.optimizer, run.params, Map.of()),
-                "skipped: expected 0 to 999999999999999999, got -1");
+        refused(() -> new Counts(1, -1, List.of()), "skipped: expected from 0 to 9007199254740992, got -1");
+        refused(() -> new Counts(1, 0, List.of(2L)), "groups: expected from 0 to 1, got 2");
         for (long steps : new long[] {-1, Long.MIN_VALUE, 1_000_000_000_000_000_000L, Long.MAX_VALUE}) {
-            refused(
-                    () -> new Checkpoint(steps, 0, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>()),
-                    "steps: expected 0 to 999999999999999999, got " + steps);
+            refused(() -> new Counts(steps, 0, List.of()), "steps: expected from 0 to 9007199254740992, got " + steps);
         }
         assertFalse(Files.exists(file));
     }
 
     @Test
     void theLargestCountIsReadAgain() throws IOException {
-        long most = 999_999_999_999_999_999L;
-        new Checkpoint(most, most, "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>()).write(file);
+        long most = 1L << 53;
+        new Checkpoint(new Counts(most, most, List.of(most)), "Sgd[lr=1]", new TreeMap<>(), new TreeMap<>())
+                .write(file);
         assertEquals(most, Checkpoint.read(file).steps());
         assertEquals(most, Checkpoint.read(file).skipped());
     }
@@ -303,8 +400,7 @@ class CheckpointTest {
     void whatAFileSaysIsEscapedInMessages() throws IOException {
         String evil = "\33[2J\n\u202e";
         new Checkpoint(
-                        0,
-                        0,
+                        NONE,
                         evil,
                         new TreeMap<>(),
                         new TreeMap<>(Map.of(evil, new Values(new long[] {0}, new float[0]))))
@@ -313,7 +409,6 @@ class CheckpointTest {
         String message = assertThrows(IllegalArgumentException.class, () -> Checkpoint.read(file)
                         .restore(run.optimizer, run.params))
                 .getMessage();
-        assertTrue(message.contains("got '\\u001b[2J\\u000a\\u202e'"), message);
         assertTrue(message.contains("'\\u001b[2J\\u000a\\u202e' is not this run's"), message);
         assertTrue(message.chars().noneMatch(c -> c < ' ' || c == 0x202e), message);
         Safetensors whole = Safetensors.read(file);
@@ -330,7 +425,7 @@ class CheckpointTest {
         byte[] bytes = Files.readAllBytes(file);
         bytes[bytes.length - 1] ^= 1; // the last float of the last tensor
         Files.write(file, bytes);
-        unreadable("damaged: tensor 'state/layer/b/v': expected floats of CRC-32C ");
+        unreadable("damaged: tensor 'state/layer/b/Adam.v': expected floats of CRC-32C ");
     }
 
     @Test

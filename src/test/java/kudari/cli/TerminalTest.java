@@ -134,6 +134,7 @@ class TerminalTest {
     }
 
     @Test
+    @SuppressWarnings("try") // the terminal stays open as long as this does
     void theBarIsOneWithoutALocaleToo() throws Exception {
         try (OutputStream keys = start(
                 "train",
