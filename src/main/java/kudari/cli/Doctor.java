@@ -3,6 +3,7 @@ package kudari.cli;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -15,6 +16,7 @@ import kudari.Checkup.Mark;
 import kudari.CpuEngine;
 import kudari.Engine;
 import kudari.Tensor;
+import kudari.report.Report;
 import kudari.rule.Sgd;
 import org.bytedeco.openblas.global.openblas_nolapack;
 import picocli.CommandLine.Command;
@@ -61,6 +63,7 @@ final class Doctor implements Callable<Integer> {
                         "networks on the CPU need it: put org.bytedeco:openblas on the class path, with its natives for this machine",
                         Doctor::openblas)));
         boolean cpu = findings.stream().allMatch(finding -> finding.mark() == Mark.OK);
+        findings.add(Finding.of("pictures", true, Report.FONTS, Doctor::pictures));
         findings.addAll(Checkup.cuda());
         boolean cuda =
                 findings.stream().anyMatch(finding -> finding.what().equals("a step") && finding.mark() == Mark.OK);
@@ -107,6 +110,11 @@ final class Doctor implements Callable<Integer> {
                     engine.threads(),
                     Runtime.getRuntime().maxMemory() / 0x1p30);
         }
+    }
+
+    private static String pictures() throws IOException {
+        Report.checkFonts();
+        return "Java draws text, as the PNGs of compare need it";
     }
 
     /** A product of two numbers. */

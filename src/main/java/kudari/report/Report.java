@@ -28,6 +28,10 @@ import org.slf4j.LoggerFactory;
  */
 public final class Report implements Closeable {
 
+    /** What to do where {@link #checkFonts} fails, with the names that Debian and Ubuntu have for it. */
+    public static final String FONTS =
+            "install fontconfig, a font such as DejaVu, and the libraries libfreetype6 and libharfbuzz0b";
+
     private static final Logger LOG = LoggerFactory.getLogger(Report.class);
 
     private final Path folder;
@@ -88,8 +92,17 @@ public final class Report implements Closeable {
             replace("paths.png", Pictures.paths(comparison.trajectories()));
             replace("training.png", Pictures.training(comparison.trainings(), comparison.devices()));
         } catch (Pictures.NoFonts e) {
-            LOG.warn("{}", e.getMessage());
+            LOG.warn("no pictures: {}; {}", e.getMessage(), FONTS);
         }
+    }
+
+    /**
+     * Whether Java can draw text on this machine, which the pictures need.
+     *
+     * @throws IOException if it cannot, with the reason
+     */
+    public static void checkFonts() throws IOException {
+        Pictures.checkFonts();
     }
 
     /** Puts the bytes in the place of a file by moving a complete one there; no bytes, no file. */
