@@ -177,7 +177,7 @@ build() {
   exec 9>"$root/target/.lock"
   if command -v flock >/dev/null; then flock 9; fi
   if ! is_built; then
-    say "building the commands into target/run; what Maven needs and does not have yet it fetches into $repository, about 150 MB the first time"
+    say "building the commands into target/run; what Maven needs and does not have yet it fetches into $repository, about 100 MB the first time"
     touch "$run/.building" # from before the build, so that what is edited meanwhile is built next time
     rm -rf "$root/target/lib"
     if ! fetching maven -q -DskipTests package >&2; then
