@@ -149,7 +149,7 @@ maven() {
 
 # Runs a command that fetches something into Maven's folder, and shows meanwhile how much has come.
 fetching() {
-  local before status=0
+  local before megabytes status=0
   before=$(in_repository)
   if [ -t 2 ]; then
     while sleep 1 && kill -0 $$ 2>/dev/null; do printf '\rkudari: %d MB fetched ' $(($(in_repository) - before)) >&2; done &
@@ -161,7 +161,8 @@ fetching() {
   else
     "$@" || status=$?
   fi
-  say "$(($(in_repository) - before)) MB fetched"
+  megabytes=$(($(in_repository) - before))
+  [ $megabytes = 0 ] || say "$megabytes MB fetched"
   return $status
 }
 
@@ -177,7 +178,8 @@ build() {
   exec 9>"$root/target/.lock"
   if command -v flock >/dev/null; then flock 9; fi
   if ! is_built; then
-    say "building the commands into target/run; what Maven needs and does not have yet it fetches into $repository, about 100 MB the first time"
+    say "building the commands into target/run"
+    [ -d "$repository/org/bytedeco/openblas" ] || say "the first time, Maven fetches what it needs: about 100 MB, into $repository"
     touch "$run/.building" # from before the build, so that what is edited meanwhile is built next time
     rm -rf "$root/target/lib"
     if ! fetching maven -q -DskipTests package >&2; then
