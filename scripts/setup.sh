@@ -152,12 +152,15 @@ fetching() {
   local before megabytes status=0
   before=$(in_repository)
   if [ -t 2 ]; then
-    while sleep 1 && kill -0 $$ 2>/dev/null; do printf '\rkudari: %d MB fetched ' $(($(in_repository) - before)) >&2; done &
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+      megabytes=$(($(in_repository) - before))
+      [ $megabytes = 0 ] || printf '\rkudari: %d MB fetched ' $megabytes >&2
+    done &
     local watcher=$!
     "$@" || status=$?
     kill "$watcher"
     wait "$watcher" 2>/dev/null || true
-    printf '\r' >&2
+    printf '\r\e[K' >&2 # to the left, and the line is clear
   else
     "$@" || status=$?
   fi
