@@ -1,82 +1,176 @@
 # Sourced by the other scripts: finds what they need, or installs it as root on a Debian-like system, or says how to get it.
-# Needs: a JDK of version 17 or later, Maven, for the text in the PNG pictures one font, for the tests a C++ compiler (set_up c++),
-# and for a bundle xz (set_up c++ xz).
+# Needs: a JDK of version 17 or later, Maven, for the text in the PNG pictures a font and the libraries that Java draws it with, for the tests a C++
+# compiler (set_up c++), and for a bundle xz (set_up c++ xz).
 
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 
 say() { echo "kudari: $*" >&2; }
 
-# The version of a JDK's compiler, as a bare number; 0 where there is none.
-jdk_version() {
-  local javac=${JAVA_HOME:+$JAVA_HOME/bin/}javac
-  { "$javac" -version 2>&1 || true; } | sed -n 's/^javac \([0-9]*\).*/\1/p' | grep . || echo 0
+# Java reads and writes the names of files in the encoding of the locale; without UTF-8 there is none for a name beyond ASCII.
+if ! locale charmap 2>/dev/null | grep -q UTF-8; then export LC_ALL=C.UTF-8; fi
+
+# Whether a folder can be written to, or made.
+is_writable() {
+  local folder=$1
+  while [ ! -e "$folder" ]; do folder=$(dirname "$folder"); done
+  [ -d "$folder" ] && [ -w "$folder" ]
 }
 
-has_font() { command -v fc-list >/dev/null && [ -n "$(fc-list 2>/dev/null)" ]; }
+# Maven and Java look for the home folder in the table of users, which need not know a container's user; HOME is what counts.
+repository=$HOME/.m2/repository
+maven_options=()
+[[ $HOME == *[[:space:]]* ]] || [ "$HOME" = "$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)" ] || export MAVEN_OPTS="${MAVEN_OPTS:-} -Duser.home=$HOME"
+if ! is_writable "$repository"; then
+  repository=$root/target/repository
+  maven_options+=(-Dmaven.repo.local="$repository")
+fi
+# The same for what is kept between runs: compiled kernels, unpacked libraries, Java's list of fonts.
+is_writable "${XDG_CACHE_HOME:-$HOME/.cache}" || export XDG_CACHE_HOME=$root/target/cache
 
-# The newest of the JDKs that Debian and Ubuntu still carry and that this system has.
-jdk_package() {
-  local v
-  for v in 21 17 25; do
-    if apt-cache show "openjdk-$v-jdk-headless" >/dev/null 2>&1; then echo "openjdk-$v-jdk-headless"; return; fi
-  done
-  echo default-jdk-headless
+javac=${JAVA_HOME:+$JAVA_HOME/bin/}javac
+
+# The version of the JDK's compiler, as a bare number; nothing where there is no compiler. One that does not start is not missing, so it ends the
+# script, with its reason.
+jdk_version() {
+  local said
+  command -v "$javac" >/dev/null || return 0
+  if ! said=$("$javac" -version 2>&1); then
+    say "the Java compiler $(command -v "$javac") does not start; it says: ${said//$'\n'/ }"
+    say "mend that, or name another JDK by JAVA_HOME"
+    exit 1
+  fi
+  sed -n 's/^javac \([0-9]*\).*/\1/p' <<<"$said"
+}
+
+has_font() {
+  local fonts
+  command -v fc-list >/dev/null || return 1
+  fonts=$(fc-list 2>/dev/null) || return 0 # it is there; why it fails is not for us to mend
+  [ -n "$fonts" ]
+}
+
+# Debian's packages of the libraries that the JDK draws text with and that the system lacks: from JDK 21 on its packages only recommend them.
+drawing_libraries() {
+  local java_home
+  java_home=$(dirname "$(dirname "$(readlink -f "$(command -v "$javac")")")")
+  { ldd "$java_home/lib/libfontmanager.so" "$java_home/lib/liblcms.so" 2>/dev/null || true; } |
+    sed -n 's/^\s*libfreetype\.so\.6 => not found/libfreetype6/p; s/^\s*libharfbuzz\.so\.0 => not found/libharfbuzz0b/p
+      s/^\s*liblcms2\.so\.2 => not found/liblcms2-2/p' | sort -u
+}
+
+# What is missing, as Debian's packages (jdk is any of several): needed is what nothing works without, wanted what only the pictures need.
+look() {
+  needed=() wanted=()
+  jdk=$(jdk_version)
+  if [ "${jdk:-0}" -lt 17 ]; then
+    if [ -n "${JAVA_HOME:-}" ]; then
+      say "JAVA_HOME=$JAVA_HOME holds no JDK of version 17 or later: set it to one, or unset it"
+      exit 1
+    fi
+    needed+=(jdk)
+  fi
+  command -v mvn >/dev/null || needed+=(maven)
+  # The tests build the GPU in software, on the only platform it knows.
+  if [[ " $* " == *" c++ "* ]] && [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v "${CXX:-g++}" >/dev/null; then needed+=(g++); fi
+  if [[ " $* " == *" xz "* ]] && ! command -v xz >/dev/null; then needed+=(xz-utils); fi
+  # Only on Linux does Java take its fonts and these libraries from the system; without them the pictures fail, the rest does not.
+  if [ "$(uname)" = Linux ]; then
+    has_font || wanted+=(fontconfig fonts-dejavu-core)
+    # shellcheck disable=SC2207 # a word for each package
+    [ -z "$jdk" ] || wanted+=($(drawing_libraries))
+  fi
 }
 
 set_up() {
-  local jdk maven fonts cxx= xz=
-  [ "$(jdk_version)" -ge 17 ] && jdk= || jdk=yes
-  if [ -n "$jdk" ] && [ -n "${JAVA_HOME:-}" ]; then
-    say "JAVA_HOME=$JAVA_HOME holds no JDK of version 17 or later: set it to one, or unset it"
-    exit 1
-  fi
-  command -v mvn >/dev/null && maven= || maven=yes
-  # Only Linux finds its fonts through fontconfig; without one the pictures fail, the rest does not.
-  { [ "$(uname)" != Linux ] || has_font; } && fonts= || fonts=yes
-  # The tests build the GPU in software, on the only platform it knows.
-  if [[ " $* " == *" c++ "* ]] && [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v "${CXX:-g++}" >/dev/null; then cxx=yes; fi
-  if [[ " $* " == *" xz "* ]] && ! command -v xz >/dev/null; then xz=yes; fi
-  local needed=$jdk$maven$cxx$xz
-  [ -z "$needed$fonts" ] && return
-
+  look "$@"
+  [ "${#needed[@]}${#wanted[@]}" != 00 ] || return 0
   if ! command -v apt-get >/dev/null; then
-    [ -z "$jdk" ] || say "no JDK of version 17 or later (javac says $(jdk_version)): install one, from your system's packages or adoptium.net"
-    [ -z "$maven" ] || say "no Maven (mvn): install it from your system's packages or maven.apache.org"
-    [ -z "$cxx" ] || say "no C++ compiler (g++): install it from your system's packages, or set CXX"
-    [ -z "$xz" ] || say "no xz: install it from your system's packages (xz-utils)"
-    [ -z "$fonts" ] || say "no font: the PNG pictures need fontconfig and any font, such as DejaVu"
-    [ -z "$needed" ] || exit 1
+    local package
+    for package in ${needed[@]+"${needed[@]}"} ${wanted[@]+"${wanted[@]}"}; do
+      case $package in
+        jdk) say "no JDK of version 17 or later${jdk:+ (javac is of version $jdk)}: install one, from your system's packages or adoptium.net" ;;
+        maven) say "no Maven (mvn): install it from your system's packages or maven.apache.org" ;;
+        g++) say "no C++ compiler (g++): install it from your system's packages, or set CXX" ;;
+        xz-utils) say "no xz: install it from your system's packages" ;;
+        fontconfig) say "no font: the PNG pictures need fontconfig and any font, such as DejaVu" ;;
+        lib*) say "a library that Java draws text with is missing, and the PNG pictures need it: Debian calls it $package" ;;
+      esac
+    done
+    [ ${#needed[@]} = 0 ] || exit 1
     return 0
   fi
-  local packages=()
-  if [ "$(id -u)" = 0 ]; then
-    say "reading the list of packages"
-    apt-get update -qq >&2 || say "the list of packages could not be read; going on with the old one"
-  fi
-  [ -z "$jdk" ] || packages+=("$(jdk_package)")
-  [ -z "$maven" ] || packages+=(maven)
-  [ -z "$cxx" ] || packages+=(g++)
-  [ -z "$xz" ] || packages+=(xz-utils)
-  [ -z "$fonts" ] || packages+=(fontconfig fonts-dejavu-core)
   if [ "$(id -u)" != 0 ]; then
-    say "missing; to install: sudo apt-get install ${packages[*]}"
-    [ -z "$needed" ] || exit 1
+    say "missing; to install: sudo apt-get install $(packages)"
+    [ ${#needed[@]} = 0 ] || exit 1
     return 0
   fi
-  say "installing ${packages[*]}"
-  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2; then
-    say "could not install ${packages[*]}, see above"
-    [ -z "$needed" ] || exit 1
+  say "reading the list of packages"
+  apt-get update -qq >&2 || say "the list of packages could not be read; going on with the old one"
+  install_packages
+  hash -r
+  look "$@" # which libraries are missing is known once there is a JDK
+  [ "${#needed[@]}${#wanted[@]}" = 00 ] || install_packages
+}
+
+# What is missing, with the newest of the JDKs that Debian and Ubuntu still carry and that this system has.
+packages() {
+  local package v
+  for package in ${needed[@]+"${needed[@]}"} ${wanted[@]+"${wanted[@]}"}; do
+    if [ "$package" = jdk ]; then
+      package=default-jdk-headless
+      for v in 25 17 21; do
+        if apt-cache show "openjdk-$v-jdk-headless" >/dev/null 2>&1; then package=openjdk-$v-jdk-headless; fi
+      done
+    fi
+    printf '%s ' "$package"
+  done
+}
+
+install_packages() {
+  local options=(-y --no-install-recommends) bytes
+  # shellcheck disable=SC2046 # a word for each package
+  set -- $(packages)
+  bytes=$(apt-get install "${options[@]}" -qq --print-uris "$@" 2>/dev/null | awk '{ sum += $3 } END { printf "%d", sum }') || bytes=0
+  say "installing $* and what they need: $(((bytes + 999999) / 1000000)) MB to fetch"
+  [ -t 2 ] || options+=(-q -o Dpkg::Use-Pty=0)
+  if ! DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@" >&2; then
+    say "could not install $*, see above"
+    [ ${#needed[@]} = 0 ] || exit 1
   fi
 }
 
-# Maven with plain output. From Java 23 the JVM would warn of what Maven's own libraries do.
+# Maven with plain output: without its reset of colours at the end either. From Java 23 the JVM would warn of what Maven's own libraries do.
 maven() {
-  local quiet=
-  [ "$(jdk_version)" -lt 23 ] || quiet=--sun-misc-unsafe-memory-access=allow
-  MAVEN_OPTS="${MAVEN_OPTS:-} $quiet" mvn -B -Dstyle.color=never --no-transfer-progress -f "$root/pom.xml" "$@"
+  local options="-Djansi.noreset=true"
+  [ "${jdk:-0}" -lt 23 ] || options+=" --sun-misc-unsafe-memory-access=allow"
+  MAVEN_OPTS="${MAVEN_OPTS:-} $options" mvn -B -Dstyle.color=never --no-transfer-progress ${maven_options[@]+"${maven_options[@]}"} -f "$root/pom.xml" "$@"
 }
+
+# Runs a command that fetches something into Maven's folder, and shows meanwhile how much has come.
+fetching() {
+  local before megabytes status=0
+  before=$(in_repository)
+  if [ -t 2 ]; then
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+      megabytes=$(($(in_repository) - before))
+      [ $megabytes = 0 ] || printf '\rkudari: %d MB fetched ' $megabytes >&2
+    done &
+    local watcher=$!
+    "$@" || status=$?
+    kill "$watcher"
+    wait "$watcher" 2>/dev/null || true
+    printf '\r\e[K' >&2 # to the left, and the line is clear
+  else
+    "$@" || status=$?
+  fi
+  megabytes=$(($(in_repository) - before))
+  [ $megabytes = 0 ] || say "$megabytes MB fetched"
+  return $status
+}
+
+# The size of Maven's folder in megabytes.
+in_repository() { du -s --block-size=1MB "$repository" 2>/dev/null | cut -f1 | grep . || echo 0; }
 
 # Builds the commands into target/run, if a source is newer. Two processes at once: the second waits, and finds them built. A jar is replaced by
 # another file of its name, so that a command that is running keeps the one it began with.
@@ -87,10 +181,11 @@ build() {
   exec 9>"$root/target/.lock"
   if command -v flock >/dev/null; then flock 9; fi
   if ! is_built; then
-    say "building the commands into target/run (the first time, Maven fetches what it needs into its own folder)"
+    say "building the commands into target/run"
+    [ -d "$repository/org/bytedeco/openblas" ] || say "the first time, Maven fetches what it needs: about 100 MB, into $repository"
     touch "$run/.building" # from before the build, so that what is edited meanwhile is built next time
     rm -rf "$root/target/lib"
-    if ! maven -q -Dmaven.test.skip -Dspotless.check.skip package >&2; then
+    if ! fetching maven -q -DskipTests package >&2; then
       say "the build failed, see above; a first build needs the network"
       exit 1
     fi
@@ -121,11 +216,16 @@ has_library() {
   ldconfig -p 2>/dev/null | grep -qF "$1 (libc6,x86-64)"
 }
 
-# Where there is a driver but no compiler for its kernels, Maven has it: once, into target/nvrtc, which scripts/kudari has on its class path.
+# Maven has NVRTC, which compiles the kernels: once, into target/nvrtc, which the tests and scripts/kudari have on their class path.
 fetch_nvrtc() {
-  [ "$(uname -sm)" = "Linux x86_64" ] && has_library libcuda.so.1 && ! has_library libnvrtc.so.12 || return 0
   if compgen -G "$root/target/nvrtc/cuda-redist-*.jar" >/dev/null; then return; fi
-  say "a CUDA driver and no NVRTC 12: fetching it (Maven's org.bytedeco:cuda-redist, 360 MB, once)"
-  maven -q dependency:copy-dependencies -DincludeArtifactIds=cuda-redist -DincludeScope=test -DoutputDirectory="$root/target/nvrtc" >&2 ||
-    say "it could not be fetched; scripts/kudari doctor says what else will do"
+  compgen -G "$repository/org/bytedeco/cuda-redist/*/*-linux-x86_64.jar" >/dev/null ||
+    say "fetching NVRTC, which compiles the kernels: Maven's org.bytedeco:cuda-redist, 362 MB, once, into $repository"
+  fetching maven -q dependency:copy@nvrtc >&2
+}
+
+# For the commands: where there is a driver but no compiler for its kernels.
+fetch_nvrtc_for_driver() {
+  [ "$(uname -sm)" = "Linux x86_64" ] && has_library libcuda.so.1 && ! has_library libnvrtc.so.12 || return 0
+  fetch_nvrtc || say "NVRTC could not be fetched; scripts/kudari doctor says what else will do"
 }

@@ -19,6 +19,7 @@ import kudari.CpuEngine;
 import kudari.Engine;
 import kudari.Tensor;
 import kudari.io.PrivateFolder;
+import kudari.report.Report;
 import kudari.rule.Sgd;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.openblas.global.openblas_nolapack;
@@ -69,6 +70,7 @@ final class Doctor implements Callable<Integer> {
                         "networks on the CPU need it: put org.bytedeco:openblas on the class path, with its natives for this machine",
                         Doctor::openblas)));
         boolean cpu = findings.stream().allMatch(finding -> finding.mark() == Mark.OK);
+        findings.add(Finding.of("pictures", true, Report.FONTS, Doctor::pictures));
         findings.addAll(Checkup.cuda());
         boolean cuda =
                 findings.stream().anyMatch(finding -> finding.what().equals("a step") && finding.mark() == Mark.OK);
@@ -115,6 +117,11 @@ final class Doctor implements Callable<Integer> {
                     engine.threads(),
                     Runtime.getRuntime().maxMemory() / 0x1p30);
         }
+    }
+
+    private static String pictures() throws IOException {
+        Report.checkFonts();
+        return "Java draws text, as the PNGs of compare need it";
     }
 
     /** A product of two numbers. */

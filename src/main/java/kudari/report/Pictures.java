@@ -60,7 +60,9 @@ final class Pictures {
 
         NoFonts(Throwable cause) {
             super(
-                    "no pictures: Java finds no fonts on this machine; install fontconfig and a font, such as DejaVu",
+                    cause instanceof LinkageError
+                            ? "Java cannot load a library that it draws text with: " + cause.getMessage()
+                            : "Java finds no fonts on this machine",
                     cause);
         }
     }
@@ -345,7 +347,7 @@ final class Pictures {
         BufferedImage image = new BufferedImage(SCALE * width, SCALE * height, BufferedImage.TYPE_INT_RGB);
         Graphics2D g = image.createGraphics();
         try {
-            checkFonts(g);
+            checkFonts();
             g.setColor(Color.WHITE);
             g.fillRect(0, 0, image.getWidth(), image.getHeight());
             g.scale(SCALE, SCALE);
@@ -361,9 +363,9 @@ final class Pictures {
     }
 
     /** Whatever Java throws where it cannot draw text: that depends on what is missing, and on its version. */
-    private static void checkFonts(Graphics2D g) throws NoFonts {
+    static void checkFonts() throws NoFonts {
         try {
-            g.getFontMetrics(font(Font.PLAIN, 12));
+            new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB).createGraphics().getFontMetrics(font(Font.PLAIN, 12));
         } catch (RuntimeException | LinkageError | InternalError e) {
             throw new NoFonts(e);
         }

@@ -29,6 +29,10 @@ public final class Report implements Closeable {
 
     private static final String TRAJECTORIES = "rule,step,x,y,f,device", TRAINING = "rule,step,loss,device";
 
+    /** What to do where {@link #checkFonts} fails, with the names that Debian and Ubuntu have for it. */
+    public static final String FONTS =
+            "install fontconfig, a font such as DejaVu, and the libraries libfreetype6 and libharfbuzz0b";
+
     private final Path folder;
     private final CsvFile trajectories;
     private final CsvFile training;
@@ -94,8 +98,17 @@ public final class Report implements Closeable {
             replace("paths.png", Pictures.paths(comparison.trajectories()));
             replace("training.png", Pictures.training(comparison.trainings(), comparison.devices()));
         } catch (Pictures.NoFonts e) {
-            LOG.log(Level.WARNING, e.getMessage());
+            LOG.log(Level.WARNING, "no pictures: " + e.getMessage() + "; " + FONTS);
         }
+    }
+
+    /**
+     * Whether Java can draw text on this machine, which the pictures need.
+     *
+     * @throws IOException if it cannot, with the reason
+     */
+    public static void checkFonts() throws IOException {
+        Pictures.checkFonts();
     }
 
     /** Replaces a file, whole or not at all; no bytes, no file. */

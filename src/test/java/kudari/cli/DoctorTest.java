@@ -90,13 +90,23 @@ class DoctorTest {
         StringWriter out = new StringWriter();
         assertEquals(0, Main.run(new PrintWriter(out, true), new PrintWriter(System.err), "doctor"), out::toString);
         Map<String, String> lines = lines(out.toString());
-        for (String what : List.of("Java", "CPU engine", "OpenBLAS")) {
+        for (String what : List.of("Java", "CPU engine", "OpenBLAS", "pictures")) {
             assertTrue(lines.get(what).startsWith("ok"), out::toString);
         }
         for (String what : List.of("JCuda", "CUDA driver", "NVRTC", "cuBLAS", "cache")) {
             assertTrue(lines.containsKey(what), out::toString);
         }
         lines.values().forEach(line -> assertEquals(!line.startsWith("ok"), line.contains("\n"), line));
+    }
+
+    @Test
+    void saysWhereTextCannotBeDrawnWhatThePicturesNeed() throws Exception {
+        Path noFonts = Files.writeString(folder.resolve("fonts.conf"), "<fontconfig></fontconfig>");
+        SoftCuda.Output run = doctor(
+                List.of("-Duser.home=" + folder, "-Djava.awt.headless=true"),
+                Map.of("FONTCONFIG_FILE", noFonts.toString()));
+        assertLine(run, "pictures", "!!", "no fonts", "Install fontconfig", "libharfbuzz0b");
+        assertEquals(0, run.status(), run.out()); // the engine and its networks work all the same
     }
 
     @Test

@@ -446,6 +446,14 @@ class ReportTest {
         assertFalse(names().contains("paths.png"));
     }
 
+    @Test
+    void aLibraryThatJavaCannotLoadForTextIsNamed() {
+        Throwable failure =
+                new UnsatisfiedLinkError("libfontmanager.so: libharfbuzz.so.0: cannot open shared object file");
+        assertTrue(new Pictures.NoFonts(failure).getMessage().endsWith(": " + failure.getMessage()));
+        assertTrue(Report.FONTS.contains("libharfbuzz0b"));
+    }
+
     /** Each rule's line must be there: a good many pixels of exactly its colour. */
     private void assertDrawn(String name, int width, List<String> rules) throws IOException {
         BufferedImage image = ImageIO.read(folder.resolve(name).toFile());
