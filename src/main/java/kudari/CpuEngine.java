@@ -16,7 +16,7 @@ public final class CpuEngine extends Engine {
     static final int CHUNK = 16_384;
 
     /** From so many elements a step uses all threads; below, waking them costs more than they save. */
-    static final int PARALLEL_FROM = 1 << 17;
+    static final int PARALLEL_FROM = 1 << 16;
 
     private static final int MOST_THREADS = 1024;
 
