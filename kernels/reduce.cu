@@ -37,8 +37,8 @@ __device__ __forceinline__ float factor(double norm, double max, double scale) {
 }
 
 // firsts[n] is the first piece of tensor n, firsts[tensors] the number of pieces.
-extern "C" __global__ void __launch_bounds__(THREADS) reduce(const Piece* pieces, u64 count, volatile double* partials, const u64* firsts, u64 tensors,
-                                                            Told* told, Control* control, unsigned eachTensor, double max, double scale) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pieces, u64 count, volatile double* partials, const u64* firsts, u64 tensors,
+                                                               Told* told, Control* control, unsigned eachTensor, double max, double scale) {
   __shared__ double lanes[THREADS];
   __shared__ bool last;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {

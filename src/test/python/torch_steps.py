@@ -61,6 +61,8 @@ def optimizer(rule, contender, params):
         "RmsProp": (torch.optim.RMSprop, {}),
         "Adam": (torch.optim.Adam, {}),
     }
+    if name not in kinds:
+        raise ValueError("it has no rule here for " + name)
     kind, options = kinds[name]
     fused = kind is not torch.optim.RMSprop
     if contender == "fused" and not fused:

@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
 import org.openjdk.jmh.runner.RunnerException;
@@ -21,6 +22,12 @@ final class Bench {
 
     public static void main(String[] args) throws RunnerException, IOException {
         ChainedOptionsBuilder options = new OptionsBuilder().include(StepBenchmark.class.getName());
+        options.param(
+                "what",
+                Stream.concat(
+                                Stream.of("copy", "triad"),
+                                RulesTest.TABLE.stream().map(RulesTest.Row::toString))
+                        .toArray(String[]::new));
         for (int n = 0; n < args.length; n += 2) {
             if (n + 1 == args.length || !args[n].equals("--what") && !args[n].equals("--params")) {
                 System.err.println(

@@ -35,8 +35,8 @@ import org.openjdk.jmh.annotations.Warmup;
         jvmArgsAppend = {"-Xms5g", "-Xmx5g"})
 public class StepBenchmark {
 
-    /** What is timed: a rule, or one of the two measures of the memory. */
-    @Param({"copy", "triad", "Sgd", "Momentum", "Nesterov", "AdaGrad", "RmsProp", "Adam"})
+    /** What is timed: a rule of the table, as {@link Bench} says, or one of the two measures of the memory. */
+    @Param({"copy", "triad"})
     String what;
 
     /** The parameters: so many in one tensor, or a set of tensors. */
