@@ -362,7 +362,7 @@ public final class Optimizer {
             throw e;
         }
         started = true;
-        joined.forEach(this::join);
+        join(joined);
         bound = true;
     }
 
@@ -384,15 +384,23 @@ public final class Optimizer {
         }
     }
 
-    private void join(String name, State state) {
-        states.put(name, state);
-        long count = control.count(state.part);
-        if (count > 0)
-            LOG.log(
-                    System.Logger.Level.INFO,
-                    "''{0}'' joins its group after {1} steps, and shares its bias correction",
-                    name,
-                    String.valueOf(count));
+    /** Takes up parameters not seen before. Those that come to a group that has stepped share its count, which is said once. */
+    private void join(Map<String, State> joined) {
+        states.putAll(joined);
+        for (int n = 0; n < groups.size(); n++) {
+            int part = parts[n];
+            List<String> names = joined.keySet().stream()
+                    .filter(name -> joined.get(name).part == part)
+                    .toList();
+            long count = names.isEmpty() ? 0 : control.count(part);
+            if (count > 0)
+                LOG.log(
+                        System.Logger.Level.INFO,
+                        "{0} join group {1} after its {2} steps, and share its bias correction",
+                        told(names),
+                        groups.get(n),
+                        String.valueOf(count));
+        }
     }
 
     /** The number of the group of each parameter. */
