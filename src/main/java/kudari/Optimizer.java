@@ -146,6 +146,7 @@ public final class Optimizer {
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         check();
+        control.hear(); // whose listener may do a step of its own
         if (!bound || !this.params.isStill(params) || !this.grads.isStill(grads)) {
             bind(requireNonNull(params, "params"), requireNonNull(grads, "grads"));
         }
@@ -159,6 +160,7 @@ public final class Optimizer {
      */
     public void update(Tensor param, Tensor grad) {
         check();
+        control.hear(); // whose listener may do a step of its own
         if (!bound || !this.params.isStill(param) || !this.grads.isStill(grad)) {
             bind(Map.of(SINGLE, requireNonNull(param, "param")), Map.of(SINGLE, requireNonNull(grad, "grad")));
         }
