@@ -52,8 +52,8 @@ public final class Optimizer {
 
     private boolean bound;
 
-    /** A parameter's group and state arrays. */
-    private record State(int part, Tensor[] arrays) {}
+    /** A parameter's state arrays, and their names. */
+    private record State(List<String> names, Tensor[] arrays) {}
 
     Optimizer(Engine engine, List<Group> groups) {
         this.engine = engine;
@@ -223,9 +223,8 @@ public final class Optimizer {
     public Map<String, Tensor> state(String name) {
         check();
         State state = known(name);
-        List<String> arrays = control.first()[state.part].state();
         Map<String, Tensor> byName = new LinkedHashMap<>();
-        for (int n = 0; n < state.arrays.length; n++) byName.put(arrays.get(n), state.arrays[n]);
+        for (int n = 0; n < state.arrays.length; n++) byName.put(state.names.get(n), state.arrays[n]);
         return byName;
     }
 
@@ -286,7 +285,7 @@ public final class Optimizer {
             checkShape(what, copy[0], copy[n]);
             copy[n].set(tensor);
         }
-        return new State(part, copy);
+        return new State(arrays, copy);
     }
 
     /** The group that takes a parameter by its name and the shape of its state; the first that could by its name where it has none. */
@@ -352,19 +351,21 @@ public final class Optimizer {
                 String name = names.get(n);
                 p[n] = param.get(name);
                 g[n] = grad.get(name);
+                of[n] = parts[groupOf.get(name)];
                 State known = states.get(name);
-                if (known == null) joined.put(name, known = newState(parts[groupOf.get(name)], p[n], fresh));
+                if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
+                else checkState(name, of[n], known);
                 s[n] = known.arrays;
-                of[n] = known.part;
             }
-            checkMemory(param, grad, names, s);
+            checkMemory(param, grad, joined);
             load(new Plan(p, g, s, of));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
         started = true;
-        joined.forEach(this::join);
+        states.putAll(joined);
+        for (int n = 0; n < of.length; n++) if (joined.containsKey(names.get(n))) tellWhoJoins(names.get(n), of[n]);
         bound = true;
     }
 
@@ -386,9 +387,8 @@ public final class Optimizer {
         }
     }
 
-    private void join(String name, State state) {
-        states.put(name, state);
-        long count = control.count(state.part);
+    private void tellWhoJoins(String name, int part) {
+        long count = control.count(part);
         if (count > 0)
             LOG.log(
                     System.Logger.Level.INFO,
@@ -443,21 +443,29 @@ public final class Optimizer {
             arrays[n] = engine.full(rule.initial(), param.shape());
             fresh.add(arrays[n]);
         }
-        return new State(part, arrays);
+        return new State(rule.state(), arrays);
+    }
+
+    /** State without arrays has no shape, which alone may tell two groups apart. */
+    private void checkState(String name, int part, State state) {
+        List<String> expected = control.first()[part].state();
+        if (!expected.equals(state.names))
+            throw new IllegalArgumentException(
+                    "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
     }
 
     /** What some tensor lies on: of one memory the bytes from … to. */
     private record Span(String what, boolean isGradient, long from, long to) {}
 
-    /** Checks that nothing that a step writes overlaps with anything else. */
-    private void checkMemory(
-            Map<String, Tensor> params, Map<String, Tensor> grads, Collection<String> names, Tensor[][] state) {
+    /** Checks that nothing that a step writes, nor any state, overlaps with anything else. */
+    private void checkMemory(Map<String, Tensor> params, Map<String, Tensor> grads, Map<String, State> joined) {
         Map<Object, List<Span>> memories = new IdentityHashMap<>();
         params.forEach((name, tensor) -> add(memories, "params '" + name + "'", false, tensor));
         grads.forEach((name, tensor) -> add(memories, "grads '" + name + "'", !zeroes, tensor));
-        int n = 0;
-        for (String name : names) {
-            for (Tensor array : state[n++]) add(memories, "the state of '" + name + "'", false, array);
+        for (Map<String, State> known : List.of(states, joined)) {
+            known.forEach((name, state) -> {
+                for (Tensor array : state.arrays) add(memories, "the state of '" + name + "'", false, array);
+            });
         }
         for (List<Span> spans : memories.values()) {
             spans.sort(Comparator.comparingLong(Span::from));
