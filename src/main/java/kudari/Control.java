@@ -38,6 +38,12 @@ final class Control {
     /** A group that is not frozen: its schedule, what its state is, and in how many steps it has taken part. */
     private static final class Part {
         Schedule schedule;
+
+        /** The schedule before that one, and the last step that followed it. */
+        Schedule before;
+
+        long changed = -1;
+
         final Class<? extends Rule> kind;
         final List<String> state;
 
@@ -92,7 +98,9 @@ final class Control {
     private final Driver idle = new Idle();
     private Driver driver = idle;
     private LongConsumer onSkip = skipped -> {};
-    private long told;
+
+    /** Steps left out, as far as is known, and as far as the listener knows. */
+    private long skipped, told;
 
     /** Updates so far; how many there had been when so many steps were known to be done; and when the look under way was asked for, or −1. */
     private long asked, knownAsked, known, looked = -1;
@@ -120,7 +128,9 @@ final class Control {
 
     /** The rule that the last step followed; that of step 1 before. */
     Rule rule(int part) {
-        return parts[part].rule(Math.max(1, settle()));
+        Part of = parts[part];
+        long done = settle();
+        return done > 0 && done == of.changed ? Part.rule(of.before, done) : of.rule(Math.max(1, done));
     }
 
     /** Gives the steps to a driver. */
@@ -163,12 +173,15 @@ final class Control {
 
     /** Another schedule for the steps to come. */
     void schedule(int part, Schedule schedule) {
-        sendFrom(settle());
-        parts[part].schedule = schedule;
+        Part of = parts[part];
+        long done = settle();
+        sendFrom(done);
+        if (done != of.changed) of.before = of.schedule;
+        of.changed = done;
+        of.schedule = schedule;
     }
 
     void step() {
-        hear();
         long last = known + (asked - knownAsked) + 1; // the last step that this one may be
         while (sent < last) {
             if (sent + 1 == failing) {
@@ -215,18 +228,22 @@ final class Control {
         failing = NEVER;
     }
 
-    /** Hears of the counts once in a window, and asks for them again. */
-    private void hear() {
-        if (!skips || asked - Math.max(looked, knownAsked) < WINDOW) return;
-        long skipped = told;
-        if (looked >= 0) {
-            Driver.Tally tally = driver.heard();
-            learn(tally.done, looked);
-            skipped = tally.skipped;
+    /** Before an update: hears of the counts once in a window and asks for them again; and tells of steps left out, however that became known. */
+    void hear() {
+        if (!skips) return;
+        if (asked - Math.max(looked, knownAsked) >= WINDOW) {
+            if (looked >= 0) learn(driver.heard(), looked);
+            driver.ask();
+            looked = asked;
         }
-        driver.ask();
-        looked = asked;
-        tell(skipped);
+        if (skipped == told) return;
+        told = skipped;
+        onSkip.accept(skipped);
+    }
+
+    private void learn(Driver.Tally tally, long at) {
+        skipped = tally.skipped;
+        learn(tally.done, at);
     }
 
     private void learn(long done, long at) {
@@ -235,15 +252,9 @@ final class Control {
         looked = -1;
     }
 
-    private void tell(long skipped) {
-        if (skipped == told) return;
-        told = skipped;
-        onSkip.accept(skipped);
-    }
-
     /** The number of steps done. Waits where steps may be left out, for then only the driver knows. */
     long settle() {
-        if (skips) learn(now().done, asked);
+        if (skips) now();
         else learn(known + asked - knownAsked, asked);
         return known;
     }
@@ -251,8 +262,9 @@ final class Control {
     /** What has been counted of all that was asked for. Waits. */
     Driver.Tally now() {
         driver.ask();
-        looked = -1;
-        return driver.heard();
+        Driver.Tally tally = driver.heard();
+        learn(tally, asked);
+        return tally;
     }
 
     Counts counts() {
@@ -275,10 +287,11 @@ final class Control {
         settle();
         driver.count(counts.steps(), counts.skipped());
         learn(counts.steps(), asked);
-        told = counts.skipped();
+        skipped = told = counts.skipped();
         for (int n = 0; n < parts.length; n++) {
             parts[n].counted = counts.groups().get(n);
             parts[n].since = counts.steps();
+            parts[n].changed = -1;
         }
         sendFrom(counts.steps());
     }

@@ -52,8 +52,8 @@ public final class Optimizer {
 
     private boolean bound;
 
-    /** A parameter's group and state arrays. */
-    private record State(int part, Tensor[] arrays) {}
+    /** A parameter's state arrays, and their names. */
+    private record State(List<String> names, Tensor[] arrays) {}
 
     Optimizer(Engine engine, List<Group> groups) {
         this.engine = engine;
@@ -146,6 +146,7 @@ public final class Optimizer {
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         check();
+        control.hear(); // whose listener may do a step of its own
         if (!bound || !this.params.isStill(params) || !this.grads.isStill(grads)) {
             bind(requireNonNull(params, "params"), requireNonNull(grads, "grads"));
         }
@@ -159,6 +160,7 @@ public final class Optimizer {
      */
     public void update(Tensor param, Tensor grad) {
         check();
+        control.hear(); // whose listener may do a step of its own
         if (!bound || !this.params.isStill(param) || !this.grads.isStill(grad)) {
             bind(Map.of(SINGLE, requireNonNull(param, "param")), Map.of(SINGLE, requireNonNull(grad, "grad")));
         }
@@ -221,9 +223,8 @@ public final class Optimizer {
     public Map<String, Tensor> state(String name) {
         check();
         State state = known(name);
-        List<String> arrays = control.first()[state.part].state();
         Map<String, Tensor> byName = new LinkedHashMap<>();
-        for (int n = 0; n < state.arrays.length; n++) byName.put(arrays.get(n), state.arrays[n]);
+        for (int n = 0; n < state.arrays.length; n++) byName.put(state.names.get(n), state.arrays[n]);
         return byName;
     }
 
@@ -290,7 +291,7 @@ public final class Optimizer {
             fresh.add(copy[n]);
             copy[n].set(tensor);
         }
-        return new State(part, copy);
+        return new State(arrays, copy);
     }
 
     private void checkNew(String what) {
@@ -337,19 +338,21 @@ public final class Optimizer {
                 String name = names.get(n);
                 p[n] = param.get(name);
                 g[n] = grad.get(name);
+                of[n] = parts[groupOf.get(name)];
                 State known = states.get(name);
-                if (known == null) joined.put(name, known = newState(parts[groupOf.get(name)], p[n], fresh));
+                if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
+                else checkState(name, of[n], known);
                 s[n] = known.arrays;
-                of[n] = known.part;
             }
-            checkMemory(param, grad, names, s);
+            checkMemory(param, grad, joined);
             load(new Plan(p, g, s, of));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
         started = true;
-        join(joined);
+        states.putAll(joined);
+        tellWhoJoined(joined.keySet(), groupOf);
         bound = true;
     }
 
@@ -371,17 +374,14 @@ public final class Optimizer {
         }
     }
 
-    /** Takes up parameters not seen before. Those that come to a group that has stepped share its count, which is said once. */
-    private void join(Map<String, State> joined) {
-        states.putAll(joined);
-        for (int n = 0; n < groups.size(); n++) {
-            int part = parts[n];
-            List<String> names = joined.keySet().stream()
-                    .filter(name -> joined.get(name).part == part)
-                    .toList();
-            boolean hasState =
-                    !names.isEmpty() && !control.first()[part].state().isEmpty();
-            long count = hasState ? control.count(part) : 0;
+    /** Says once who shares the count of a group that has stepped. */
+    private void tellWhoJoined(Collection<String> joined, Map<String, Integer> groupOf) {
+        for (int n = 0; n < parts.length; n++) {
+            int group = n;
+            List<String> names =
+                    joined.stream().filter(name -> groupOf.get(name) == group).toList();
+            if (names.isEmpty() || control.first()[parts[n]].state().isEmpty()) continue;
+            long count = control.count(parts[n]);
             if (count > 0)
                 LOG.log(
                         System.Logger.Level.INFO,
@@ -438,21 +438,29 @@ public final class Optimizer {
             arrays[n] = engine.full(rule.initial(), param.shape());
             fresh.add(arrays[n]);
         }
-        return new State(part, arrays);
+        return new State(rule.state(), arrays);
+    }
+
+    /** State without arrays has no shape, which alone may tell two groups apart. */
+    private void checkState(String name, int part, State state) {
+        List<String> expected = control.first()[part].state();
+        if (!expected.equals(state.names))
+            throw new IllegalArgumentException(
+                    "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
     }
 
     /** What some tensor lies on: of one memory the bytes from … to. */
     private record Span(String what, boolean isGradient, long from, long to) {}
 
-    /** Checks that nothing that a step writes overlaps with anything else. */
-    private void checkMemory(
-            Map<String, Tensor> params, Map<String, Tensor> grads, Collection<String> names, Tensor[][] state) {
+    /** Checks that nothing that a step writes, nor any state, overlaps with anything else. */
+    private void checkMemory(Map<String, Tensor> params, Map<String, Tensor> grads, Map<String, State> joined) {
         Map<Object, List<Span>> memories = new IdentityHashMap<>();
         params.forEach((name, tensor) -> add(memories, "params '" + name + "'", false, tensor));
         grads.forEach((name, tensor) -> add(memories, "grads '" + name + "'", !zeroes, tensor));
-        int n = 0;
-        for (String name : names) {
-            for (Tensor array : state[n++]) add(memories, "the state of '" + name + "'", false, array);
+        for (Map<String, State> known : List.of(states, joined)) {
+            known.forEach((name, state) -> {
+                for (Tensor array : state.arrays) add(memories, "the state of '" + name + "'", false, array);
+            });
         }
         for (List<Span> spans : memories.values()) {
             spans.sort(Comparator.comparingLong(Span::from));

@@ -281,6 +281,42 @@ class OptimizerTest {
         unchanged(unnamed, Map.of("b", db), "params", "null");
     }
 
+    /** Among ten thousand, what is missing is named, and the message stays short. */
+    @Test
+    void aGradientMissingAmongManyIsNamed() {
+        Map<String, Tensor> params = new HashMap<>(), grads = new HashMap<>();
+        for (int n = 0; n < 10_000; n++) params.put("layer" + n, engine.zeros(0));
+        params.forEach((name, param) -> grads.put(name, engine.zeros(0)));
+        grads.remove("layer777");
+        unchanged(params, grads, "missing [layer777]");
+        grads.clear();
+        String message = assertThrows(IllegalArgumentException.class, () -> engine.optimizer(Sgd.of(1))
+                        .update(params, grads))
+                .getMessage();
+        assertEquals(true, message.contains("layer0") && message.contains("9992 more"), message);
+        assertEquals(true, message.length() < 300, message);
+    }
+
+    @Test
+    void aParameterOrAGradientThatIsNullIsNamed() {
+        for (Optimizer optimizer : new Optimizer[] {momentum, engine.optimizer(Sgd.of(1))}) {
+            refused(NullPointerException.class, () -> optimizer.update(null, db), "param");
+            refused(NullPointerException.class, () -> optimizer.update(b, null), "grad");
+            refused(NullPointerException.class, () -> optimizer.update(null, Map.of()), "params");
+            refused(NullPointerException.class, () -> optimizer.update(Map.of(), null), "grads");
+        }
+        assertEquals(1, momentum.steps());
+    }
+
+    /** Whether or not the parameter that the state is of takes part. */
+    @Test
+    void anOptimizersOwnStateIsNoParameterAndNoGradient() {
+        Tensor own = momentum.state("b").get("v"), g = engine.zeros(2);
+        unchanged(Map.of("b", b, "x", own), Map.of("b", db, "x", g), "state of 'b'", "params 'x'");
+        unchanged(Map.of("b", b), Map.of("b", own), "state of 'b'", "grads 'b'");
+        unchanged(Map.of("x", own), Map.of("x", g), "state of 'b'", "params 'x'");
+    }
+
     /** An update that must be refused and leave parameters, state and the count as they are. */
     private void unchanged(Map<String, Tensor> params, Map<String, Tensor> grads, String... words) {
         refused(IllegalArgumentException.class, () -> momentum.update(params, grads), words);

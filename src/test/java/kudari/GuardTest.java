@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.math.BigDecimal;
 import java.math.MathContext;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -28,8 +29,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Clipping by the global norm, on every engine: what it computes, what it skips, and that its bits are the CPU's. */
-class ClipTest {
+/** What a guard does to gradients, on every engine: clips, scales, skips; and that its bits are the CPU's. */
+class GuardTest {
 
     private static final long SEED = 2013;
 
@@ -352,5 +353,218 @@ class ClipTest {
         float[] values = new float[size];
         Arrays.fill(values, 1);
         return values;
+    }
+
+    // ---- each tensor for itself, each element for itself, and the scale ----
+
+    /** Norms of 5 and 10 are held down to 5; a norm of 4 is left alone. Whole numbers and halves: exact. */
+    @Test
+    void eachTensorIsClippedByItsOwnNorm() {
+        Map<String, Tensor> p = Map.of("a", engine.zeros(2), "b", engine.zeros(2), "c", engine.zeros(1));
+        Map<String, Tensor> g = Map.of(
+                "a", engine.tensor(floats(3, -4)), "b", engine.tensor(floats(6, 8)), "c", engine.tensor(floats(4)));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(5));
+        sgd.update(p, g);
+        assertSameBits(floats(-3, 4), p.get("a").get());
+        assertSameBits(floats(-3, -4), p.get("b").get());
+        assertSameBits(floats(-4), p.get("c").get());
+        assertEquals(Math.sqrt(25 + 100 + 16), sgd.norm(), "of all of them, before clipping");
+        g.get("c").set(Float.NaN);
+        sgd.update(p, g);
+        assertEquals(1, sgd.skipped());
+        assertSameBits(floats(-3, 4), p.get("a").get());
+    }
+
+    /** More tensors than one round of the reduction takes, each of a norm of its own: 2n, held down to 64. */
+    @Test
+    void manyTensorsAreEachClippedByTheirOwnNorm() {
+        Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+        for (int n = 0; n < 100; n++) {
+            p.put("W" + n, engine.tensor(floats(1, 1, 1, 1)));
+            g.put("W" + n, engine.tensor(floats(n, -n, n, -n)));
+        }
+        engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(64)).update(p, g);
+        for (int n = 0; n < 100; n++) {
+            float by = n <= 32 ? 1 : (float) (64 / (2.0 * n));
+            float down = 1 - by * n, up = 1 + by * n;
+            assertSameBits(new float[] {down, up, down, up}, p.get("W" + n).get());
+        }
+    }
+
+    /** A quarter of 8, −20 and 2 is 2, −5 and ½; held down to 3 that is 2, −3 and ½. Clipped first it would be ¾, −¾ and ½. */
+    @Test
+    void elementsAreClippedAfterTheyAreScaled() {
+        Tensor p = engine.zeros(6), g = engine.zeros(6);
+        g.set(8, -20, 2, Float.POSITIVE_INFINITY, Float.NaN, -0.0f);
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(3).scale(0.25));
+        sgd.update(p, g);
+        assertSameBits(new float[] {-2, 3, -0.5f, -3, Float.NaN, 0}, p.get());
+        assertEquals(8, g.get()[0], "the gradient itself stays as it was");
+        refused(IllegalStateException.class, sgd::norm, "no norm is taken");
+        Optimizer skips = engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(3).skips(true));
+        skips.update(engine.zeros(6), g);
+        assertEquals(1, skips.skipped());
+    }
+
+    /** The norm is that of the scaled gradients: ¼ · √(12² + 16²) = 5, so that a largest norm of 5 changes nothing, and one of 2½ halves them. */
+    @Test
+    void theNormIsThatOfTheScaledGradients() {
+        for (double max : new double[] {5, 2.5}) {
+            Tensor p = engine.zeros(2);
+            Optimizer sgd =
+                    engine.optimizer(Sgd.of(1)).guard(Guard.clipNorm(max).scale(0.25));
+            sgd.update(p, engine.tensor(floats(12, -16)));
+            assertEquals(5, sgd.norm());
+            assertSameBits(floats(-3 * max / 5, 4 * max / 5), p.get());
+        }
+    }
+
+    /** Eight micro-batches added up in one gradient, of which the step takes the mean: the same as a step against their mean. */
+    @Test
+    void aSumOverMicroBatchesIsScaledToTheirMean() {
+        Tensor p = engine.zeros(2), sum = engine.zeros(2), batch = engine.zeros(2);
+        Optimizer sgd =
+                engine.optimizer(Sgd.of(0.5)).guard(Guard.NONE.scale(1.0 / 8)).zeroGradients();
+        for (int step = 0; step < 3; step++) {
+            for (int n = 1; n <= 8; n++) {
+                batch.set(n, -2 * n);
+                sum.add(batch, 1);
+            }
+            sgd.update(p, sum);
+            assertSameBits(floats(0, 0), sum.get());
+        }
+        assertSameBits(floats(3 * -0.5 * 4.5, 3 * 0.5 * 9), p.get());
+    }
+
+    // ---- who hears of steps left out ----
+
+    /** Late, and in the end of all of them; what the listener asks for changes nothing. */
+    @Test
+    void aListenerHearsOfStepsLeftOutWithinTwoWindows() {
+        Tensor p = engine.zeros(1), good = engine.tensor(floats(1)), bad = engine.tensor(floats(Double.NaN));
+        List<Long> told = new ArrayList<>();
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite()).onSkip(told::add);
+        for (int t = 0; t < 64; t++) sgd.update(p, t % 2 == 0 ? bad : good);
+        for (int t = 0; t < 3 * Control.WINDOW; t++) sgd.update(p, good);
+        assertEquals(List.of(32L), told);
+        sgd.update(p, bad);
+        for (int t = 0; t < 3 * Control.WINDOW; t++) sgd.update(p, good);
+        assertEquals(List.of(32L, 33L), told);
+    }
+
+    @Test
+    void aListenerHearsThoughSomebodyAsksForTheNormAfterEveryUpdate() {
+        Tensor p = engine.zeros(1), bad = engine.tensor(floats(Double.NaN));
+        List<Long> told = new ArrayList<>();
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite()).onSkip(told::add);
+        for (int t = 1; t <= 3 * Control.WINDOW; t++) {
+            sgd.update(p, bad);
+            assertEquals(Double.NaN, sgd.norm());
+        }
+        assertTrue(!told.isEmpty() && told.get(told.size() - 1) > Control.WINDOW, told.toString());
+    }
+
+    /** More updates left out than the ring holds, and somebody who looks after each of them. */
+    @Test
+    void whoLooksAfterEveryUpdateDisturbsNoStep() {
+        Tensor p = engine.zeros(1), good = engine.tensor(floats(1)), bad = engine.tensor(floats(Double.NaN));
+        Optimizer sgd = engine.optimizer(t -> Sgd.of(t)).guard(Guard.clipNorm(1));
+        for (int t = 1; t <= Control.RING + Control.WINDOW; t++) {
+            sgd.update(p, bad);
+            assertEquals(t, sgd.skipped());
+        }
+        sgd.update(p, good);
+        sgd.update(p, good);
+        assertSameBits(floats(-3), p.get());
+        assertEquals(2, sgd.steps());
+    }
+
+    @Test
+    void aListenerHearsTheTotalAfterAResume() {
+        Tensor p = engine.zeros(1), bad = engine.tensor(floats(Double.NaN));
+        List<Long> told = new ArrayList<>();
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite()).onSkip(told::add);
+        sgd.resume(new Counts(100, 40, List.of(100L)), Map.of());
+        assertEquals(40, sgd.skipped());
+        Tensor good = engine.tensor(floats(1));
+        for (int t = 0; t < 3 * Control.WINDOW; t++) sgd.update(p, good);
+        assertEquals(List.of(), told, "the forty are old news");
+        sgd.update(p, bad);
+        for (int t = 0; t < 3 * Control.WINDOW; t++) sgd.update(p, good);
+        assertEquals(List.of(41L), told);
+        assertEquals(new Counts(100 + 6 * Control.WINDOW, 41, List.of(100L + 6 * Control.WINDOW)), sgd.counts());
+    }
+
+    @Test
+    void anUpdateWhoseListenerThrowsHasDoneNothing() {
+        Tensor p = engine.zeros(1), good = engine.tensor(floats(1)), bad = engine.tensor(floats(Double.NaN));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite()).onSkip(skipped -> {
+            throw new UnsupportedOperationException("enough");
+        });
+        sgd.update(p, bad);
+        int done = 0;
+        while (done < 4 * Control.WINDOW) {
+            try {
+                sgd.update(p, good);
+            } catch (UnsupportedOperationException e) {
+                break;
+            }
+            done++;
+        }
+        assertTrue(done < 4 * Control.WINDOW, "nobody was told");
+        assertEquals(done, sgd.steps());
+        sgd.update(p, good);
+        assertSameBits(floats(-done - 1), p.get());
+    }
+
+    /** Neither step is lost, and neither goes to the other's parameter. */
+    @Test
+    void aListenerMayStepAnotherParameterItself() {
+        Tensor p = engine.zeros(1), q = engine.zeros(1);
+        Tensor good = engine.tensor(floats(1)), bad = engine.tensor(floats(Double.NaN));
+        Optimizer[] sgd = new Optimizer[1];
+        int[] own = {0};
+        sgd[0] = engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite()).onSkip(skipped -> {
+            own[0]++;
+            sgd[0].update(Map.of("q", q), Map.of("q", good));
+        });
+        sgd[0].update(p, bad);
+        for (int t = 0; t < 3 * Control.WINDOW; t++) sgd[0].update(p, good);
+        assertEquals(1, own[0]);
+        assertSameBits(floats(-1), q.get());
+        assertSameBits(floats(-3 * Control.WINDOW), p.get());
+    }
+
+    /** In the same launch as the step, and where it is left out; the frozen have none that matter. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void zeroIsLeftInTheGradientsAlsoOfAStepLeftOut(boolean clipsElements) {
+        Guard guard = clipsElements ? Guard.clipValue(1).skips(true) : Guard.clipNorm(1);
+        Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+        for (int size : new int[] {0, 1, 5, 4097}) {
+            p.put("W" + size, engine.zeros(size));
+            g.put("W" + size, engine.tensor(filled(size)));
+        }
+        Optimizer adam = engine.optimizer(Adam.of()).guard(guard).zeroGradients();
+        adam.update(p, g);
+        g.forEach((name, grad) -> assertSameBits(new float[(int) grad.size()], grad.get()));
+        float[] before = p.get("W4097").get();
+        for (String name : g.keySet()) g.get(name).set(filled((int) g.get(name).size()));
+        g.get("W1").set(Float.NaN);
+        adam.update(p, g);
+        assertEquals(1, adam.skipped());
+        g.forEach((name, grad) -> assertSameBits(new float[(int) grad.size()], grad.get()));
+        assertSameBits(before, p.get("W4097").get());
+    }
+
+    @Test
+    void aGradientThatIsToBeZeroServesOneParameterOnly() {
+        Tensor g = engine.tensor(floats(1));
+        Map<String, Tensor> p = Map.of("a", engine.zeros(1), "b", engine.zeros(1));
+        refused(
+                IllegalArgumentException.class,
+                () -> engine.optimizer(Sgd.of(1)).zeroGradients().update(p, Map.of("a", g, "b", g)),
+                "grads 'b'",
+                "grads 'a'");
     }
 }
