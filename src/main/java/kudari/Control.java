@@ -281,9 +281,9 @@ final class Control {
 
     void resume(Counts counts) {
         if (counts.groups().size() != parts.length)
-            throw new IllegalArgumentException(
-                    "groups: expected the counts of " + parts.length + " groups that are not frozen, got those of "
-                            + counts.groups().size());
+            throw new IllegalArgumentException("groups: expected the counts of " + parts.length
+                    + (parts.length == 1 ? " group that is" : " groups that are") + " not frozen, got those of "
+                    + counts.groups().size());
         settle();
         driver.count(counts.steps(), counts.skipped());
         learn(counts.steps(), asked);

@@ -2,6 +2,7 @@ package kudari;
 
 import java.lang.System.Logger.Level;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
 import kudari.rule.Rule;
@@ -136,6 +137,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      */
     public final Optimizer optimizer(Group... groups) {
         check();
+        for (Group group : groups) Objects.requireNonNull(group, "group");
         return new Optimizer(this, List.of(groups));
     }
 

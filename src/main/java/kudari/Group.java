@@ -50,7 +50,7 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** The parameters of these names, by a schedule. */
     public static Group of(String pattern, Schedule schedule) {
-        return new Group(pattern, Extents.ANY, Optional.of(schedule), false);
+        return new Group(pattern, Extents.ANY, Optional.of(Objects.requireNonNull(schedule, "schedule")), false);
     }
 
     /** Those with at most one extent, by one rule for all steps. */
@@ -60,7 +60,7 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** Those with at most one extent, by a schedule. */
     public static Group vectors(String pattern, Schedule schedule) {
-        return new Group(pattern, Extents.VECTOR, Optional.of(schedule), false);
+        return new Group(pattern, Extents.VECTOR, Optional.of(Objects.requireNonNull(schedule, "schedule")), false);
     }
 
     /** Those with two extents or more, by one rule for all steps. */
@@ -70,7 +70,7 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** Those with two extents or more, by a schedule. */
     public static Group matrices(String pattern, Schedule schedule) {
-        return new Group(pattern, Extents.MATRIX, Optional.of(schedule), false);
+        return new Group(pattern, Extents.MATRIX, Optional.of(Objects.requireNonNull(schedule, "schedule")), false);
     }
 
     /** All that no group before took, by one rule for all steps. */

@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.Objects;
 import kudari.rule.Rule;
 
 /**
@@ -167,6 +168,7 @@ public interface LearningRate {
      * The schedule of a rule that follows this learning rate instead of its own.
      */
     default Schedule of(Rule rule) {
+        Objects.requireNonNull(rule, "rule");
         return t -> rule.lr(at(t));
     }
 

@@ -111,7 +111,9 @@ public final class Optimizer {
      * @throws IllegalStateException if there is more than one group: name it
      */
     public void schedule(Schedule schedule) {
-        if (groups.size() > 1) throw new IllegalStateException("which group's? " + groups + ": name its pattern");
+        if (groups.size() > 1)
+            throw new IllegalStateException(
+                    "schedule: expected the pattern of a group beside it, got none; there are " + groups);
         schedule(groups.get(0).pattern(), schedule);
     }
 
@@ -128,8 +130,12 @@ public final class Optimizer {
         int[] of = IntStream.range(0, parts.length)
                 .filter(n -> parts[n] >= 0 && groups.get(n).pattern().equals(pattern))
                 .toArray();
-        if (of.length != 1)
-            throw new IllegalArgumentException("pattern '" + pattern + "': expected that of one of " + groups);
+        if (of.length == 0)
+            throw new IllegalArgumentException(
+                    "pattern '" + pattern + "': expected that of a group with a rule, got that of none of " + groups);
+        if (of.length > 1)
+            throw new IllegalArgumentException("pattern '" + pattern + "': expected that of one group, got that of "
+                    + of.length + " of " + groups + "; give each its own, as '**' for '*'");
         control.schedule(parts[of[0]], schedule);
     }
 
@@ -318,7 +324,7 @@ public final class Optimizer {
             checkPlace("params '" + name + "'", tensor);
             State known = states.get(name);
             if (known != null && known.arrays.length > 0)
-                checkShape("params '" + name + "', by its state,", known.arrays[0], tensor);
+                checkShape("params '" + name + "', whose state has another shape", known.arrays[0], tensor);
         });
         grad.forEach((name, tensor) -> {
             checkPlace("grads '" + name + "'", tensor);
@@ -486,8 +492,8 @@ public final class Optimizer {
 
     private void checkPlace(String what, Tensor tensor) {
         if (tensor == null || tensor.engine != engine) { // a map may hold null
-            throw new IllegalArgumentException(
-                    what + ": expected a tensor of this optimizer's engine, " + engine + ", got " + tensor);
+            throw new IllegalArgumentException(what + ": expected a tensor of this optimizer's engine, " + engine
+                    + ", got " + (tensor == null ? "null" : tensor + ", another engine"));
         }
     }
 

@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.Objects;
 import kudari.rule.Rule;
 
 /**
@@ -28,6 +29,7 @@ public interface Schedule {
 
     /** One rule for all steps. */
     static Schedule of(Rule rule) {
+        Objects.requireNonNull(rule, "rule");
         return t -> rule;
     }
 }

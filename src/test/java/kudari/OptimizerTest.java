@@ -12,6 +12,7 @@ import java.util.concurrent.CompletableFuture;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.Momentum;
+import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -315,6 +316,49 @@ class OptimizerTest {
         unchanged(Map.of("b", b, "x", own), Map.of("b", db, "x", g), "state of 'b'", "params 'x'");
         unchanged(Map.of("b", b), Map.of("b", own), "state of 'b'", "grads 'b'");
         unchanged(Map.of("x", own), Map.of("x", g), "state of 'b'", "params 'x'");
+    }
+
+    @Test
+    void nullIsRefusedWhereItIsGivenAndByName() {
+        refused(NullPointerException.class, () -> Schedule.of(null), "rule");
+        refused(NullPointerException.class, () -> LearningRate.constant(1).of(null), "rule");
+        refused(NullPointerException.class, () -> Group.of("*", (Rule) null), "rule");
+        refused(NullPointerException.class, () -> Group.matrices("*", (Schedule) null), "schedule");
+        refused(NullPointerException.class, () -> engine.optimizer((Rule) null), "rule");
+        refused(NullPointerException.class, () -> engine.optimizer(Group.rest(Sgd.of(1)), null), "group");
+    }
+
+    @Test
+    void aPatternThatNamesNoGroupOrSeveralIsRefused() {
+        Optimizer groups = engine.optimizer(
+                Group.vectors("*", Sgd.of(1)),
+                Group.rest(Sgd.of(1)),
+                Group.frozen("f").orEmpty());
+        Schedule next = Schedule.of(Sgd.of(2));
+        refused(IllegalStateException.class, () -> groups.schedule(next), "pattern", "vectors of '*'");
+        refused(IllegalArgumentException.class, () -> groups.schedule("f", next), "'f'", "with a rule", "none of");
+        refused(
+                IllegalArgumentException.class,
+                () -> groups.schedule("*", next),
+                "'*'",
+                "one group",
+                "that of 2",
+                "'**'");
+        Optimizer apart = engine.optimizer(
+                Group.vectors("*", Sgd.of(1)),
+                Group.rest(Sgd.of(1)),
+                Group.of("**", Sgd.of(1)).orEmpty());
+        refused(IllegalArgumentException.class, () -> apart.schedule("x*", next), "'x*'", "none of");
+        apart.schedule("**", next);
+    }
+
+    @Test
+    void aTensorOfAnotherEngineOfTheSameKindIsSaidToBeAnothers() {
+        try (Engine other = Engines.open()) {
+            Tensor theirs = other.zeros(1);
+            Optimizer sgd = engine.optimizer(Sgd.of(1));
+            refused(IllegalArgumentException.class, () -> sgd.update(theirs, engine.zeros(1)), "another engine");
+        }
     }
 
     /** An update that must be refused and leave parameters, state and the count as they are. */

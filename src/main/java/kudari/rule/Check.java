@@ -15,7 +15,7 @@ final class Check {
 
     /** What is kept of a mean in each step: in [0, 1), and still below 1 when rounded to float. */
     static void fraction(String name, double x) {
-        require(x >= 0 && (float) x < 1, name, "a number from 0 up to, but in float32 not reaching, 1", x);
+        require(x >= 0 && (float) x < 1, name, "a number from 0 up and below 1, also when rounded to float32", x);
     }
 
     /** A number from 0 up that, unless it is 0, does not vanish when it is multiplied by {@code scale} and rounded to float. */
