@@ -46,6 +46,8 @@ class RuleArgumentsTest {
                 bad("eps", "NaN", () -> new AdaGrad(0.1, 0, Double.NaN, 0, 0, 0)),
                 bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 1e-7, -1e-7, 0, 0)),
                 bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0)),
+                // Which the first step would round to 0.
+                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 1e-39, 0, 0, 0, 0)),
                 bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, 0, 0)),
                 bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, 0, 0)),
                 bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, 0, 0)),

@@ -13,6 +13,12 @@ final class HtmlReport {
 
     private HtmlReport() {}
 
+    /** Throws if ECharts is not there. */
+    static void checkDependency() {
+        if (HtmlReport.class.getResource(ECHARTS) == null)
+            throw new UnsupportedOperationException("a report needs org.webjars:echarts:5.5.0 on the class path");
+    }
+
     static String of(Comparison comparison) throws IOException {
         return read("report.html")
                 .replace("{{style}}", read("report.css"))

@@ -54,6 +54,16 @@ final class PngCharts {
 
     private PngCharts() {}
 
+    /** Throws if XChart is not there. */
+    static void checkDependency() {
+        try {
+            Class.forName("org.knowm.xchart.XYChart", false, PngCharts.class.getClassLoader());
+        } catch (ClassNotFoundException e) {
+            throw new UnsupportedOperationException(
+                    "a report needs org.knowm.xchart:xchart:4.0.3 on the class path", e);
+        }
+    }
+
     /** The machine cannot draw text. */
     static final class NoFonts extends IOException {
         private static final long serialVersionUID = 1;

@@ -53,9 +53,12 @@ public final class Report implements Closeable {
      * Makes the folder if need be, keeps other runs out of it until {@link #close}, and begins both tables.
      *
      * @param overwrite whether those of an earlier comparison are emptied; they are refused else
+     * @throws UnsupportedOperationException if the libraries that draw its charts, which are optional dependencies, are not there
      * @throws IOException if the folder cannot be made or written, holds tables that are not to be overwritten, or another run is writing to it
      */
     public static Report open(Path folder, boolean overwrite) throws IOException {
+        HtmlReport.checkDependency();
+        PngCharts.checkDependency();
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {

@@ -46,7 +46,9 @@ public record AdaGrad(double lr, double initialAccumulator, double eps, double e
         Check.nonNegative("initialAccumulator", initialAccumulator, 1);
         Check.nonNegative("eps", eps, 1);
         Check.nonNegative("epsRoot", epsRoot, 1);
-        Check.someEpsilon("initialAccumulator + eps + epsRoot", initialAccumulator, eps, epsRoot);
+        double start =
+                (float) initialAccumulator < Float.MIN_NORMAL ? 0 : initialAccumulator; // a step flushes what is less
+        Check.someEpsilon("initialAccumulator + eps + epsRoot", start, eps, epsRoot);
     }
 
     /** The book's AdaGrad at its defaults: lr 0.01, ε 1e-7 outside the root, h from 0. */

@@ -1,0 +1,115 @@
+package kudari;
+
+import static kudari.RulesTest.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
+
+import java.util.List;
+import java.util.stream.Stream;
+import kudari.rule.Rule;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * What decays without gradients never becomes subnormal, for a processor works on such numbers up to a hundred times slower. The time itself is
+ * for {@code scripts/bench}; here are the numbers.
+ */
+class DenormalsTest {
+
+    private static final int SIZE = 64;
+
+    /** On the GPU in software a step takes a thousand times as long. */
+    private static final int STEPS = Engines.onSoftware() ? 1_100 : 100_000;
+
+    private static final List<Integer> LOOKS = List.of(1_000, 1_100, 20_000, 100_000);
+
+    static Stream<Arguments> rules() {
+        return LawsTest.rules().flatMap(rule -> Stream.of(1, 2).map(everyNth -> arguments(rule, everyNth)));
+    }
+
+    /** Some gradients, then none for every element, or for every second. */
+    @ParameterizedTest
+    @MethodSource("rules")
+    void noStateIsSubnormalAfterAnyNumberOfZeroGradients(Rule rule, int everyNth) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.full(1, SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer = engine.optimizer(rule);
+            float[] gradient = new float[SIZE];
+            for (int t = 1; t <= 100; t++) {
+                for (int i = 0; i < SIZE; i++) gradient[i] = (float) Math.pow(10, -3 * (i % 5)) * (i % 2 == 0 ? 1 : -1);
+                g.set(gradient);
+                optimizer.update(p, g);
+            }
+            for (int i = 0; i < SIZE; i += everyNth) gradient[i] = 0;
+            g.set(gradient);
+            for (int t = 1; t <= STEPS; t++) {
+                optimizer.update(p, g);
+                if (LOOKS.contains(t)) checkNormal(p, optimizer, t);
+            }
+        }
+    }
+
+    private static void checkNormal(Tensor p, Optimizer optimizer, int t) {
+        checkNormal("p", p, t);
+        optimizer.state(Optimizer.SINGLE).forEach((name, tensor) -> checkNormal(name, tensor, t));
+    }
+
+    private static void checkNormal(String name, Tensor tensor, int t) {
+        for (float x : tensor.get())
+            assertTrue(x == 0 || Math.abs(x) >= Float.MIN_NORMAL, name + " is " + x + " after " + t + " steps");
+    }
+
+    /** A thousandth a step, from 10⁻³⁰ down: subnormal within 20,000 steps, if nothing stopped it. It is stopped once in 1,024 steps, and not before. */
+    static Stream<Arguments> decays() {
+        return LawsTest.rules()
+                .flatMap(rule -> Stream.of(
+                        arguments(rule.lr(0.1).decay(0.01), "decoupled"),
+                        arguments(rule.lr(0.1).decay(0.01).l2(0.01), "both")));
+    }
+
+    @ParameterizedTest(name = "{0}, {1}")
+    @MethodSource("decays")
+    void noParameterUnderDecayIsSubnormal(Rule rule, String kind) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.full(1e-30f, SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer = engine.optimizer(rule);
+            for (int t = 1; t <= STEPS; t++) {
+                optimizer.update(p, g);
+                if (t > 1024 && (LOOKS.contains(t) || t % 10_007 == 0)) checkNormal(p, optimizer, t);
+            }
+        }
+    }
+
+    /** The flush of the parameters comes once in a while, on both engines in the same step, and changes nothing that is not tiny. */
+    @ParameterizedTest
+    @MethodSource("kudari.LawsTest#rules")
+    void whatIsFlushedIsTheSameOnEveryEngine(Rule rule) {
+        Rule decays = rule.lr(0.01).decay(0.5).l2(0.001);
+        float[] start = {
+            1, -1, 1e-3f, -1e-9f, 1e-20f, -1e-25f, 1e-30f, -1e-36f, 0, -0.0f, Float.MIN_NORMAL, -Float.MIN_VALUE
+        };
+        try (Engine engine = Engines.open();
+                Engine cpu = Engine.cpu(1)) {
+            Tensor p = engine.tensor(start), q = cpu.tensor(start), g = engine.zeros(12), h = cpu.zeros(12);
+            Optimizer here = engine.optimizer(decays), there = cpu.optimizer(decays);
+            for (int t = 1; t <= 1100; t++) {
+                here.update(p, g);
+                there.update(q, h);
+                if (t % 256 == 0 || t > 1020 && t < 1028) assertSameBits(q.get(), p.get());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aRateOfZeroIsNoReasonToFlushAParameter(RulesTest.Row row) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.full(1e-30f, 4), g = engine.zeros(4);
+            Optimizer optimizer = engine.optimizer(row.of().apply(0).decay(0.1).l2(0.1));
+            for (int t = 0; t < 1100; t++) optimizer.update(p, g);
+            assertEquals(1e-30f, p.get()[0]);
+        }
+    }
+}

@@ -1,0 +1,375 @@
+package kudari;
+
+import static kudari.RulesTest.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.DoubleFunction;
+import java.util.stream.Stream;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.AdamW;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Everything that can be asked of an optimizer, asked for together: every pair of options meets in every form of every rule, and after every update the
+ * engine of the run, the CPU with one thread, and {@link Plain} agree in every bit. {@code -Dkudari.laws=all} has all combinations, not pairs alone.
+ */
+class LawsTest {
+
+    private static final long SEED = 20261126;
+    private static final boolean ALL =
+            System.getProperty("kudari.laws", "pairs").equals("all");
+
+    private static final int UPDATES = 10;
+
+    enum Clip {
+        NOTHING(Guard.NONE),
+        SKIP(Guard.skipNonFinite()),
+        NORM(Guard.clipNorm(20)),
+        TENSOR_NORM(Guard.clipTensorNorm(2)),
+        VALUE(Guard.clipValue(0.5)),
+        VALUE_AND_SKIP(Guard.clipValue(0.5).skips(true));
+
+        final Guard guard;
+
+        Clip(Guard guard) {
+            this.guard = guard;
+        }
+    }
+
+    enum Groups {
+        ONE,
+        EQUAL,
+        OTHER_DECAYS,
+        FROZEN,
+        LATE
+    }
+
+    enum Rates {
+        CONSTANT,
+        SCHEDULE,
+        CHANGED_HALF_WAY
+    }
+
+    /** How many choices each option has, in the order of {@link Case}. */
+    private static final int[] CHOICES = {
+        Clip.values().length, Groups.values().length, Rates.values().length, 2, 2, 2, 2, 2, 2, 2
+    };
+
+    /** What is asked of an optimizer. */
+    private record Case(
+            Clip clip,
+            Groups groups,
+            Rates rates,
+            boolean scales,
+            boolean l2,
+            boolean decay,
+            boolean zeroes,
+            boolean damage,
+            boolean resumes,
+            boolean looks) {
+
+        static Case of(int[] c) {
+            return new Case(
+                    Clip.values()[c[0]],
+                    Groups.values()[c[1]],
+                    Rates.values()[c[2]],
+                    c[3] == 1,
+                    c[4] == 1,
+                    c[5] == 1,
+                    c[6] == 1,
+                    c[7] == 1,
+                    c[8] == 1,
+                    c[9] == 1);
+        }
+
+        Guard guard() {
+            return scales ? clip.guard.scale(0.25) : clip.guard;
+        }
+    }
+
+    /** Every rule in every form that libraries know. */
+    static Stream<Rule> rules() {
+        List<DoubleFunction<Rule>> forms = List.of(
+                Momentum::pytorch,
+                Nesterov::pytorch,
+                AdaGrad::pytorch,
+                AdaGrad::keras,
+                RmsProp::keras,
+                lr -> RmsProp.of(lr).initialAccumulator(0.25),
+                AdamW::of,
+                lr -> Adam.pytorch(lr).epsRoot(0.5));
+        return Stream.concat(RulesTest.TABLE.stream().map(RulesTest.Row::of), forms.stream())
+                .map(of -> of.apply(0.01));
+    }
+
+    @ParameterizedTest
+    @MethodSource("rules")
+    void theEnginesAndThePlainestJavaAgreeInEveryBit(Rule rule) {
+        // One engine for some hundreds of optimizers: what they took is theirs until it closes.
+        List<int[]> cases = ALL ? product() : pairs(new Random(SEED));
+        for (int from = 0; from < cases.size(); from += 200) {
+            try (Engine engine = Engines.open();
+                    Engine cpu = Engine.cpu(1)) {
+                for (int[] c : cases.subList(from, Math.min(from + 200, cases.size())))
+                    run(rule, Case.of(c), List.of(engine, cpu));
+            }
+        }
+    }
+
+    /** The parameters, by name: a chunk and a bit, and what is smaller. */
+    private static final Map<String, Integer> SIZES = Map.of("a.bias", 3, "b", 1030, "frozen", 4, "late", 5, "z", 1);
+
+    private static void run(Rule base, Case c, List<Engine> engines) {
+        Rule rule = base.l2(c.l2 ? 0.01 : 0).decay(c.decay ? 0.01 : 0);
+        List<Runner> runners = new ArrayList<>();
+        for (Engine engine : engines) runners.add(new Runner(engine, rule, c));
+        Plain plain = new Plain(c.guard());
+        for (Rule each : rulesOf(rule, c)) {
+            plain.groups.add(t -> schedule(each, c, 1).rule(t));
+            plain.counts.add(0L);
+        }
+        Random random = new Random(SEED);
+        Map<String, float[]> start = new TreeMap<>();
+        SIZES.forEach((name, size) -> start.put(name, new float[size]));
+        start.forEach((name, values) -> {
+            for (int i = 0; i < values.length; i++) values[i] = (float) random.nextGaussian();
+            plain.params.put(name, values.clone());
+        });
+        for (Runner runner : runners)
+            start.forEach((name, values) -> runner.p.get(name).set(values));
+
+        for (int t = 1; t <= UPDATES; t++) {
+            String what = rule + ", " + c + ", update " + t;
+            Map<String, float[]> grads = new TreeMap<>();
+            for (String name : start.keySet()) {
+                boolean leftOut = name.equals("frozen") && c.groups == Groups.FROZEN && t % 2 == 0
+                        || name.equals("late") && c.groups == Groups.LATE && (t < 4 || t == 8);
+                if (!leftOut) grads.put(name, gradient(random, start.get(name).length));
+            }
+            if (c.damage && t == 3) grads.get("b")[1029] = Float.NaN;
+            if (c.damage && t == 6) grads.get("a.bias")[1] = Float.NEGATIVE_INFINITY;
+            if (c.rates == Rates.CHANGED_HALF_WAY && t == 5) {
+                List<Rule> rules = rulesOf(rule, c);
+                for (int n = 0; n < rules.size(); n++) {
+                    Rule each = rules.get(n);
+                    plain.groups.set(n, step -> schedule(each, c, 5).rule(step));
+                }
+                runners.forEach(Runner::change);
+            }
+            if (c.resumes && t == 7) runners.forEach(Runner::resume);
+            plain.update(grads, groupsOf(c));
+            for (Runner runner : runners) {
+                runner.update(grads);
+                try {
+                    runner.check(plain, grads.keySet(), t);
+                } catch (AssertionError e) {
+                    throw new AssertionError(runner.engine + ": " + what + ": " + e.getMessage(), e);
+                }
+            }
+        }
+        assertTrue(!c.damage || c.guard().skips() == (plain.skipped == 2), "steps that were to be left out were");
+    }
+
+    /** Multiples of 1/1024 up to 4, a quarter of them 0: their squares add up exactly in double, in whatever order. */
+    private static float[] gradient(Random random, int size) {
+        float[] gradient = new float[size];
+        for (int i = 0; i < size; i++) gradient[i] = random.nextInt(4) == 0 ? 0 : (random.nextInt(8193) - 4096) / 1024f;
+        return gradient;
+    }
+
+    private static List<Rule> rulesOf(Rule rule, Case c) {
+        return switch (c.groups) {
+            case ONE, FROZEN -> List.of(rule);
+            case EQUAL -> List.of(rule, rule, rule);
+            case OTHER_DECAYS -> List.of(rule.decay(0), rule.decay(0.25).l2(0.125));
+            case LATE -> List.of(rule, rule);
+        };
+    }
+
+    private static Map<String, Integer> groupsOf(Case c) {
+        Map<String, Integer> groups = new HashMap<>();
+        for (String name : SIZES.keySet())
+            groups.put(
+                    name,
+                    switch (c.groups) {
+                        case ONE -> 0;
+                        case EQUAL -> name.startsWith("a") ? 0 : name.equals("b") ? 1 : 2;
+                        case OTHER_DECAYS -> name.endsWith(".bias") ? 0 : 1;
+                        case FROZEN -> name.equals("frozen") ? -1 : 0;
+                        case LATE -> name.equals("late") ? 0 : 1;
+                    });
+        return groups;
+    }
+
+    private static Schedule schedule(Rule rule, Case c, int from) {
+        return switch (c.rates) {
+            case CONSTANT -> Schedule.of(rule);
+            case SCHEDULE -> LearningRate.cosine(0.02, 0.001, 6).warmUp(2).of(rule);
+            case CHANGED_HALF_WAY -> from == 1 ? Schedule.of(rule) : t -> rule.lr(0.5 / t);
+        };
+    }
+
+    /** An optimizer of one engine. */
+    private static final class Runner {
+        final Engine engine;
+        final Case c;
+        final List<Rule> rules;
+        final Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+        Optimizer optimizer;
+        int from = 1;
+
+        Runner(Engine engine, Rule rule, Case c) {
+            this.engine = engine;
+            this.c = c;
+            rules = rulesOf(rule, c);
+            SIZES.forEach((name, size) -> {
+                p.put(name, engine.zeros(size));
+                g.put(name, engine.zeros(size));
+            });
+            optimizer = make();
+        }
+
+        private Optimizer make() {
+            List<Schedule> s =
+                    rules.stream().map(rule -> schedule(rule, c, from)).toList();
+            Group[] groups =
+                    switch (c.groups) {
+                        case ONE -> new Group[] {Group.rest(s.get(0))};
+                        case EQUAL ->
+                            new Group[] {Group.of("a*", s.get(0)), Group.of("b", s.get(1)), Group.rest(s.get(2))};
+                        case OTHER_DECAYS -> new Group[] {Group.of("*.bias", s.get(0)), Group.rest(s.get(1))};
+                        case FROZEN -> new Group[] {Group.frozen("fro*"), Group.rest(s.get(0))};
+                        case LATE -> new Group[] {Group.of("late", s.get(0)).orEmpty(), Group.rest(s.get(1))};
+                    };
+            Optimizer made = engine.optimizer(groups).guard(c.guard());
+            return c.zeroes ? made.zeroGradients() : made;
+        }
+
+        void change() {
+            from = 5;
+            int n = 0;
+            for (Group group : optimizer.groups()) {
+                if (group.schedule().isPresent())
+                    optimizer.schedule(group.pattern(), schedule(rules.get(n++), c, from));
+            }
+        }
+
+        void resume() {
+            Map<String, Map<String, Tensor>> saved = new HashMap<>();
+            for (String name : SIZES.keySet()) if (optimizer.knows(name)) saved.put(name, optimizer.state(name));
+            Optimizer resumed = make();
+            resumed.resume(optimizer.counts(), saved);
+            optimizer = resumed;
+        }
+
+        void update(Map<String, float[]> grads) {
+            Map<String, Tensor> params = new HashMap<>(), gradients = new HashMap<>();
+            grads.forEach((name, values) -> {
+                g.get(name).set(values);
+                gradients.put(name, g.get(name));
+                params.put(name, p.get(name));
+            });
+            if (c.groups == Groups.FROZEN) params.put("frozen", p.get("frozen"));
+            optimizer.update(params, gradients);
+        }
+
+        void check(Plain plain, Set<String> names, int t) {
+            plain.params.forEach(
+                    (name, values) -> assertSameBits(values, p.get(name).get()));
+            plain.states.forEach((name, arrays) -> {
+                List<Tensor> state = List.copyOf(optimizer.state(name).values());
+                assertEquals(arrays.length, state.size());
+                for (int n = 0; n < arrays.length; n++)
+                    assertSameBits(arrays[n], state.get(n).get());
+            });
+            if (c.zeroes)
+                for (String name : names)
+                    if (plain.states.containsKey(name))
+                        assertSameBits(new float[SIZES.get(name)], g.get(name).get());
+            if (!c.looks && t < UPDATES) return;
+            assertEquals(new Counts(plain.steps, plain.skipped, plain.counts), optimizer.counts());
+            if (c.guard().skips()) assertEquals(plain.norm, optimizer.norm());
+        }
+    }
+
+    // ---- which cases ----
+
+    @Test
+    void everyPairOfOptionsMeets() {
+        Set<List<Integer>> met = new HashSet<>();
+        for (int[] c : pairs(new Random(SEED))) met.addAll(pairsOf(c));
+        int expected = 0;
+        for (int a = 0; a < CHOICES.length; a++)
+            for (int b = a + 1; b < CHOICES.length; b++) expected += CHOICES[a] * CHOICES[b];
+        assertEquals(expected, met.size());
+        int product = Arrays.stream(CHOICES).reduce(1, (a, b) -> a * b);
+        assertEquals(product, product().size());
+    }
+
+    private static List<List<Integer>> pairsOf(int[] c) {
+        List<List<Integer>> pairs = new ArrayList<>();
+        for (int a = 0; a < c.length; a++)
+            for (int b = a + 1; b < c.length; b++) if (c[a] >= 0 && c[b] >= 0) pairs.add(List.of(a, c[a], b, c[b]));
+        return pairs;
+    }
+
+    /** Cases in which every pair of choices occurs: each begins with a pair that has not been met, and then takes what meets most that has not. */
+    private static List<int[]> pairs(Random random) {
+        Set<List<Integer>> left = new LinkedHashSet<>();
+        for (int[] c : product()) left.addAll(pairsOf(c));
+        List<int[]> cases = new ArrayList<>();
+        while (!left.isEmpty()) {
+            int[] c = new int[CHOICES.length];
+            Arrays.fill(c, -1);
+            List<Integer> first = left.iterator().next();
+            c[first.get(0)] = first.get(1);
+            c[first.get(2)] = first.get(3);
+            for (int n = 0; n < c.length; n++) {
+                if (c[n] >= 0) continue;
+                int best = -1, most = -1;
+                int offset = random.nextInt(CHOICES[n]);
+                for (int choice = 0; choice < CHOICES[n]; choice++) {
+                    c[n] = (choice + offset) % CHOICES[n];
+                    int meets = (int) pairsOf(c).stream().filter(left::contains).count();
+                    if (meets > most) {
+                        most = meets;
+                        best = c[n];
+                    }
+                }
+                c[n] = best;
+            }
+            pairsOf(c).forEach(left::remove);
+            cases.add(c);
+        }
+        return cases;
+    }
+
+    private static List<int[]> product() {
+        List<int[]> cases = new ArrayList<>();
+        int[] c = new int[CHOICES.length];
+        while (true) {
+            cases.add(c.clone());
+            int n = 0;
+            while (n < c.length && ++c[n] == CHOICES[n]) c[n++] = 0;
+            if (n == c.length) return cases;
+        }
+    }
+}

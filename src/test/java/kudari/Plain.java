@@ -1,0 +1,145 @@
+package kudari;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Predicate;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+
+/**
+ * An optimizer in the plainest Java, written from the documentation of rules, groups and guards and not from their loops: element by element, one
+ * float operation after the other, without windows, rings, chunks or threads. What the engines compute is held against it to the last bit.
+ *
+ * <p>Its sums of squares are taken in one plain loop. That they are those of the engines' trees of additions, too, is for whoever gives it gradients to
+ * see to: multiples of a power of two whose squares add up without rounding.
+ */
+final class Plain {
+
+    /** What a group of names is told. */
+    interface Rules {
+        Rule rule(long t);
+    }
+
+    final Map<String, float[]> params = new TreeMap<>();
+    final Map<String, float[][]> states = new HashMap<>();
+    private final Guard guard;
+    final List<Rules> groups = new ArrayList<>();
+    final List<Long> counts = new ArrayList<>();
+    long steps, skipped;
+    double norm;
+
+    Plain(Guard guard) {
+        this.guard = guard;
+    }
+
+    /** A step over some parameters: of each name its group, or −1 for one that is frozen. */
+    void update(Map<String, float[]> grads, Map<String, Integer> groupOf) {
+        Map<String, Double> norms = new HashMap<>();
+        double sum = 0;
+        for (String name : grads.keySet()) {
+            if (groupOf.get(name) < 0) continue;
+            double own = 0;
+            for (float g : grads.get(name)) own += (double) g * g;
+            norms.put(name, guard.scale() * Math.sqrt(own));
+            sum += own;
+        }
+        norm = guard.scale() * Math.sqrt(sum);
+        if (guard.skips() && !Double.isFinite(norm)) {
+            skipped++;
+            return;
+        }
+        steps++;
+        for (int n = 0; n < groups.size(); n++) {
+            if (groupOf.entrySet().stream().noneMatch(of(n, grads))) continue;
+            counts.set(n, counts.get(n) + 1);
+            Rule rule = groups.get(n).rule(steps);
+            for (String name : grads.keySet()) {
+                if (groupOf.get(name) == n) step(name, rule, counts.get(n), grads.get(name), norms.get(name));
+            }
+        }
+    }
+
+    private static Predicate<Map.Entry<String, Integer>> of(int group, Map<String, float[]> grads) {
+        return entry -> entry.getValue() == group && grads.containsKey(entry.getKey());
+    }
+
+    private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
+        float[] p = params.get(name);
+        float[][] s = states.computeIfAbsent(name, key -> start(rule, p.length));
+        double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
+        boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
+        float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
+        for (int i = 0; i < p.length; i++) {
+            float g = scale * grad[i];
+            if (guard.clip() == Guard.Clip.VALUE) {
+                float max = (float) guard.max();
+                if (g > max) g = max;
+                if (g < -max) g = -max;
+            }
+            float l2 = (float) rule.l2(), decay = (float) (rule.lr() * rule.decay());
+            g = g + l2 * p[i];
+            float u = move(rule, t, g, s, i);
+            p[i] = p[i] - (u + decay * p[i]);
+        }
+    }
+
+    private static float[][] start(Rule rule, int size) {
+        float[][] s = new float[rule.state().size()][size];
+        double start = rule instanceof AdaGrad a
+                ? a.initialAccumulator()
+                : rule instanceof RmsProp r ? r.initialAccumulator() : 0;
+        for (float[] array : s) Arrays.fill(array, (float) start);
+        return s;
+    }
+
+    /** What a rule takes off a parameter; its state moves on. */
+    private static float move(Rule rule, long t, float g, float[][] s, int i) {
+        if (rule instanceof Sgd r) return (float) r.lr() * g;
+        if (rule instanceof Momentum r) {
+            s[0][i] = mean((float) r.momentum() * s[0][i] + (r.inside() ? -(float) r.lr() * g : g));
+            return r.inside() ? -s[0][i] : (float) r.lr() * s[0][i];
+        }
+        if (rule instanceof Nesterov r) {
+            float now = r.inside() ? -(float) r.lr() * g : g;
+            s[0][i] = mean((float) r.momentum() * s[0][i] + now);
+            float ahead = (float) r.momentum() * s[0][i] + now;
+            return r.inside() ? -ahead : (float) r.lr() * ahead;
+        }
+        if (rule instanceof AdaGrad r) {
+            s[0][i] = square(s[0][i] + g * g);
+            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+        }
+        if (rule instanceof RmsProp r) {
+            s[0][i] = square((float) r.rho() * s[0][i] + (float) (1 - r.rho()) * (g * g));
+            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+        }
+        Adam r = (Adam) rule;
+        double c1 = 1 - StrictMath.pow(r.beta1(), t), c2 = 1 - StrictMath.pow(r.beta2(), t);
+        s[0][i] = mean((float) r.beta1() * s[0][i] + (float) (1 - r.beta1()) * g);
+        s[1][i] = square((float) r.beta2() * s[1][i] + (float) (1 - r.beta2()) * (g * g));
+        float alpha = (float) (r.lr() * Math.sqrt(c2) / c1);
+        float eps = (float) (r.epsHat() + r.eps() * Math.sqrt(c2));
+        return alpha * s[0][i] / (root(s[1][i] + (float) (r.epsRoot() * c2)) + eps);
+    }
+
+    private static float root(float x) {
+        return (float) Math.sqrt(x);
+    }
+
+    private static float mean(float x) {
+        return x + 0x1p-78f - 0x1p-78f;
+    }
+
+    private static float square(float x) {
+        return x + 0x1p-102f - 0x1p-102f;
+    }
+}
