@@ -14,8 +14,8 @@ import kudari.rule.Rule;
  * <p>Where only the learning rate changes, {@link LearningRate} has the usual ones.
  *
  * <p>It is asked ahead, for up to 64 steps beyond the one that an update may be, and on a device up to that many more where
- * steps may have been left out: at the same updates on every engine. What it throws for a step, where a table of rates ends, say, is thrown by
- * the update that would be that step.
+ * steps may have been left out: at the same updates on every engine. What it throws for a step, where a table of rates ends, say, is the cause of
+ * the {@link IllegalStateException} of the update that would be that step.
  */
 @FunctionalInterface
 public interface Schedule {
