@@ -11,12 +11,12 @@ extern "C" __global__ void gather(const float* x, const float* labels, const int
   if (threadIdx.x == 0) intoLabels[to] = labels[from];
 }
 
-// y <- max(y + bias, least), NaN staying NaN. A block for each row.
-extern "C" __global__ void biasAndLeast(float* y, const float* bias, int out, float least) {
+// y <- max(y + bias, lowerBound), NaN staying NaN. A block for each row.
+extern "C" __global__ void biasAndLowerBound(float* y, const float* bias, int out, float lowerBound) {
   y += (i64)blockIdx.x * out;
   for (int i = threadIdx.x; i < out; i += blockDim.x) {
     float v = y[i] + bias[i];
-    y[i] = v < least ? least : v;
+    y[i] = v < lowerBound ? lowerBound : v;
   }
 }
 

@@ -13,8 +13,8 @@ final class CpuTensor extends Tensor {
     }
 
     @Override
-    Reading newReading() {
-        return new CpuReading(this);
+    AsyncRead newAsyncRead() {
+        return new CpuAsyncRead(this);
     }
 
     @Override

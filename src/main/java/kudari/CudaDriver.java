@@ -97,7 +97,7 @@ final class CudaDriver extends Driver {
 
     private final CUdeviceptr control;
 
-    private final CudaLook look;
+    private final HostCopy look;
     private final Tally tally = new Tally();
 
     /** Where the ring has each step's scalars: pointers made once, for a step makes nothing. */
@@ -151,7 +151,7 @@ final class CudaDriver extends Driver {
             control = engine.allocateBytes(bytes, "the control block of an optimizer");
             CUdeviceptr mine = control;
             frees.push(() -> engine.freeBytes(mine));
-            look = new CudaLook(engine, control, SLOTS, "the counts of an optimizer");
+            look = new HostCopy(engine, control, SLOTS, "the counts of an optimizer");
             frees.push(look::free);
             must(cuMemsetD8Async(control, (byte) 0, bytes, engine.stream), "cuMemsetD8Async of the control block");
             long[] head = new long[SLOTS / Long.BYTES];
@@ -322,7 +322,7 @@ final class CudaDriver extends Driver {
 
     @Override
     void ask() {
-        look.ask();
+        look.start();
     }
 
     @Override

@@ -9,7 +9,7 @@ public final class CudaException extends RuntimeException {
 
     private static final long serialVersionUID = 1;
 
-    private final String what, mend;
+    private final String what, fix;
 
     CudaException(String what) {
         this(what, "");
@@ -18,12 +18,12 @@ public final class CudaException extends RuntimeException {
     /**
      * The message is both.
      *
-     * @param mend what to do about it; empty where we know nothing
+     * @param fix what to do about it; empty where we know nothing
      */
-    CudaException(String what, String mend) {
-        super(mend.isEmpty() ? what : what + "; " + mend);
+    CudaException(String what, String fix) {
+        super(fix.isEmpty() ? what : what + "; " + fix);
         this.what = what;
-        this.mend = mend;
+        this.fix = fix;
     }
 
     /** What happened, without what to do about it. */
@@ -32,8 +32,8 @@ public final class CudaException extends RuntimeException {
     }
 
     /** What to do about it; empty where we know nothing. */
-    String mend() {
-        return mend;
+    String fix() {
+        return fix;
     }
 
     /**

@@ -21,8 +21,8 @@ final class CudaTensor extends Tensor {
     }
 
     @Override
-    Reading newReading() {
-        return new CudaReading(engine, this);
+    AsyncRead newAsyncRead() {
+        return new CudaAsyncRead(engine, this);
     }
 
     @Override

@@ -33,7 +33,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     /**
      * The best engine of this machine: the first CUDA device if there is one and its kernels can be compiled, else the CPU. It logs which it took, and
-     * why, to the {@link System.Logger} of this class; {@link Checkup#cuda} says more.
+     * why, to the {@link System.Logger} of this class; {@link Diagnostics#cuda} says more.
      */
     public static Engine open() {
         return open(Runtime.getRuntime().availableProcessors());

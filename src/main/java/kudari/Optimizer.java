@@ -252,7 +252,8 @@ public final class Optimizer {
      * An update that follows computes the same bits as if the other run had never stopped.
      *
      * @param counts as from {@link #counts}
-     * @param saved for each parameter its state arrays, as from {@link #state}, on this engine
+     * @param saved for each parameter its state arrays, as from {@link #state}, on this engine; a parameter without gets them when an update
+     *     first sees it
      * @throws IllegalArgumentException if there are more or fewer groups, no group takes a name, an array is missing or unknown, or shapes differ;
      *     nothing has changed then
      */
@@ -261,7 +262,9 @@ public final class Optimizer {
         Map<String, State> copies = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
         try {
-            saved.forEach((name, tensors) -> copies.put(name, copy(name, tensors, fresh)));
+            saved.forEach((name, tensors) -> {
+                if (!tensors.isEmpty()) copies.put(name, copy(name, tensors, fresh));
+            });
             control.resume(counts);
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
@@ -275,36 +278,20 @@ public final class Optimizer {
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
         tensors.values().forEach(tensor -> checkPlace(what, tensor));
-        int part = partOfState(name, tensors);
-        List<String> arrays = control.first()[part].state();
+        Tensor like = tensors.values().iterator().next();
+        int part = parts[group(name, like)];
+        List<String> arrays = part < 0 ? List.of() : control.first()[part].state();
+        if (!tensors.keySet().equals(Set.copyOf(arrays)))
+            throw new IllegalArgumentException(what + ": expected " + arrays + ", got " + told(tensors.keySet()));
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
+            checkShape(what, like, tensor);
             copy[n] = engine.zeros(tensor.shape());
             fresh.add(copy[n]);
-            checkShape(what, copy[0], copy[n]);
             copy[n].set(tensor);
         }
         return new State(arrays, copy);
-    }
-
-    /** The group that takes a parameter by its name and the shape of its state; the first that could by its name where it has none. */
-    private int partOfState(String name, Map<String, Tensor> tensors) {
-        for (int n = 0; n < parts.length; n++) {
-            boolean takes = tensors.isEmpty()
-                    ? groups.get(n).takesName(name)
-                    : groups.get(n).takes(name, tensors.values().iterator().next());
-            if (!takes) continue;
-            List<String> arrays = parts[n] < 0 ? List.of() : control.first()[parts[n]].state();
-            if (parts[n] < 0 || !tensors.keySet().equals(Set.copyOf(arrays))) {
-                if (tensors.isEmpty()) continue;
-                throw new IllegalArgumentException(
-                        "state of '" + name + "': expected " + arrays + ", got " + told(tensors.keySet()));
-            }
-            return parts[n];
-        }
-        throw new IllegalArgumentException(
-                "state of '" + name + "', " + told(tensors.keySet()) + ": no group takes it: " + groups);
     }
 
     private void checkNew(String what) {
@@ -365,7 +352,7 @@ public final class Optimizer {
         }
         started = true;
         states.putAll(joined);
-        for (int n = 0; n < of.length; n++) if (joined.containsKey(names.get(n))) tellWhoJoins(names.get(n), of[n]);
+        tellWhoJoined(joined.keySet(), groupOf);
         bound = true;
     }
 
@@ -387,14 +374,22 @@ public final class Optimizer {
         }
     }
 
-    private void tellWhoJoins(String name, int part) {
-        long count = control.count(part);
-        if (count > 0)
-            LOG.log(
-                    System.Logger.Level.INFO,
-                    "''{0}'' joins its group after {1} steps, and shares its bias correction",
-                    name,
-                    String.valueOf(count));
+    /** Says once who shares the count of a group that has stepped. */
+    private void tellWhoJoined(Collection<String> joined, Map<String, Integer> groupOf) {
+        for (int n = 0; n < parts.length; n++) {
+            int group = n;
+            List<String> names =
+                    joined.stream().filter(name -> groupOf.get(name) == group).toList();
+            if (names.isEmpty() || control.first()[parts[n]].state().isEmpty()) continue;
+            long count = control.count(parts[n]);
+            if (count > 0)
+                LOG.log(
+                        System.Logger.Level.INFO,
+                        "{0} join group {1} after its {2} steps, and share its bias correction",
+                        told(names),
+                        groups.get(n),
+                        String.valueOf(count));
+        }
     }
 
     /** The number of the group of each parameter. */

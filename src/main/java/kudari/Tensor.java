@@ -72,9 +72,9 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      *
      * @throws IllegalStateException if the tensor has 2²⁹ elements or more, the engine is closed, or this is not the thread that opened it
      */
-    public final Reading reading() {
+    public final AsyncRead asyncRead() {
         engine.check();
-        return newReading();
+        return newAsyncRead();
     }
 
     /**
@@ -133,7 +133,7 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
             throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
     }
 
-    abstract Reading newReading();
+    abstract AsyncRead newAsyncRead();
 
     abstract void read(float[] into);
 

@@ -31,7 +31,8 @@ class ConsumerTest {
     private static final Path CLASSES = Path.of("target/classes").toAbsolutePath();
 
     /** Those that need more, and say so. */
-    private static final Pattern OPTIONAL = Pattern.compile("kudari\\.(cli|report)\\..*|kudari\\.nn\\.CpuDense");
+    private static final Pattern OPTIONAL =
+            Pattern.compile("kudari\\.cli\\..*|kudari\\.report\\.PngCharts.*|kudari\\.nn\\.CpuDense");
 
     @TempDir
     private Path folder;
@@ -169,6 +170,11 @@ class ConsumerTest {
                   } catch (UnsupportedOperationException e) {
                     System.out.println(e.getMessage());
                   }
+                  try {
+                    kudari.report.Report.open(file.resolveSibling("report"), false);
+                  } catch (UnsupportedOperationException e) {
+                    System.out.println(e.getMessage() + Files.exists(file.resolveSibling("report")));
+                  }
                 }
                 Engine.open().close();
               }
@@ -178,6 +184,7 @@ class ConsumerTest {
     private static void assertRan(String out) {
         assertTrue(out.contains("0.5 [w]\n"), out);
         assertTrue(out.contains("org.bytedeco:openblas"), out);
+        assertTrue(out.contains("a report needs org.webjars:echarts:5.5.0 on the class pathfalse"), out);
         assertTrue(
                 out.contains("cpu") && out.contains("because") || out.contains("cuda:0"),
                 out); // without any logger of one's own

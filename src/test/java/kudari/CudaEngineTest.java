@@ -190,7 +190,7 @@ class CudaEngineTest {
     @Test
     void aReadingOfMoreThanAPageOfTheHostCanHoldIsRefusedBeforeThereIsOne() {
         Tensor tensor = cuda.wrap(cuda.pointer(cuda.zeros(1)), 1L << 29); // nobody looks at it
-        refused(IllegalStateException.class, tensor::reading, "536870912", "at most 536870911 elements");
+        refused(IllegalStateException.class, tensor::asyncRead, "536870912", "at most 536870911 elements");
     }
 
     @Test

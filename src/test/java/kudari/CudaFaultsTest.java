@@ -613,7 +613,7 @@ class CudaFaultsTest {
                 adam.resume(5, Map.of("W0", adam.state("W0")));
                 adam.update(p, g);
                 engine.optimizer(Sgd.of(0.1)).guard(Guard.clipNorm(1)).update(p, g);
-                p.get("W0").reading().ask();
+                p.get("W0").asyncRead().start();
                 if (n < 3) engine.cublas();
             }
             assertEquals("[]", ask("live").toString());

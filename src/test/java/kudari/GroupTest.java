@@ -212,7 +212,7 @@ class GroupTest {
         } finally {
             log.removeHandler(handler);
         }
-        assertEquals(List.of("'late' joins its group after 2 steps, and shares its bias correction"), logged);
+        assertEquals(List.of("[late] join group '*' after its 2 steps, and share its bias correction"), logged);
         assertEquals(new Counts(4, 0, List.of(4L)), adam.counts());
     }
 

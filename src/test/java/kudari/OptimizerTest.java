@@ -242,6 +242,18 @@ class OptimizerTest {
         assertSameBits(floats(4, 4), v.get());
     }
 
+    /** Of a rule without state a checkpoint says the name alone; the group is that of the tensor that comes, not the first of that name. */
+    @Test
+    void aParameterWithoutStateIsResumedInTheGroupOfItsShape() {
+        Optimizer groups = engine.optimizer(
+                Group.vectors("*", Sgd.of(1)).orEmpty(), Group.rest(Sgd.of(0.5)).orEmpty());
+        groups.resume(3, Map.of("W", Map.of()));
+        Tensor matrix = engine.zeros(1, 2);
+        groups.update(Map.of("W", matrix), Map.of("W", engine.tensor(floats(1, 2), 1, 2)));
+        assertSameBits(floats(-0.5, -1), matrix.get());
+        assertEquals(4, groups.steps());
+    }
+
     @Test
     void aSingleNumberWithoutExtentsIsResumed() {
         Tensor x = engine.zeros(), dx = engine.zeros();

@@ -2,5 +2,4 @@
  * What a run leaves on disk: {@link kudari.checkpoint.Safetensors} is the file, {@link kudari.checkpoint.Checkpoint} a run in it. {@link
  * kudari.checkpoint.SafetensorsFile} reads files of others.
  */
-@org.jspecify.annotations.NullMarked
 package kudari.checkpoint;

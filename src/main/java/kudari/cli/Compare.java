@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
 import kudari.Engine;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
-import kudari.report.Comparison.Sampling;
+import kudari.report.Comparison.BatchingRun;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
@@ -36,7 +36,7 @@ import picocli.CommandLine.ParameterException;
         exitCodeListHeading = Main.STATUS_HEADING,
         exitCodeList = {Main.DONE, Main.FAILED, Main.WRONG, Main.STOPPED},
         mixinStandardHelpOptions = true)
-final class Compare extends Job {
+final class Compare extends TrainingCommand {
 
     /** The network of the book, between the inputs of the data and its classes. */
     private static final int[] HIDDEN = {100, 100, 100, 100};
@@ -56,17 +56,17 @@ final class Compare extends Job {
             paramLabel = "digits[:TRAIN,TEST]|mnist:DIR",
             description =
                     "digits drawn by the program, so many of them (by default 60000,10000), or a folder of IDX files",
-            converter = Source.Converter.class)
-    private Source data;
+            converter = DataOption.Converter.class)
+    private DataOption data;
 
     @Option(
             names = "--rules",
             split = ",",
             paramLabel = "RULE",
             description = "which rules: ${COMPLETION-CANDIDATES} (default: all)",
-            converter = Contender.Converter.class,
-            completionCandidates = Contender.Converter.class)
-    private List<Contender> rules = List.of();
+            converter = RuleOption.Converter.class,
+            completionCandidates = RuleOption.Converter.class)
+    private List<RuleOption> rules = List.of();
 
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
     private Integer steps;
@@ -75,8 +75,8 @@ final class Compare extends Job {
             names = "--lr",
             paramLabel = "RULE=RATE",
             description = "a rule's learning rate on the network (default: the rule's own)",
-            converter = Contender.Converter.class) // of the rule; the rate's is picocli's own
-    private Map<Contender, Double> rates = new LinkedHashMap<>();
+            converter = RuleOption.Converter.class) // of the rule; the rate's is picocli's own
+    private Map<RuleOption, Double> rates = new LinkedHashMap<>();
 
     @Option(names = "--quick", description = "all parts in small, in seconds: 200 steps, 6000 digits")
     private boolean quick;
@@ -91,18 +91,18 @@ final class Compare extends Job {
     @Override
     public Integer call() throws IOException {
         if (steps == null) steps = quick ? 200 : 2000;
-        if (data == null) data = quick ? Source.digits(6_000, 1_000) : Source.digits(60_000, 10_000);
+        if (data == null) data = quick ? DataOption.digits(6_000, 1_000) : DataOption.digits(60_000, 10_000);
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
-        List<Contender> contenders = Contender.ALL.stream()
-                .filter(contender -> rules.isEmpty() || rules.contains(contender))
+        List<RuleOption> options = RuleOption.ALL.stream()
+                .filter(option -> rules.isEmpty() || rules.contains(option))
                 .toList();
-        for (Contender contender : rates.keySet()) {
-            if (!contenders.contains(contender)) throw refusal("--lr " + contender + ": the rule is not among --rules");
+        for (RuleOption option : rates.keySet()) {
+            if (!options.contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
         }
-        Map<Contender, Rule> onTheNetwork = new LinkedHashMap<>();
-        for (Contender contender : contenders) onTheNetwork.put(contender, ruleOf(contender));
+        Map<RuleOption, Rule> onTheNetwork = new LinkedHashMap<>();
+        for (RuleOption option : options) onTheNetwork.put(option, ruleOf(option));
 
         for (int n = 0; n < devices.size(); n++) {
             Device device = devices.get(n);
@@ -137,12 +137,12 @@ final class Compare extends Job {
     }
 
     private Comparison compare(
-            List<Engine> engines, Report report, Map<Contender, Rule> onTheNetwork, Interruption interruption)
+            List<Engine> engines, Report report, Map<RuleOption, Rule> onTheNetwork, Interruption interruption)
             throws IOException {
         List<Trajectory> trajectories = new ArrayList<>();
         for (Engine engine : engines) {
-            for (Contender contender : onTheNetwork.keySet()) {
-                Trajectory trajectory = Experiments.path(engine, contender);
+            for (RuleOption option : onTheNetwork.keySet()) {
+                Trajectory trajectory = Experiments.path(engine, option);
                 report.trajectory(trajectory);
                 trajectories.add(trajectory);
             }
@@ -154,11 +154,11 @@ final class Compare extends Job {
         check(train, test);
 
         List<Training> trainings = new ArrayList<>();
-        List<Sampling> samplings = List.of();
+        List<BatchingRun> batchingRuns = List.of();
         try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size() * engines.size(), 0)) {
             for (Engine engine : engines) {
                 Experiments.Data held = Experiments.Data.of(engine, train, test, seed);
-                for (Map.Entry<Contender, Rule> entry : onTheNetwork.entrySet()) {
+                for (Map.Entry<RuleOption, Rule> entry : onTheNetwork.entrySet()) {
                     String name = entry.getKey().toString();
                     progress.say(engines.size() == 1 ? name : name + " on " + Experiments.nameOf(engine));
                     trainings.add(Experiments.train(
@@ -174,7 +174,8 @@ final class Compare extends Job {
                             interruption));
                 }
                 // On the first alone: it is about the samples, not about what it runs on.
-                if (samplings.isEmpty()) samplings = Experiments.samplings(held, quick ? 5_000 : 60_000, interruption);
+                if (batchingRuns.isEmpty())
+                    batchingRuns = Experiments.batchingRuns(held, quick ? 5_000 : 60_000, interruption);
             }
         }
 
@@ -183,7 +184,7 @@ final class Compare extends Job {
         return new Comparison(
                 trajectories,
                 trainings,
-                samplings,
+                batchingRuns,
                 Experiments.sheet(train),
                 new Comparison.Facts(
                         where(engines),
@@ -203,13 +204,13 @@ final class Compare extends Job {
                 .collect(Collectors.joining(" ", "scripts/kudari ", ""));
     }
 
-    private Rule ruleOf(Contender contender) {
-        Double rate = rates.get(contender);
+    private Rule ruleOf(RuleOption option) {
+        Double rate = rates.get(option);
         try {
-            return rate == null ? contender.defaults() : contender.withRate(rate);
+            return rate == null ? option.defaults() : option.withRate(rate);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(
-                    spec.commandLine(), "--lr " + contender.name() + "=" + rate + ": " + e.getMessage());
+                    spec.commandLine(), "--lr " + option.name() + "=" + rate + ": " + e.getMessage());
         }
     }
 

@@ -12,10 +12,10 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.logging.Level;
 import java.util.logging.Logger;
-import kudari.Checkup;
-import kudari.Checkup.Finding;
-import kudari.Checkup.Mark;
 import kudari.CpuEngine;
+import kudari.Diagnostics;
+import kudari.Diagnostics.Check;
+import kudari.Diagnostics.Status;
 import kudari.Engine;
 import kudari.Tensor;
 import kudari.io.PrivateFolder;
@@ -28,10 +28,10 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** What works on this machine, what does not, and how to mend it. */
+/** What works on this machine, what does not, and how to fix it. */
 @Command(
         name = "doctor",
-        header = "Says what works on this machine, what does not, and how to mend it.",
+        header = "Says what works on this machine, what does not, and how to fix it.",
         description = {
             "A line for each thing looked at: ok, it works; --, it is not there; !!, it is there and does not work.",
             "Exit status 0 where the CPU engine and its networks work, whatever the GPU does; 1 where they do not.",
@@ -56,41 +56,40 @@ final class Doctor implements Callable<Integer> {
      * @param cpu whether the CPU engine and its networks work
      * @param cuda whether a step on a CUDA device came out right
      */
-    private record Diagnosis(boolean cpu, boolean cuda, List<Finding> findings) {}
+    private record Diagnosis(boolean cpu, boolean cuda, List<Check> checks) {}
 
     @Override
     public Integer call() {
         LOG.setLevel(Level.OFF); // what is logged is said here
-        List<Finding> findings = new ArrayList<>(List.of(
-                Finding.of("Java", true, "", Doctor::java),
-                Finding.of("CPU engine", true, "give Java more memory with KUDARI_JAVA_OPTS=-Xmx1g", Doctor::cpu),
-                Finding.of(
+        List<Check> checks = new ArrayList<>(List.of(
+                Check.of("Java", true, "", Doctor::java),
+                Check.of("CPU engine", true, "give Java more memory with KUDARI_JAVA_OPTS=-Xmx1g", Doctor::cpu),
+                Check.of(
                         "OpenBLAS",
                         true,
                         "networks on the CPU need it: put org.bytedeco:openblas on the class path, with its natives for this machine",
                         Doctor::openblas)));
-        boolean cpu = findings.stream().allMatch(finding -> finding.mark() == Mark.OK);
-        findings.add(Finding.of("pictures", true, Report.FONTS, Doctor::pictures));
-        findings.addAll(Checkup.cuda());
-        boolean cuda =
-                findings.stream().anyMatch(finding -> finding.what().equals("a step") && finding.mark() == Mark.OK);
-        print(new Diagnosis(cpu, cuda, findings));
+        boolean cpu = checks.stream().allMatch(check -> check.status() == Status.OK);
+        checks.add(Check.of("pictures", true, Report.FONTS, Doctor::pictures));
+        checks.addAll(Diagnostics.cuda());
+        boolean cuda = checks.stream().anyMatch(check -> check.name().equals("a step") && check.status() == Status.OK);
+        print(new Diagnosis(cpu, cuda, checks));
         return cpu ? 0 : 1;
     }
 
     private void print(Diagnosis diagnosis) {
         PrintWriter out = spec.commandLine().getOut();
         if (json) {
-            JsonSerializer<Mark> mark = (value, type, context) -> new JsonPrimitive(value.toString());
+            JsonSerializer<Status> status = (value, type, context) -> new JsonPrimitive(value.toString());
             out.println(new GsonBuilder()
-                    .registerTypeAdapter(Mark.class, mark)
+                    .registerTypeAdapter(Status.class, status)
                     .setPrettyPrinting()
                     .disableHtmlEscaping()
                     .create()
                     .toJson(diagnosis));
             return;
         }
-        diagnosis.findings.forEach(out::println);
+        diagnosis.checks.forEach(out::println);
         out.println();
         out.println("The CPU engine " + (diagnosis.cpu ? "works" : "does not work") + "; the CUDA engine "
                 + (diagnosis.cuda ? "works." : "does not."));

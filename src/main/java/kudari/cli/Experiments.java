@@ -16,17 +16,17 @@ import kudari.data.Sampler;
 import kudari.nn.Init;
 import kudari.nn.Network;
 import kudari.nn.Samples;
+import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
-import kudari.report.Comparison.Mark;
 import kudari.report.Comparison.Point;
-import kudari.report.Comparison.Sampling;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 
-/** The three experiments of a comparison. Each starts every contender from the same place and shows it the same samples. */
+/** The three experiments of a comparison. Each starts every rule from the same place and shows it the same samples. */
 final class Experiments {
 
     private static final int PATH_STEPS = 30;
@@ -37,7 +37,7 @@ final class Experiments {
     private Experiments() {}
 
     /** Refuses data that a network cannot be trained and judged on. */
-    static void check(Source data, Dataset train, Dataset test) throws IOException {
+    static void check(DataOption data, Dataset train, Dataset test) throws IOException {
         if (train.size() == 0 || test.size() == 0) {
             throw new IOException(data + ": expected samples to train on and to hold out, got " + train.size() + " and "
                     + test.size());
@@ -49,8 +49,8 @@ final class Experiments {
     }
 
     /** The path of a rule over f(x, y) = x²/20 + y² from (−7, 2): the start and 30 steps. */
-    static Trajectory path(Engine engine, Contender contender) {
-        Rule rule = contender.onThePath();
+    static Trajectory path(Engine engine, RuleOption option) {
+        Rule rule = option.onThePath();
         Tensor param = engine.tensor(new float[] {-7, 2}), grad = engine.zeros(2);
         Optimizer optimizer = engine.optimizer(rule);
         List<Point> points = new ArrayList<>();
@@ -58,8 +58,7 @@ final class Experiments {
             float[] at = param.get();
             float x = at[0], y = at[1];
             points.add(new Point(x, y, x * x / 20 + y * y));
-            if (step == PATH_STEPS)
-                return new Trajectory(contender.toString(), "lr " + rule.lr(), nameOf(engine), points);
+            if (step == PATH_STEPS) return new Trajectory(option.toString(), "lr " + rule.lr(), nameOf(engine), points);
             grad.set(x / 10, 2 * y);
             optimizer.update(param, grad);
         }
@@ -115,11 +114,11 @@ final class Experiments {
             Interruption interruption)
             throws IOException {
         Network network = data.network(hidden);
-        String settings = Contender.describe(
+        String settings = RuleOption.describe(
                 optimizer.rule("W1", network.params().get("W1")).orElseThrow());
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
         List<Float> losses = new ArrayList<>();
-        List<Mark> accuracies = new ArrayList<>();
+        List<DataPoint> accuracies = new ArrayList<>();
         List<Double> perUpdate = new ArrayList<>(), perStep = new ArrayList<>();
         // On a device the call of update returns before the update is done.
         boolean doneOnReturn = data.engine instanceof CpuEngine;
@@ -140,7 +139,7 @@ final class Experiments {
             network.loss(); // waits for the last gradient
             perStep.add((clock.getAsLong() - begun) / 1e3 / (to - from));
             if (step == steps || step % evaluateEvery == 0) {
-                accuracies.add(new Mark(step, network.evaluate(data.test).accuracy()));
+                accuracies.add(new DataPoint(step, network.evaluate(data.test).accuracy()));
             }
             network.tellLosses();
             for (; written < losses.size(); written++) {
@@ -160,33 +159,33 @@ final class Experiments {
     }
 
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */
-    static List<Sampling> samplings(Data data, int seen, Interruption interruption) {
+    static List<BatchingRun> batchingRuns(Data data, int seen, Interruption interruption) {
         int n = Math.min(data.train.size(), seen / 30), batch = Math.min(n, 32);
         Samples few = data.head(n);
         Rule rule = Sgd.of(0.1);
         return List.of(
-                sampling(data, few, "full batch", rule, Sampler.full(n), seen, interruption),
-                sampling(data, few, "single samples", rule, Sampler.single(n, data.seed), seen, interruption),
-                sampling(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen, interruption));
+                batchingRun(data, few, "full batch", rule, Sampler.full(n), seen, interruption),
+                batchingRun(data, few, "single samples", rule, Sampler.single(n, data.seed), seen, interruption),
+                batchingRun(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen, interruption));
     }
 
-    private static Sampling sampling(
+    private static BatchingRun batchingRun(
             Data data, Samples few, String name, Rule rule, Sampler batches, int seen, Interruption interruption) {
         Network network = data.network(50);
         Optimizer optimizer = data.engine.optimizer(rule);
-        List<Mark> losses = new ArrayList<>();
-        // Marks stand close at first and then further apart, as on a logarithmic axis.
+        List<DataPoint> losses = new ArrayList<>();
+        // Points stand close at first and then further apart, as on a logarithmic axis.
         for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
             if (at >= next) {
-                losses.add(new Mark(at, network.evaluate(few).loss()));
+                losses.add(new DataPoint(at, network.evaluate(few).loss()));
                 next = at + Math.max(1, at / 8);
             }
             interruption.check();
             network.gradient(few, batches.next(), batches.batch());
             optimizer.update(network.params(), network.grads());
         }
-        return new Sampling(
-                name, Contender.describe(rule) + ", batches of " + batches.batch() + " out of " + few.size(), losses);
+        return new BatchingRun(
+                name, RuleOption.describe(rule) + ", batches of " + batches.batch() + " out of " + few.size(), losses);
     }
 
     /** The first eight samples of each class, class by class. */

@@ -26,7 +26,7 @@ import kudari.data.Sampler;
 import kudari.io.AtomicFile;
 import kudari.nn.Network;
 import kudari.nn.Score;
-import kudari.report.Journal;
+import kudari.report.RunWriter;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.OptionSpec;
@@ -53,7 +53,7 @@ import picocli.CommandLine.ParameterException;
             Main.STOPPED
         },
         mixinStandardHelpOptions = true)
-final class Train extends Job {
+final class Train extends TrainingCommand {
 
     /** The exit status of a run that diverged. */
     private static final int DIVERGED = 3;
@@ -81,9 +81,9 @@ final class Train extends Job {
             paramLabel = "RULE",
             description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})",
             defaultValue = "adam",
-            converter = Contender.Converter.class,
-            completionCandidates = Contender.Converter.class)
-    private Contender rule;
+            converter = RuleOption.Converter.class,
+            completionCandidates = RuleOption.Converter.class)
+    private RuleOption rule;
 
     @Option(names = "--lr", paramLabel = "RATE", description = "the highest learning rate (default: the rule's own)")
     private Double lr;
@@ -96,8 +96,8 @@ final class Train extends Job {
                             + " its end, linear, polynomial:POWER, cosine, one-cycle; any of them after a warm-up, as in warmup-cosine:STEPS or"
                             + " warmup-step:STEPS,EVERY,FACTOR (default: ${DEFAULT-VALUE})",
             defaultValue = "constant",
-            converter = Curve.Converter.class)
-    private Curve schedule;
+            converter = ScheduleOption.Converter.class)
+    private ScheduleOption schedule;
 
     @Option(
             names = "--hidden",
@@ -119,8 +119,8 @@ final class Train extends Job {
             description =
                     "digits drawn by the program, so many of them, or a folder of IDX files (default: ${DEFAULT-VALUE})",
             defaultValue = "digits",
-            converter = Source.Converter.class)
-    private Source data;
+            converter = DataOption.Converter.class)
+    private DataOption data;
 
     @Option(
             names = "--device",
@@ -206,16 +206,16 @@ final class Train extends Job {
                 .orElseGet(() -> UUID.randomUUID().toString().replace("-", "").substring(20));
 
         // A checkpoint that was brought along without its table begins one where it lies.
-        boolean mayGoOn =
-                saved.isPresent() && (Journal.isOf(out, run) || goesHome && !Files.exists(out.resolve(Journal.TABLE)));
+        boolean mayGoOn = saved.isPresent()
+                && (RunWriter.isOf(out, run) || goesHome && !Files.exists(out.resolve(RunWriter.TABLE)));
         if (!mayGoOn)
             claim(
                     out,
-                    Journal.isRun(out),
+                    RunWriter.isRun(out),
                     resume == null && Files.exists(file) ? "go on with --resume " + file + ", or " : "or ");
         String option = save != null ? "--save " + save : "--out " + out;
         makeFolder(option, file.toAbsolutePath().getParent());
-        if (same(file, out.resolve(Journal.TABLE)))
+        if (same(file, out.resolve(RunWriter.TABLE)))
             throw new IOException(option + ": the table of the run has this name; choose another");
         AtomicFile.check(file);
         if (Files.exists(file) && !overwrite && !isOf(file, run))
@@ -417,21 +417,21 @@ final class Train extends Job {
                     until,
                     places.out()));
             try (Interruption interruption = new Interruption()) {
-                Ledger ledger;
+                MetricsLog metrics;
                 boolean saved;
-                try (Journal journal = Journal.open(places.out(), places.run(), start, overwrite);
+                try (RunWriter writer = RunWriter.open(places.out(), places.run(), start, overwrite);
                         Progress progress = new Progress("train", until, start)) {
-                    ledger = new Ledger(journal, rates, batch, start, optimizer.skipped());
-                    saved = train(ledger, progress, interruption);
+                    metrics = new MetricsLog(writer, rates, batch, start, optimizer.skipped());
+                    saved = train(metrics, progress, interruption);
                 }
                 long step = batches.position();
                 if (interruption.asked() && step < until) {
                     say("stopped after step " + step
-                            + (saved ? "" : ", which was not saved: " + ledger.complaint()) + "; "
+                            + (saved ? "" : ", which was not saved: " + metrics.complaint()) + "; "
                             + (checkpoints.saved() < 0 ? "nothing was saved" : "to go on: " + goOn()));
                     return 130;
                 }
-                if (!saved) return diverged(ledger, step);
+                if (!saved) return diverged(metrics, step);
                 Score score = net.evaluate(held.test());
                 spec.commandLine()
                         .getOut()
@@ -440,9 +440,9 @@ final class Train extends Job {
                                 "%s, %,d steps%s: on %,d samples held out, loss %.6f and accuracy %.2f %%%n",
                                 rule,
                                 until,
-                                ledger.skipped() == 0
+                                metrics.skipped() == 0
                                         ? ""
-                                        : String.format(Locale.ROOT, ", %,d of them skipped", ledger.skipped()),
+                                        : String.format(Locale.ROOT, ", %,d of them skipped", metrics.skipped()),
                                 sets.test().size(),
                                 score.loss(),
                                 100 * score.accuracy());
@@ -452,8 +452,8 @@ final class Train extends Job {
         }
 
         /** Whether the run stands saved as it ended; if not, it has diverged, or was asked to end while its loss was not finite. */
-        private boolean train(Ledger ledger, Progress progress, Interruption interruption) throws IOException {
-            net.onLoss(ledger::tell);
+        private boolean train(MetricsLog metrics, Progress progress, Interruption interruption) throws IOException {
+            net.onLoss(metrics::tell);
             boolean saved = true;
             long step = batches.position();
             for (boolean last = step == until; !last; ) {
@@ -466,47 +466,47 @@ final class Train extends Job {
                 boolean epoch = step * batch / sets.train().size()
                         > (step - 1) * batch / sets.train().size();
                 boolean saves = last || (saveEvery == null ? epoch : step % saveEvery == 0);
-                long skipped = ledger.skipped();
+                long skipped = metrics.skipped();
                 if (epoch || saves) { // waits, as nothing else here does
                     net.tellLosses();
-                    ledger.count(step, optimizer.skipped());
+                    metrics.count(step, optimizer.skipped());
                 }
-                if (ledger.isEmpty()) continue;
-                ledger.stopClock(step);
+                if (metrics.isEmpty()) continue;
+                metrics.stopClock(step);
                 boolean judges = epoch || step == until;
                 OptionalDouble accuracy =
                         judges ? OptionalDouble.of(net.evaluate(held.test()).accuracy()) : OptionalDouble.empty();
                 try {
-                    ledger.write(accuracy);
+                    metrics.write(accuracy);
                 } catch (IOException e) { // the disk of the table is full, say; that of the checkpoint may not be
-                    if (save(ledger, step))
+                    if (save(metrics, step))
                         throw new IOException(
                                 e.getMessage() + "; the run is saved after step " + step + "; to go on: " + goOn(), e);
                     throw e;
                 }
-                if (ledger.lost() >= PATIENCE) return false;
+                if (metrics.lost() >= PATIENCE) return false;
                 if (saves) {
-                    saved = save(ledger, step);
-                    if (!saved && ledger.lost() == 0) return false; // the weights are no numbers any more
+                    saved = save(metrics, step);
+                    if (!saved && metrics.lost() == 0) return false; // the weights are no numbers any more
                 }
-                progress.say(ledger.toString());
-                if ((epoch || ledger.skipped() > skipped) && !progress.watched()) {
+                progress.say(metrics.toString());
+                if ((epoch || metrics.skipped() > skipped) && !progress.watched()) {
                     say(String.format(
                             Locale.ROOT,
                             "epoch %,d, step %,d of %,d: %s",
                             step * batch / sets.train().size(),
                             step,
                             until,
-                            ledger));
+                            metrics));
                 }
-                ledger.startClock(step);
+                metrics.startClock(step);
             }
             return saved;
         }
 
         /** Saves the run as it stands, unless that is worth nothing; whether it did. */
-        private boolean save(Ledger ledger, long step) throws IOException {
-            if (ledger.lost() > 0) return false;
+        private boolean save(MetricsLog metrics, long step) throws IOException {
+            if (metrics.lost() > 0) return false;
             facts.put(POSITION, String.valueOf(step));
             Checkpoint checkpoint = Checkpoint.of(optimizer, net.params(), facts);
             if (!isFinite(checkpoint)) return false;
@@ -514,8 +514,8 @@ final class Train extends Job {
             return true;
         }
 
-        private int diverged(Ledger ledger, long step) {
-            String what = ledger.lost() == 0 ? "weights or state are not finite" : ledger.complaint();
+        private int diverged(MetricsLog metrics, long step) {
+            String what = metrics.lost() == 0 ? "weights or state are not finite" : metrics.complaint();
             String left = checkpoints.saved() >= 0
                     ? "the last good checkpoint is " + checkpoints + ", after step " + checkpoints.saved()
                     : resume != null

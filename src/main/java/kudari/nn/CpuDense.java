@@ -30,7 +30,7 @@ final class CpuDense implements Dense {
     }
 
     @Override
-    public void gather(Samples samples, int[] rows, int count, Pass into) {
+    public void gather(Samples samples, int[] rows, int count, Activations into) {
         float[] x = engine.array(samples.x), toX = engine.array(into.values[0]);
         float[] labels = engine.array(samples.labels), toLabels = engine.array(into.labels);
         int features = samples.features();
@@ -41,12 +41,12 @@ final class CpuDense implements Dense {
     }
 
     @Override
-    public void affine(Layer layer, int rows, Tensor x, float least, Tensor y) {
+    public void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor y) {
         float[] values = engine.array(y), bias = engine.array(layer.bias());
         for (int row = 0; row < rows; row++) System.arraycopy(bias, 0, values, row * layer.out(), layer.out());
         multiply(rows, layer.out(), layer.in(), CblasNoTrans, x, CblasNoTrans, layer.weight(), 1, y);
         int count = rows * layer.out();
-        for (int i = 0; i < count; i++) values[i] = Math.max(values[i], least);
+        for (int i = 0; i < count; i++) values[i] = Math.max(values[i], lowerBound);
     }
 
     @Override

@@ -30,7 +30,7 @@ final class CudaDense implements Dense {
     private final CudaEngine engine;
     private final CUstream stream;
     private final cublasHandle cublas;
-    private final CudaKernel gather, biasAndLeast, reluGradient, biasGradient, crossEntropy;
+    private final CudaKernel gather, biasAndLowerBound, reluGradient, biasGradient, crossEntropy;
 
     /** The numbers of a batch's rows on their way to the device, where an int takes the room of a float. */
     private int[] numbers = {};
@@ -45,7 +45,7 @@ final class CudaDense implements Dense {
         deviceNumbers = engine.zeros(0);
         String source = source();
         gather = engine.kernel("kernels/nn.cu", source, "gather");
-        biasAndLeast = engine.kernel("kernels/nn.cu", source, "biasAndLeast");
+        biasAndLowerBound = engine.kernel("kernels/nn.cu", source, "biasAndLowerBound");
         reluGradient = engine.kernel("kernels/nn.cu", source, "reluGradient");
         biasGradient = engine.kernel("kernels/nn.cu", source, "biasGradient");
         crossEntropy = engine.kernel("kernels/nn.cu", source, "crossEntropy");
@@ -61,7 +61,7 @@ final class CudaDense implements Dense {
     }
 
     @Override
-    public void gather(Samples samples, int[] rows, int count, Pass into) {
+    public void gather(Samples samples, int[] rows, int count, Activations into) {
         if (numbers.length < count) {
             deviceNumbers = engine.zeros(count); // first, for it may fail
             numbers = new int[count];
@@ -77,10 +77,10 @@ final class CudaDense implements Dense {
     }
 
     @Override
-    public void affine(Layer layer, int rows, Tensor x, float least, Tensor y) {
+    public void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor y) {
         multiply(rows, layer.out(), layer.in(), CUBLAS_OP_N, x, CUBLAS_OP_N, layer.weight(), y);
-        biasAndLeast.set(0, y).set(1, layer.bias()).set(2, layer.out()).set(3, least);
-        biasAndLeast.launch(rows, THREADS);
+        biasAndLowerBound.set(0, y).set(1, layer.bias()).set(2, layer.out()).set(3, lowerBound);
+        biasAndLowerBound.launch(rows, THREADS);
     }
 
     @Override

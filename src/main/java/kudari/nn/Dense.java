@@ -17,10 +17,10 @@ interface Dense {
     }
 
     /** The first {@code count} of these samples, by their numbers, into the inputs and labels of a pass; numbers past them mean nothing. */
-    void gather(Samples samples, int[] rows, int count, Pass into);
+    void gather(Samples samples, int[] rows, int count, Activations into);
 
-    /** y ← max(x · weight + bias, least), NaN staying NaN; x [rows, in], y [rows, out]. */
-    void affine(Layer layer, int rows, Tensor x, float least, Tensor y);
+    /** y ← max(x · weight + bias, lowerBound), NaN staying NaN; x [rows, in], y [rows, out]. */
+    void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor y);
 
     /**
      * Softmax cross-entropy. The logits become the gradient of the mean loss.

@@ -1,8 +1,8 @@
 package kudari.nn;
 
 import java.util.function.DoubleConsumer;
+import kudari.AsyncRead;
 import kudari.Engine;
-import kudari.Reading;
 import kudari.Tensor;
 
 /**
@@ -11,13 +11,13 @@ import kudari.Tensor;
  */
 final class Losses {
 
-    /** Batches from one reading to the next. */
+    /** Batches from one read to the next. */
     static final int WINDOW = 128;
 
     /** Mean loss and number right, for each batch of a window, [WINDOW, 2]. */
     private final Tensor[] windows = new Tensor[2];
 
-    private final Reading[] readings = new Reading[2];
+    private final AsyncRead[] reads = new AsyncRead[2];
     private DoubleConsumer listener = loss -> {};
 
     /** Batches so far; how many of them have been told, or came before there was a listener. */
@@ -26,7 +26,7 @@ final class Losses {
     Losses(Engine engine) {
         for (int n = 0; n < 2; n++) {
             windows[n] = engine.zeros(WINDOW, 2);
-            readings[n] = windows[n].reading();
+            reads[n] = windows[n].asyncRead();
         }
     }
 
@@ -47,7 +47,7 @@ final class Losses {
     void advance() {
         done++;
         if (done % WINDOW != 0) return;
-        readings[turn(done - 1)].ask(); // first, for a listener may throw
+        reads[turn(done - 1)].start(); // first, for a listener may throw
         if (done - told > WINDOW) tell(done - WINDOW);
     }
 
@@ -55,7 +55,7 @@ final class Losses {
     private void tell(long until) {
         long from = told;
         told = until; // first: a listener that throws hears nothing twice, and of this window no more
-        float[] outcomes = readings[turn(until - 1)].get();
+        float[] outcomes = reads[turn(until - 1)].get();
         for (long batch = from; batch < until; batch++) listener.accept(outcomes[2 * (int) (batch % WINDOW)]);
     }
 
@@ -68,7 +68,7 @@ final class Losses {
         long whole = done - done % WINDOW;
         if (told < whole) tell(whole);
         if (told == done) return;
-        readings[turn(done - 1)].ask();
+        reads[turn(done - 1)].start();
         tell(done);
     }
 

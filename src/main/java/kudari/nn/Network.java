@@ -42,7 +42,7 @@ public final class Network {
     private final Layer[] layers;
     private final Map<String, Tensor> params, grads;
     private final Losses losses;
-    private Pass training, evaluation;
+    private Activations training, evaluation;
 
     /** What the passes of an evaluation came to, [passes, 2]. */
     private Tensor outcomes;
@@ -94,7 +94,7 @@ public final class Network {
         }
         this.params = Collections.unmodifiableMap(params);
         this.grads = Collections.unmodifiableMap(grads);
-        this.training = new Pass(engine, 0, this.widths);
+        this.training = new Activations(engine, 0, this.widths);
         this.evaluation = training;
         this.losses = new Losses(engine);
         this.outcomes = engine.zeros(0, 2);
@@ -132,15 +132,15 @@ public final class Network {
                         "rows[" + i + "]: expected from 0 to " + (samples.size() - 1) + ", got " + rows[i]);
             }
         }
-        if (training.rows < count) training = new Pass(engine, count, widths);
-        Pass pass = training;
+        if (training.rows < count) training = new Activations(engine, count, widths);
+        Activations pass = training;
         dense.gather(samples, rows, count, pass);
         forward(pass, count, losses.window(), losses.place());
         for (int l = layers.length - 1; l >= 0; l--) {
-            dense.parameterGradient(layers[l], count, pass.values[l], pass.slopes[l + 1]);
+            dense.parameterGradient(layers[l], count, pass.values[l], pass.gradients[l + 1]);
             if (l == 0) break; // nobody asks for the gradient of the inputs
-            dense.inputGradient(layers[l], count, pass.slopes[l + 1], pass.slopes[l]);
-            dense.reluGradient((long) count * widths[l], pass.values[l], pass.slopes[l]);
+            dense.inputGradient(layers[l], count, pass.gradients[l + 1], pass.gradients[l]);
+            dense.reluGradient((long) count * widths[l], pass.values[l], pass.gradients[l]);
         }
         losses.advance();
     }
@@ -173,7 +173,7 @@ public final class Network {
     public Score evaluate(Samples samples) {
         check(samples);
         int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n - 1) / most + 1;
-        if (evaluation.rows < most) evaluation = new Pass(engine, most, widths);
+        if (evaluation.rows < most) evaluation = new Activations(engine, most, widths);
         if (outcomes.size() < 2L * passes) outcomes = engine.zeros(passes, 2);
         int[] rows = new int[most];
         for (int pass = 0; pass < passes; pass++) {
@@ -192,11 +192,11 @@ public final class Network {
     }
 
     /** From the inputs of some rows to their outcome and the gradient of the logits. */
-    private void forward(Pass pass, int rows, Tensor outcomes, int at) {
+    private void forward(Activations pass, int rows, Tensor outcomes, int at) {
         int last = layers.length;
         for (int l = 0; l < last; l++) {
-            float least = l + 1 < last ? 0 : Float.NEGATIVE_INFINITY; // ReLU, but for the logits
-            dense.affine(layers[l], rows, pass.values[l], least, pass.values[l + 1]);
+            float lowerBound = l + 1 < last ? 0 : Float.NEGATIVE_INFINITY; // ReLU, but for the logits
+            dense.affine(layers[l], rows, pass.values[l], lowerBound, pass.values[l + 1]);
         }
         dense.crossEntropy(rows, widths[last], pass.values[last], pass.labels, outcomes, at);
     }

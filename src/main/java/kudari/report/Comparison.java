@@ -7,14 +7,14 @@ import java.util.List;
  *
  * @param trajectories the path of each rule over f(x, y) = x²/20 + y², on each device
  * @param trainings the run of each rule on the network, on each device
- * @param samplings gradient descent with different samples behind the gradient
+ * @param batchingRuns gradient descent with different samples behind the gradient
  * @param digits some of the samples that the network learns
  * @param facts what, where and when
  */
 public record Comparison(
         List<Trajectory> trajectories,
         List<Training> trainings,
-        List<Sampling> samplings,
+        List<BatchingRun> batchingRuns,
         List<Digit> digits,
         Facts facts) {
 
@@ -22,7 +22,7 @@ public record Comparison(
     public Comparison {
         trajectories = List.copyOf(trajectories);
         trainings = List.copyOf(trainings);
-        samplings = List.copyOf(samplings);
+        batchingRuns = List.copyOf(batchingRuns);
         digits = List.copyOf(digits);
     }
 
@@ -70,7 +70,7 @@ public record Comparison(
             String settings,
             String device,
             List<Float> losses,
-            List<Mark> accuracies,
+            List<DataPoint> accuracies,
             double microsPerUpdate,
             double microsPerStep,
             double seconds) {
@@ -105,16 +105,16 @@ public record Comparison(
      * @param settings learning rate, batch size and the like, to be read by people
      * @param losses the loss after so many samples seen
      */
-    public record Sampling(String name, String settings, List<Mark> losses) {
+    public record BatchingRun(String name, String settings, List<DataPoint> losses) {
 
         /** Copies the losses. */
-        public Sampling {
+        public BatchingRun {
             losses = List.copyOf(losses);
         }
     }
 
     /** A value measured at a step, or after so many samples. */
-    public record Mark(long at, double value) {}
+    public record DataPoint(long at, double value) {}
 
     /**
      * A picture of a digit.

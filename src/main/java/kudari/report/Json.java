@@ -71,7 +71,7 @@ final class Json {
         JsonObject page = GSON.toJsonTree(comparison).getAsJsonObject();
         page.add("devices", GSON.toJsonTree(comparison.devices()));
         page.add("table", GSON.toJsonTree(Row.of(comparison)));
-        page.add("colours", GSON.toJsonTree(Palette.of(comparison)));
+        page.add("colours", GSON.toJsonTree(ChartColors.of(comparison)));
         return GSON.toJson(page);
     }
 

@@ -53,9 +53,12 @@ public final class Report implements Closeable {
      * Makes the folder if need be, keeps other runs out of it until {@link #close}, and begins both tables.
      *
      * @param overwrite whether those of an earlier comparison are emptied; they are refused else
+     * @throws UnsupportedOperationException if the libraries that draw its charts, which are optional dependencies, are not there
      * @throws IOException if the folder cannot be made or written, holds tables that are not to be overwritten, or another run is writing to it
      */
     public static Report open(Path folder, boolean overwrite) throws IOException {
+        HtmlReport.checkDependency();
+        PngCharts.checkDependency();
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
@@ -93,11 +96,11 @@ public final class Report implements Closeable {
      */
     public void write(Comparison comparison) throws IOException {
         replace("summary.json", Json.summary(comparison).getBytes(StandardCharsets.UTF_8)); // small, and so first
-        replace("report.html", Page.of(comparison).getBytes(StandardCharsets.UTF_8));
+        replace("report.html", HtmlReport.of(comparison).getBytes(StandardCharsets.UTF_8));
         try {
-            replace("paths.png", Pictures.paths(comparison.trajectories()));
-            replace("training.png", Pictures.training(comparison.trainings(), comparison.devices()));
-        } catch (Pictures.NoFonts e) {
+            replace("paths.png", PngCharts.paths(comparison.trajectories()));
+            replace("training.png", PngCharts.training(comparison.trainings(), comparison.devices()));
+        } catch (PngCharts.NoFonts e) {
             LOG.log(Level.WARNING, "no pictures: " + e.getMessage() + "; " + FONTS);
         }
     }
@@ -108,7 +111,7 @@ public final class Report implements Closeable {
      * @throws IOException if it cannot, with the reason
      */
     public static void checkFonts() throws IOException {
-        Pictures.checkFonts();
+        PngCharts.checkFonts();
     }
 
     /** Replaces a file, whole or not at all; no bytes, no file. */

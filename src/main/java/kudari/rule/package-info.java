@@ -2,5 +2,4 @@
  * What each optimizer computes: one immutable record per rule. Pure arithmetic over floats; nothing here knows of engines, memory or
  * threads. {@link kudari.rule.Rule} says what the records have in common.
  */
-@org.jspecify.annotations.NullMarked
 package kudari.rule;

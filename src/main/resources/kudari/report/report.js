@@ -424,16 +424,16 @@ function accuracies(element) {
   });
 }
 
-function samplings(element) {
-  const logX = at('sampling-log-x').checked, logY = at('sampling-log-y').checked;
-  const lines = data.samplings.map(({ name, losses }, n) => ({
+function batching(element) {
+  const logX = at('batching-log-x').checked, logY = at('batching-log-y').checked;
+  const lines = data.batchingRuns.map(({ name, losses }, n) => ({
     name,
-    colour: colour('sampling-' + (n + 1)),
+    colour: colour('batching-' + (n + 1)),
     points: positive(losses.map(({ at, value }) => [at, value]), logY).filter(([x]) => !logX || x > 0),
   }));
   const { yMin, yMax } = bounds(lines, logY);
-  const raw = data.samplings.map(({ name, losses }) => ({ name, points: losses.map(({ at, value }) => [at, value]) }));
-  at('samplings-note').textContent = cutOff(raw, { yMin, yMax, xName: 'sample', what: 'evaluation', format: number });
+  const raw = data.batchingRuns.map(({ name, losses }) => ({ name, points: losses.map(({ at, value }) => [at, value]) }));
+  at('batching-note').textContent = cutOff(raw, { yMin, yMax, xName: 'sample', what: 'evaluation', format: number });
   return curves(element, {
     lines, xName: 'samples seen', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number,
   });
@@ -486,10 +486,10 @@ section('losses', data.trainings, () => curveChart('losses', 'Training loss of e
   ['window', 'raw', 'loss-log-x', 'loss-log-y']));
 section('accuracies', data.trainings, () => curveChart('accuracies', 'Test accuracy of each rule against the step', accuracies,
   ['whole']));
-section('samplings', data.samplings, () => {
-  curveChart('samplings', 'Loss against the number of samples seen', samplings, ['sampling-log-x', 'sampling-log-y']);
-  at('sampling-settings').append(...data.samplings.flatMap(({ name, settings }, n) =>
-    entry([make('span', { class: 'swatch', style: `--colour: var(--sampling-${n + 1})` }), ' ' + name], settings)));
+section('batching', data.batchingRuns, () => {
+  curveChart('batching', 'Loss against the number of samples seen', batching, ['batching-log-x', 'batching-log-y']);
+  at('batching-settings').append(...data.batchingRuns.flatMap(({ name, settings }, n) =>
+    entry([make('span', { class: 'swatch', style: `--colour: var(--batching-${n + 1})` }), ' ' + name], settings)));
 });
 section('digits', data.digits, () => at('sheet').append(...data.digits.map(digit)));
 

@@ -113,11 +113,11 @@ class CompareTest {
         for (Class<?> rule : Rule.class.getPermittedSubclasses()) {
             String name = rule.getSimpleName();
             for (String written : List.of(name, name.toLowerCase(Locale.ROOT), name.toUpperCase(Locale.ROOT))) {
-                Contender contender = new Contender.Converter().convert(written);
-                assertEquals(rule, contender.defaults().getClass());
-                assertEquals(rule, contender.onThePath().getClass());
-                assertEquals(0.125, contender.withRate(0.125).lr());
-                assertThrows(IllegalArgumentException.class, () -> contender.withRate(-1), name);
+                RuleOption option = new RuleOption.Converter().convert(written);
+                assertEquals(rule, option.defaults().getClass());
+                assertEquals(rule, option.onThePath().getClass());
+                assertEquals(0.125, option.withRate(0.125).lr());
+                assertThrows(IllegalArgumentException.class, () -> option.withRate(-1), name);
             }
         }
     }

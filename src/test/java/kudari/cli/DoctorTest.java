@@ -32,7 +32,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** The command {@code doctor}: here as the machine is, and in JVMs of their own that lack or break one thing each. */
 class DoctorTest {
 
-    /** A line of the command's: its mark, the piece, what was found and, behind a line break, how to mend it. */
+    /** A line of the command's: its status, the component, the detail and, on a second line, how to fix it. */
     private static final String LINE = "(?:ok|--|!!)  \\S.{10}  \\S.*";
 
     @TempDir
@@ -136,10 +136,10 @@ class DoctorTest {
                 "SOFTCUDA_USED    | 17000000000    | cuda:0   | of 16.0 GB free      | Other programs hold nearly all of its memory | nvidia-smi",
             })
     void aBrokenGpuIsSaidAndTheCpuStillWorks(
-            String variable, String value, String what, String found, String more, String mend) throws Exception {
+            String variable, String value, String what, String found, String more, String fix) throws Exception {
         SoftCuda.Output run = doctor(List.of(), Map.of(variable, value));
         assertEquals(0, run.status(), run.out());
-        assertLine(run, what, "!!", found, more, mend);
+        assertLine(run, what, "!!", found, more, fix);
         assertTrue(run.out().contains("The CPU engine works"), run.out());
     }
 
@@ -236,14 +236,14 @@ class DoctorTest {
         JsonObject diagnosis = JsonParser.parseString(run.out()).getAsJsonObject();
         assertTrue(diagnosis.get("cpu").getAsBoolean());
         assertFalse(diagnosis.get("cuda").getAsBoolean());
-        assertEquals(lines.size(), diagnosis.getAsJsonArray("findings").size());
-        for (JsonElement element : diagnosis.getAsJsonArray("findings")) {
-            JsonObject finding = element.getAsJsonObject();
-            String line = lines.get(finding.get("what").getAsString());
-            assertTrue(line.startsWith(finding.get("mark").getAsString()), line);
+        assertEquals(lines.size(), diagnosis.getAsJsonArray("checks").size());
+        for (JsonElement element : diagnosis.getAsJsonArray("checks")) {
+            JsonObject check = element.getAsJsonObject();
+            String line = lines.get(check.get("name").getAsString());
+            assertTrue(line.startsWith(check.get("status").getAsString()), line);
             if (!line.startsWith("ok  cache"))
-                assertTrue(line.contains(finding.get("found").getAsString()), line);
-            assertEquals(line.contains("\n"), !finding.get("mend").getAsString().isEmpty(), line);
+                assertTrue(line.contains(check.get("detail").getAsString()), line);
+            assertEquals(line.contains("\n"), !check.get("fix").getAsString().isEmpty(), line);
         }
     }
 }

@@ -11,8 +11,8 @@ import kudari.Engine;
 import kudari.Optimizer;
 import kudari.data.Dataset;
 import kudari.data.Digits;
-import kudari.report.Comparison.Mark;
-import kudari.report.Comparison.Sampling;
+import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Training;
 import kudari.report.Report;
 import kudari.rule.Adam;
@@ -59,8 +59,8 @@ class ExperimentsTest {
             assertTrue(training.finalLoss() < 0.2, "learned: " + training.finalLoss());
             assertTrue(training.finalAccuracy() < 0.1, "and is wrong: " + training.finalAccuracy());
             assertEquals(300, training.losses().size());
-            List<Mark> marks = training.accuracies();
-            assertEquals(300, marks.get(marks.size() - 1).at());
+            List<DataPoint> points = training.accuracies();
+            assertEquals(300, points.get(points.size() - 1).at());
         }
     }
 
@@ -100,23 +100,23 @@ class ExperimentsTest {
         try (Engine engine = Engine.cpu(1)) {
             Dataset digits = Digits.train(400, SEED);
             Experiments.Data data = Experiments.Data.of(engine, digits, digits, SEED);
-            List<Sampling> ways;
+            List<BatchingRun> ways;
             try (Interruption interruption = new Interruption()) {
-                ways = Experiments.samplings(data, 6000, interruption);
+                ways = Experiments.batchingRuns(data, 6000, interruption);
             }
             assertEquals(
                     List.of("full batch", "single samples", "mini-batches"),
-                    ways.stream().map(Sampling::name).toList());
+                    ways.stream().map(BatchingRun::name).toList());
             int[] batches = {200, 1, 32}; // 6,000 samples are 30 times the 200 that all three descend on
             for (int n = 0; n < 3; n++) {
                 int batch = batches[n];
-                List<Mark> marks = ways.get(n).losses();
-                assertEquals(new Mark(0, ways.get(0).losses().get(0).value()), marks.get(0));
+                List<DataPoint> points = ways.get(n).losses();
+                assertEquals(new DataPoint(0, ways.get(0).losses().get(0).value()), points.get(0));
                 assertTrue(
-                        marks.stream().allMatch(mark -> mark.at() % batch == 0 && mark.at() <= 6000),
+                        points.stream().allMatch(point -> point.at() % batch == 0 && point.at() <= 6000),
                         ways.get(n).name());
                 assertTrue(
-                        marks.get(marks.size() - 1).value() < marks.get(0).value(),
+                        points.get(points.size() - 1).value() < points.get(0).value(),
                         ways.get(n).name() + " descends");
             }
             assertEquals(batches[1], ways.get(1).losses().get(1).at());

@@ -586,7 +586,7 @@ class TrainTest {
     void helpNamesEverySchedule() {
         assertEquals(0, kudari("train", "--help"));
         String help = out.toString().replaceAll("\\s+", " ");
-        for (Curve.Shape shape : Curve.Shape.values()) assertTrue(help.contains(shape.form()), help);
+        for (ScheduleOption.Shape shape : ScheduleOption.Shape.values()) assertTrue(help.contains(shape.form()), help);
     }
 
     /** The command line of a training in a process of its own. */

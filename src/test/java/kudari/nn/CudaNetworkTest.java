@@ -295,16 +295,16 @@ class CudaNetworkTest {
     @Test
     void aReadingShowsWhatWasThereWhenItWasAskedFor() {
         Tensor tensor = engine.tensor(new float[] {1, 2});
-        var reading = tensor.reading();
-        assertThrows(IllegalStateException.class, reading::get);
-        reading.ask();
+        var read = tensor.asyncRead();
+        assertThrows(IllegalStateException.class, read::get);
+        read.start();
         tensor.set(3, 4);
         float[] values = {5, 6};
         tensor.set(values);
         Arrays.fill(values, 7); // the tensor has a copy, however late it is written
-        assertArrayEquals(new float[] {1, 2}, reading.get());
-        assertArrayEquals(new float[] {1, 2}, reading.get());
-        reading.ask();
-        assertArrayEquals(new float[] {5, 6}, reading.get());
+        assertArrayEquals(new float[] {1, 2}, read.get());
+        assertArrayEquals(new float[] {1, 2}, read.get());
+        read.start();
+        assertArrayEquals(new float[] {5, 6}, read.get());
     }
 }

@@ -101,27 +101,27 @@ class EventFileTest {
 
     @Test
     void aJournalIsATableAndItsCurves() throws IOException {
-        try (Journal journal = Journal.open(folder.resolve("a/b"), RUN, 0, false)) {
-            journal.step(1, 2.5f, OptionalDouble.empty(), 0.001, 1234.5);
-            journal.step(2, 1.5f, OptionalDouble.of(0.75), 0.002, 1000);
-            String message = assertThrows(IOException.class, () -> Journal.open(folder.resolve("a/b"), RUN, 0, false))
+        try (RunWriter writer = RunWriter.open(folder.resolve("a/b"), RUN, 0, false)) {
+            writer.step(1, 2.5f, OptionalDouble.empty(), 0.001, 1234.5);
+            writer.step(2, 1.5f, OptionalDouble.of(0.75), 0.002, 1000);
+            String message = assertThrows(IOException.class, () -> RunWriter.open(folder.resolve("a/b"), RUN, 0, false))
                     .getMessage();
             assertTrue(message.contains("being written by another run"), message);
         }
         Path csv = folder.resolve("a/b/train.csv");
         String header = "step,loss,accuracy,lr,samples_per_second";
         assertEquals(List.of(header, "1,2.5,,0.001,1235", "2,1.5,0.75,0.002,1000"), Files.readAllLines(csv));
-        try (Journal journal = Journal.open(folder.resolve("a/b"), RUN, 1, false)) {
-            journal.step(2, 1.25f, OptionalDouble.empty(), 0.004, 1);
+        try (RunWriter writer = RunWriter.open(folder.resolve("a/b"), RUN, 1, false)) {
+            writer.step(2, 1.25f, OptionalDouble.empty(), 0.004, 1);
         }
         assertEquals(List.of(header, "1,2.5,,0.001,1235", "2,1.25,,0.004,1"), Files.readAllLines(csv));
         Files.writeString(csv, header + "\n1,2.5,,0.001,1235\n2,7"); // and then the power failed
-        Journal.open(folder.resolve("a/b"), RUN, 5, false).close();
+        RunWriter.open(folder.resolve("a/b"), RUN, 5, false).close();
         assertEquals(header + "\n1,2.5,,0.001,1235\n", Files.readString(csv));
-        Journal.open(folder.resolve("a/b"), RUN, 0, false).close();
+        RunWriter.open(folder.resolve("a/b"), RUN, 0, false).close();
         assertEquals(header + "\n", Files.readString(csv));
         Files.writeString(csv, "another table\n1,2\n");
-        String message = assertThrows(IOException.class, () -> Journal.open(folder.resolve("a/b"), RUN, 5, false))
+        String message = assertThrows(IOException.class, () -> RunWriter.open(folder.resolve("a/b"), RUN, 5, false))
                 .getMessage();
         assertTrue(message.contains("of another run; choose another folder"), message);
         assertEquals("another table\n1,2\n", Files.readString(csv));
@@ -141,27 +141,27 @@ class EventFileTest {
 
     @Test
     void aRunIsReplacedWithItsCurvesOrLeftAlone() throws IOException {
-        try (Journal journal = Journal.open(folder, OTHER, 0, false)) {
-            journal.step(1, 2.5f, OptionalDouble.empty(), 0.001, 1);
+        try (RunWriter writer = RunWriter.open(folder, OTHER, 0, false)) {
+            writer.step(1, 2.5f, OptionalDouble.empty(), 0.001, 1);
         }
         Path theirs = list().get(0),
                 csv = folder.resolve("train.csv"),
                 tensorFlow = folder.resolve("events.out.tfevents.7.host");
         Files.createFile(tensorFlow);
-        assertTrue(Journal.isOf(folder, OTHER) && !Journal.isOf(folder, RUN) && Journal.isRun(folder));
+        assertTrue(RunWriter.isOf(folder, OTHER) && !RunWriter.isOf(folder, RUN) && RunWriter.isRun(folder));
         byte[] table = Files.readAllBytes(csv);
         for (long from : new long[] {0, 1}) {
-            String message = assertThrows(IOException.class, () -> Journal.open(folder, RUN, from, false))
+            String message = assertThrows(IOException.class, () -> RunWriter.open(folder, RUN, from, false))
                     .getMessage();
             assertTrue(message.contains("of another run"), message);
             assertArrayEquals(table, Files.readAllBytes(csv));
             assertTrue(Files.exists(theirs));
         }
-        Journal.open(folder, RUN, 0, true).close();
+        RunWriter.open(folder, RUN, 0, true).close();
         assertEquals(List.of("step,loss,accuracy,lr,samples_per_second"), Files.readAllLines(csv));
         assertFalse(Files.exists(theirs), "TensorBoard would draw both into one curve");
         assertTrue(Files.exists(tensorFlow), "somebody else's");
-        assertTrue(Journal.isOf(folder, RUN) && !Journal.isOf(folder, OTHER));
+        assertTrue(RunWriter.isOf(folder, RUN) && !RunWriter.isOf(folder, OTHER));
     }
 
     private List<Path> list() throws IOException {

@@ -30,11 +30,11 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
+import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Facts;
-import kudari.report.Comparison.Mark;
 import kudari.report.Comparison.Point;
-import kudari.report.Comparison.Sampling;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.rule.Rule;
@@ -277,7 +277,7 @@ class ReportTest {
                         .getAsJsonObject()
                         .getAsJsonArray("losses")
                         .size());
-        assertEquals(3, data.getAsJsonArray("samplings").size());
+        assertEquals(3, data.getAsJsonArray("batchingRuns").size());
         JsonObject digit = data.getAsJsonArray("digits").get(0).getAsJsonObject();
         assertEquals(7, digit.get("label").getAsInt());
         byte[] greys = Base64.getDecoder().decode(digit.get("pixels").getAsString());
@@ -317,10 +317,10 @@ class ReportTest {
     @Test
     void everyRuleThatThereIsHasAColourOfItsOwn() {
         List<String> colours = Stream.of(Rule.class.getPermittedSubclasses())
-                .map(rule -> Palette.of(rule.getSimpleName()))
+                .map(rule -> ChartColors.of(rule.getSimpleName()))
                 .toList();
         assertEquals(List.copyOf(new LinkedHashSet<>(colours)), colours);
-        assertFalse(colours.contains(Palette.of("no rule")), colours::toString);
+        assertFalse(colours.contains(ChartColors.of("no rule")), colours::toString);
     }
 
     // ---- The pictures
@@ -343,11 +343,11 @@ class ReportTest {
     @Test
     void theCurveIsTheMedianOfTheStepsAroundEach() {
         assertArrayEquals(
-                new double[] {2, 2, 4, 4, 5}, Pictures.medians(List.of(2f, 300f, 2f, 4f, 6f), 3), "a window of 3");
+                new double[] {2, 2, 4, 4, 5}, PngCharts.medians(List.of(2f, 300f, 2f, 4f, 6f), 3), "a window of 3");
         assertArrayEquals(
-                new double[] {5, 5, 4.5, 4}, Pictures.medians(List.of(5f, 9f, 4f, 2f), 5), "as many as there are");
-        assertArrayEquals(new double[] {2, 300, 2}, Pictures.medians(List.of(2f, 300f, 2f), 1), "every step");
-        assertArrayEquals(new double[0], Pictures.medians(List.of(), 51));
+                new double[] {5, 5, 4.5, 4}, PngCharts.medians(List.of(5f, 9f, 4f, 2f), 5), "as many as there are");
+        assertArrayEquals(new double[] {2, 300, 2}, PngCharts.medians(List.of(2f, 300f, 2f), 1), "every step");
+        assertArrayEquals(new double[0], PngCharts.medians(List.of(), 51));
     }
 
     @Test
@@ -355,7 +355,7 @@ class ReportTest {
         List<Float> losses = List.of(1f, Float.NaN, 3f, 5f, Float.POSITIVE_INFINITY);
         assertArrayEquals(
                 new double[] {1, Double.NaN, 4, 4, Double.NaN},
-                Pictures.medians(losses, 3)); // (1), –, (3, 5), (3, 5), –
+                PngCharts.medians(losses, 3)); // (1), –, (3, 5), (3, 5), –
     }
 
     /** RMSprop's second step on the network: for a mean of 51 steps it is a tower with a wall at either side. */
@@ -364,7 +364,7 @@ class ReportTest {
         List<Float> losses = new ArrayList<>(Collections.nCopies(120, 2f));
         losses.set(1, 303f);
         losses.set(60, 40f);
-        for (double median : Pictures.medians(losses, 51)) assertEquals(2, median);
+        for (double median : PngCharts.medians(losses, 51)) assertEquals(2, median);
     }
 
     @Test
@@ -378,19 +378,19 @@ class ReportTest {
                         "Above the chart: RmsProp in 2 steps, up to 303 at step 2.",
                         "Below the chart: Adam in 2 steps, down to 0.000400 at step 4.",
                         "Not a finite number: Adam in 2 steps, first at step 3."),
-                Pictures.cutOff(trainings, 0.001, 100));
-        assertEquals(List.of(), Pictures.cutOff(trainings.subList(0, 2), 0.5, 303), "on the edge is on the chart");
+                PngCharts.cutOff(trainings, 0.001, 100));
+        assertEquals(List.of(), PngCharts.cutOff(trainings.subList(0, 2), 0.5, 303), "on the edge is on the chart");
         assertEquals(
                 List.of("Above the chart: Sgd on cuda:0 in 1 step, up to 9.00 at step 1."),
-                Pictures.cutOff(List.of(training("Sgd", "CPU", 2), training("Sgd", "cuda:0", 9)), 1, 5));
+                PngCharts.cutOff(List.of(training("Sgd", "CPU", 2), training("Sgd", "cuda:0", 9)), 1, 5));
     }
 
     @Test
     void thePictureHasTheSentencesUnderIt() throws IOException {
         List<Float> fine = Collections.nCopies(60, 2f), spike = new ArrayList<>(fine);
         spike.set(30, 500f);
-        int without = heightOf(Pictures.training(List.of(training("Adam", fine)), List.of("CPU")));
-        byte[] with = Pictures.training(List.of(training("Adam", spike)), List.of("CPU"));
+        int without = heightOf(PngCharts.training(List.of(training("Adam", fine)), List.of("CPU")));
+        byte[] with = PngCharts.training(List.of(training("Adam", spike)), List.of("CPU"));
         assertTrue(heightOf(with) > without, "a line of text");
         int below = 0;
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(with));
@@ -398,7 +398,7 @@ class ReportTest {
             for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) != 0xFFFFFFFF) below++;
         }
         assertTrue(below > 200, below + " pixels of text");
-        byte[] lost = Pictures.training(
+        byte[] lost = PngCharts.training(
                 List.of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))), List.of("CPU"));
         assertTrue(heightOf(lost) > without, "a rule that was never a number is not passed over in silence");
     }
@@ -409,9 +409,9 @@ class ReportTest {
         List<Training> trainings = List.of(
                 new Training("Adam", "", "CPU", Collections.nCopies(2000, 2f), List.of(), 1, 1, 1),
                 new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1));
-        byte[] png = Pictures.training(trainings, List.of("CPU", "cuda:0"));
+        byte[] png = PngCharts.training(trainings, List.of("CPU", "cuda:0"));
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(png));
-        int adam = 0xFF000000 | Integer.parseInt(Palette.of("Adam").substring(1), 16);
+        int adam = 0xFF000000 | Integer.parseInt(ChartColors.of("Adam").substring(1), 16);
         List<Integer> rows = new ArrayList<>(); // the pixels of the colour in each row that has many
         for (int y = 0; y < image.getHeight(); y++) {
             int pixels = 0;
@@ -450,7 +450,7 @@ class ReportTest {
     void aLibraryThatJavaCannotLoadForTextIsNamed() {
         Throwable failure =
                 new UnsatisfiedLinkError("libfontmanager.so: libharfbuzz.so.0: cannot open shared object file");
-        assertTrue(new Pictures.NoFonts(failure).getMessage().endsWith(": " + failure.getMessage()));
+        assertTrue(new PngCharts.NoFonts(failure).getMessage().endsWith(": " + failure.getMessage()));
         assertTrue(Report.FONTS.contains("libharfbuzz0b"));
     }
 
@@ -459,7 +459,7 @@ class ReportTest {
         BufferedImage image = ImageIO.read(folder.resolve(name).toFile());
         assertEquals(width, image.getWidth(), name);
         for (String rule : rules) {
-            int colour = 0xFF000000 | Integer.parseInt(Palette.of(rule).substring(1), 16);
+            int colour = 0xFF000000 | Integer.parseInt(ChartColors.of(rule).substring(1), 16);
             int pixels = 0;
             for (int y = 0; y < image.getHeight(); y++) {
                 for (int x = 0; x < width; x++) if (image.getRGB(x, y) == colour) pixels++;
@@ -491,16 +491,16 @@ class ReportTest {
                     "lr 0.01",
                     "CPU",
                     losses.stream().map(loss -> loss * scale).toList(),
-                    List.of(new Mark(1, 0.1), new Mark(120, 0.75)),
+                    List.of(new DataPoint(1, 0.1), new DataPoint(120, 0.75)),
                     12.5,
                     80,
                     3));
         }
-        List<Sampling> samplings = Stream.of("full batch", "single samples", "mini-batches")
-                .map(name -> new Sampling(name, "lr 1", List.of(new Mark(10, 2), new Mark(20, 1))))
+        List<BatchingRun> batchingRuns = Stream.of("full batch", "single samples", "mini-batches")
+                .map(name -> new BatchingRun(name, "lr 1", List.of(new DataPoint(10, 2), new DataPoint(20, 1))))
                 .toList();
         return new Comparison(
-                trajectories, trainings, samplings, List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})), FACTS);
+                trajectories, trainings, batchingRuns, List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})), FACTS);
     }
 
     private static Comparison diverged() {
@@ -512,7 +512,7 @@ class ReportTest {
                 "lr 9",
                 "CPU",
                 losses,
-                List.of(new Mark(4, Double.NaN)),
+                List.of(new DataPoint(4, Double.NaN)),
                 Double.NaN,
                 Double.NaN,
                 Double.POSITIVE_INFINITY);

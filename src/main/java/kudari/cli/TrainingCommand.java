@@ -12,7 +12,7 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /** What the commands that train have in common. */
-abstract class Job implements Callable<Integer> {
+abstract class TrainingCommand implements Callable<Integer> {
 
     @Spec
     CommandSpec spec;
@@ -45,7 +45,7 @@ abstract class Job implements Callable<Integer> {
 
     /** Reads the samples, or draws them, which takes a while. */
     @SuppressWarnings("try") // the bar is only there to be seen
-    final Sets read(Source data) throws IOException {
+    final Sets read(DataOption data) throws IOException {
         say(data.work());
         try (Progress progress = new Progress(data.toString(), -1, 0)) {
             return new Sets(data.train(seed), data.test(seed));

@@ -12,7 +12,7 @@ import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUevent;
 
 /** A copy of some device memory to a page of the host's that stays where it is, and an event that says that it has arrived. */
-final class CudaLook {
+final class HostCopy {
 
     private final CudaEngine engine;
     private final CUdeviceptr from;
@@ -24,7 +24,7 @@ final class CudaLook {
     /** What the last copy brought. */
     final ByteBuffer page;
 
-    CudaLook(CudaEngine engine, CUdeviceptr from, long bytes, String what) {
+    HostCopy(CudaEngine engine, CUdeviceptr from, long bytes, String what) {
         this.engine = engine;
         this.from = from;
         this.bytes = bytes;
@@ -40,7 +40,7 @@ final class CudaLook {
     }
 
     /** Asks for a copy, in the stream's order. */
-    void ask() {
+    void start() {
         if (bytes > 0) check(cuMemcpyDtoHAsync(to, from, bytes, engine.stream), "cuMemcpyDtoHAsync");
         check(cuEventRecord(arrival, engine.stream), "cuEventRecord");
     }

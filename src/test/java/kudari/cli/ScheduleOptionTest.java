@@ -11,10 +11,10 @@ import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine.TypeConversionException;
 
 /** What {@code --schedule} says, and what it does not. */
-class CurveTest {
+class ScheduleOptionTest {
 
-    private static Curve curve(String text) {
-        return new Curve.Converter().convert(text);
+    private static ScheduleOption schedule(String text) {
+        return new ScheduleOption.Converter().convert(text);
     }
 
     /** Over 10 steps from 0.5; with a warm-up of 2 the shape has the other 8. */
@@ -38,10 +38,10 @@ class CurveTest {
                 "warmup-one-cycle:2      | 0.01  | 0.4859708886937616",
             })
     void aCurveGivesTheRateOfTheFirstStepAndOfTheSixth(String text, double first, double sixth) {
-        LearningRate rate = curve(text).over(0.5, 10);
+        LearningRate rate = schedule(text).over(0.5, 10);
         assertEquals(first, rate.at(1), 1e-16);
         assertEquals(sixth, rate.at(6), 1e-15, "the sixth");
-        assertEquals(text.strip(), curve(text).toString(), "and is written as it was read");
+        assertEquals(text.strip(), schedule(text).toString(), "and is written as it was read");
     }
 
     @ParameterizedTest
@@ -72,17 +72,17 @@ class CurveTest {
                 "exponential:0        | factor",
             })
     void nonsenseIsRefusedWithWhatIsAllowed(String text, String words) {
-        String message =
-                assertThrows(TypeConversionException.class, () -> curve(text)).getMessage();
+        String message = assertThrows(TypeConversionException.class, () -> schedule(text))
+                .getMessage();
         assertTrue(message.contains(words), message);
         assertTrue(message.contains("expected") && message.contains("'" + text + "'"), message);
     }
 
     @Test
     void aWarmUpAsLongAsTheRunIsRefused() {
-        Curve curve = curve("warmup-cosine:500");
-        assertEquals(1, curve.over(1, 501).at(500));
-        String message = assertThrows(IllegalArgumentException.class, () -> curve.over(1, 500))
+        ScheduleOption schedule = schedule("warmup-cosine:500");
+        assertEquals(1, schedule.over(1, 501).at(500));
+        String message = assertThrows(IllegalArgumentException.class, () -> schedule.over(1, 500))
                 .getMessage();
         assertEquals("warmup-cosine:500: expected a warm-up of fewer steps than the run's 500, got 500", message);
     }

@@ -27,23 +27,23 @@ import kudari.io.PrivateFolder;
 import kudari.rule.Adam;
 
 /**
- * Looks at all that the CUDA engine needs, piece by piece, and says for every problem how to mend it. It throws nothing, whatever it finds.
+ * Looks at all that the CUDA engine needs, piece by piece, and says for every problem how to fix it. It throws nothing, whatever it finds.
  *
  * <pre>{@code
- * Checkup.cuda().forEach(System.out::println);
+ * Diagnostics.cuda().forEach(System.out::println);
  * }</pre>
  */
-public final class Checkup {
+public final class Diagnostics {
 
     /** The driver that the engine asks for. */
     private static final int CUDA = 12060;
 
     private static final int NO_DEVICE = 100;
 
-    private Checkup() {}
+    private Diagnostics() {}
 
     /** How it stands with a piece. */
-    public enum Mark {
+    public enum Status {
         /** It works. */
         OK("ok"),
         /** It is not there. */
@@ -53,7 +53,7 @@ public final class Checkup {
 
         private final String text;
 
-        Mark(String text) {
+        Status(String text) {
             this.text = text;
         }
 
@@ -67,40 +67,40 @@ public final class Checkup {
     /**
      * What was found out about one piece.
      *
-     * @param mark how it stands
-     * @param what the piece
-     * @param found what was found, in a line
-     * @param mend how to mend it, in a sentence; empty where there is nothing to mend
+     * @param status how it stands
+     * @param name the component
+     * @param detail what was found, in one line
+     * @param fix how to fix it, in a sentence; empty where there is nothing to fix
      */
-    public record Finding(Mark mark, String what, String found, String mend) {
+    public record Check(Status status, String name, String detail, String fix) {
 
         /**
          * What a probe finds out, be it that it throws.
          *
-         * @param what the piece
+         * @param name the component
          * @param there whether the piece is there, so that a failure means that it is broken
-         * @param mend how to mend it, where the failure does not say; empty where nobody knows
+         * @param fix how to fix it, where the failure does not say; empty where nobody knows
          * @param probe gives what to say of a piece that works
          */
-        public static Finding of(String what, boolean there, String mend, Callable<String> probe) {
-            Mark failed = there ? Mark.BROKEN : Mark.ABSENT;
+        public static Check of(String name, boolean there, String fix, Callable<String> probe) {
+            Status failed = there ? Status.BROKEN : Status.ABSENT;
             try {
-                return new Finding(Mark.OK, what, probe.call(), "");
+                return new Check(Status.OK, name, probe.call(), "");
             } catch (CudaException e) {
-                return new Finding(failed, what, e.what(), e.mend().isEmpty() ? mend : e.mend());
+                return new Check(failed, name, e.what(), e.fix().isEmpty() ? fix : e.fix());
             } catch (LinkageError e) {
-                return new Finding(failed, what, Libraries.reason(e), mend);
+                return new Check(failed, name, Libraries.reason(e), fix);
             } catch (Exception | OutOfMemoryError e) {
                 String message = e.getMessage() == null ? e.toString() : e.getMessage();
-                return new Finding(failed, what, message.lines().findFirst().orElse(""), mend);
+                return new Check(failed, name, message.lines().findFirst().orElse(""), fix);
             }
         }
 
-        /** One line, or two with how to mend it. */
+        /** One line, or two with how to fix it. */
         @Override
         public String toString() {
-            String line = String.format("%s  %-11s  %s", mark, what, found);
-            return mend.isEmpty() ? line : line + "\n" + " ".repeat(17) + sentence(mend);
+            String line = String.format("%s  %-11s  %s", status, name, detail);
+            return fix.isEmpty() ? line : line + "\n" + " ".repeat(17) + sentence(fix);
         }
 
         private static String sentence(String text) {
@@ -109,42 +109,42 @@ public final class Checkup {
     }
 
     /** All that the CUDA engine needs. A problem with one piece hides no other. */
-    public static List<Finding> cuda() {
-        List<Finding> findings = new ArrayList<>();
-        findings.add(Finding.of("JCuda", true, "", Checkup::natives));
+    public static List<Check> cuda() {
+        List<Check> checks = new ArrayList<>();
+        checks.add(Check.of("JCuda", true, "", Diagnostics::natives));
         boolean there = Libraries.isThere("libcuda.so.1");
-        Finding driver = Finding.of("CUDA driver", there, "", Checkup::driver);
-        findings.add(driver);
+        Check driver = Check.of("CUDA driver", there, "", Diagnostics::driver);
+        checks.add(driver);
 
-        List<Finding> devices = new ArrayList<>();
+        List<Check> devices = new ArrayList<>();
         List<Integer> capabilities = new ArrayList<>(), open = new ArrayList<>();
-        Finding all = Finding.of("devices", there, "see what nvidia-smi says of the driver and its devices", () -> {
+        Check all = Check.of("devices", there, "see what nvidia-smi says of the driver and its devices", () -> {
             int count = count();
             for (int n = 0; n < count; n++) {
                 int ordinal = n;
-                devices.add(Finding.of("cuda:" + n, true, "", () -> {
+                devices.add(Check.of("cuda:" + n, true, "", () -> {
                     capabilities.add(capability(handle(ordinal)));
                     return device(ordinal, open);
                 }));
             }
             return count + " found";
         });
-        findings.addAll(devices);
-        if (devices.isEmpty() && !all.found().equals(driver.found())) findings.add(all);
+        checks.addAll(devices);
+        if (devices.isEmpty() && !all.detail().equals(driver.detail())) checks.add(all);
 
-        findings.add(Finding.of(
+        checks.add(Check.of(
                 "NVRTC",
                 Libraries.isThere("libnvrtc.so.12") || Libraries.isThere("libnvrtc.so.13") || Nvrtc.isPacked(),
                 "",
                 () -> compiler(capabilities)));
-        for (int ordinal : open) findings.add(Finding.of("a step", true, "", () -> step(ordinal)));
-        findings.add(Finding.of(
+        for (int ordinal : open) checks.add(Check.of("a step", true, "", () -> step(ordinal)));
+        checks.add(Check.of(
                 "cuBLAS",
                 Libraries.isThere(Libraries.CUBLAS) || Libraries.isThere("libcublas.so.13"),
                 "",
                 () -> cublas(open)));
-        findings.add(Finding.of("cache", true, "", Checkup::cache));
-        return findings;
+        checks.add(Check.of("cache", true, "", Diagnostics::cache));
+        return checks;
     }
 
     /** JCuda's natives, by the one of them that needs no library of NVIDIA's. */
@@ -204,7 +204,7 @@ public final class Checkup {
             must(cuMemGetInfo(free, total), "cuMemGetInfo");
             open.add(ordinal);
         } catch (CudaException e) {
-            throw new CudaException(about + ", " + size(total[0]) + ", cannot be opened: " + e.what(), e.mend());
+            throw new CudaException(about + ", " + size(total[0]) + ", cannot be opened: " + e.what(), e.fix());
         }
         String found = about + ", " + size(free[0]) + " of " + size(total[0]) + " free";
         if (free[0] >= total[0] / 2) return found;
@@ -259,7 +259,7 @@ public final class Checkup {
     static String cache() {
         try {
             Path folder = KernelCache.folder();
-            Path file = Files.createTempFile(folder, ".checkup", null);
+            Path file = Files.createTempFile(folder, ".diagnostics", null);
             try {
                 Files.write(file, new byte[1 << 20]);
             } finally {

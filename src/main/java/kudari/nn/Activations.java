@@ -7,19 +7,20 @@ import kudari.Tensor;
  * The memory of one way through a network, for up to so many rows. Training and evaluation have one each, so that large batches in one do
  * not make the buffers of the other large: OpenBLAS's Java binding copies whole arrays.
  */
-final class Pass {
+final class Activations {
 
     final int rows;
     final Tensor[] values; // [l]: what goes into layer l, [rows, in]; the last are the logits, [rows, classes]
-    final Tensor[] slopes; // [l]: the gradient of values[l]; the last is in the logits' memory, the first is not used
+    final Tensor[]
+            gradients; // [l]: the gradient of values[l]; the last is in the logits' memory, the first is not used
     final Tensor labels; // [rows]
 
-    Pass(Engine engine, int rows, int... widths) {
+    Activations(Engine engine, int rows, int... widths) {
         this.rows = rows;
         values = new Tensor[widths.length];
         for (int l = 0; l < widths.length; l++) values[l] = engine.zeros(rows, widths[l]);
-        slopes = values.clone();
-        for (int l = 1; l < widths.length - 1; l++) slopes[l] = engine.zeros(rows, widths[l]);
+        gradients = values.clone();
+        for (int l = 1; l < widths.length - 1; l++) gradients[l] = engine.zeros(rows, widths[l]);
         labels = engine.zeros(rows);
     }
 }

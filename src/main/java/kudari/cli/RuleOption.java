@@ -23,11 +23,11 @@ import picocli.CommandLine.TypeConversionException;
  *
  * @param type the rule's record
  */
-record Contender(Class<?> type) {
+record RuleOption(Class<?> type) {
 
     /** All of them, in the order in which {@link Rule} names them, which begins with the article's. */
-    static final List<Contender> ALL =
-            Stream.of(Rule.class.getPermittedSubclasses()).map(Contender::new).toList();
+    static final List<RuleOption> ALL =
+            Stream.of(Rule.class.getPermittedSubclasses()).map(RuleOption::new).toList();
 
     /** The learning rates of the book's picture of paths. */
     private static final Map<Class<?>, Double> PATH_RATES = Map.of(
@@ -48,12 +48,12 @@ record Contender(Class<?> type) {
     private static final double PATH_RATE = 0.3;
 
     /** Reads a rule's name on the command line, in upper or lower case, and lists the names for help texts. */
-    static final class Converter implements ITypeConverter<Contender>, Iterable<String> {
+    static final class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
 
         @Override
-        public Contender convert(String value) {
+        public RuleOption convert(String value) {
             return ALL.stream()
-                    .filter(contender -> contender.name().equalsIgnoreCase(value))
+                    .filter(option -> option.name().equalsIgnoreCase(value))
                     .findFirst()
                     .orElseThrow(() -> new TypeConversionException(
                             "expected one of " + String.join(", ", this) + ", got '" + value + "'"));
@@ -61,7 +61,7 @@ record Contender(Class<?> type) {
 
         @Override
         public Iterator<String> iterator() {
-            return ALL.stream().map(Contender::name).iterator();
+            return ALL.stream().map(RuleOption::name).iterator();
         }
     }
 

@@ -3,25 +3,25 @@ package kudari;
 import java.nio.FloatBuffer;
 
 /** On a device the copy goes to a page of its own, in the stream's order. */
-final class CudaReading extends Reading {
+final class CudaAsyncRead extends AsyncRead {
 
-    private final CudaLook look;
+    private final HostCopy copy;
     private final FloatBuffer page;
 
-    CudaReading(CudaEngine engine, CudaTensor tensor) {
+    CudaAsyncRead(CudaEngine engine, CudaTensor tensor) {
         super(tensor);
-        look = new CudaLook(engine, tensor.pointer, Float.BYTES * tensor.size(), tensor.toString());
-        page = look.page.asFloatBuffer();
+        copy = new HostCopy(engine, tensor.pointer, Float.BYTES * tensor.size(), tensor.toString());
+        page = copy.page.asFloatBuffer();
     }
 
     @Override
     void copy(float[] into) {
-        look.ask();
+        copy.start();
     }
 
     @Override
     void arrive(float[] into) {
-        look.await();
+        copy.await();
         page.get(0, into);
     }
 }

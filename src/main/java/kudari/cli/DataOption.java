@@ -13,7 +13,7 @@ import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
 /** Where a command's samples come from, as its {@code --data} option says. */
-interface Source {
+interface DataOption {
 
     /** The samples to train on. */
     Dataset train(long seed) throws IOException;
@@ -30,8 +30,8 @@ interface Source {
     }
 
     /** Digits drawn by the program. */
-    static Source digits(int train, int test) {
-        return new Source() {
+    static DataOption digits(int train, int test) {
+        return new DataOption() {
             @Override
             public Dataset train(long seed) {
                 return Digits.train(train, seed);
@@ -60,8 +60,8 @@ interface Source {
     }
 
     /** A folder of IDX files; the seed chooses nothing. */
-    static Source idx(Path folder) {
-        return new Source() {
+    static DataOption idx(Path folder) {
+        return new DataOption() {
             @Override
             public Dataset train(long seed) throws IOException {
                 return Idx.train(folder);
@@ -85,12 +85,12 @@ interface Source {
     }
 
     /** Reads the option's value. */
-    final class Converter implements ITypeConverter<Source> {
+    final class Converter implements ITypeConverter<DataOption> {
 
         private static final Pattern DIGITS = Pattern.compile("digits:([1-9]\\d{0,6}),([1-9]\\d{0,6})");
 
         @Override
-        public Source convert(String value) {
+        public DataOption convert(String value) {
             Matcher counts = DIGITS.matcher(value);
             if (counts.matches()) return digits(Integer.parseInt(counts.group(1)), Integer.parseInt(counts.group(2)));
             if (value.equals("digits")) return digits(60_000, 10_000);

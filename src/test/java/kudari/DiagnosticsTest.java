@@ -9,34 +9,34 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
-import kudari.Checkup.Finding;
-import kudari.Checkup.Mark;
+import kudari.Diagnostics.Check;
+import kudari.Diagnostics.Status;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The pieces of the check-up that need no machine of a certain kind. {@code DoctorTest} sees the whole. */
-class CheckupTest {
+class DiagnosticsTest {
 
     @TempDir
     private Path folder;
 
     @Test
-    void aProbeThatThrowsIsAFindingWhateverItThrows() {
-        Finding told = Finding.of("a piece", true, "buy a new one", () -> {
-            throw new CudaException("it is broken", "mend it");
+    void whateverAProbeThrowsBecomesAFailedCheck() {
+        Check told = Check.of("a piece", true, "buy a new one", () -> {
+            throw new CudaException("it is broken", "fix it");
         });
-        assertEquals(new Finding(Mark.BROKEN, "a piece", "it is broken", "mend it"), told);
-        assertEquals("!!  a piece      it is broken\n                 Mend it.", told.toString());
+        assertEquals(new Check(Status.BROKEN, "a piece", "it is broken", "fix it"), told);
+        assertEquals("!!  a piece      it is broken\n                 Fix it.", told.toString());
         for (Throwable thrown : List.of(
                 new IllegalStateException("it is broken\nand how"),
                 new UnsatisfiedLinkError("it is broken"),
                 new OutOfMemoryError("it is broken"),
                 new IOException("it is broken"))) {
-            Finding found = Finding.of("a piece", false, "buy a new one", () -> {
+            Check found = Check.of("a piece", false, "buy a new one", () -> {
                 if (thrown instanceof Error error) throw error;
                 throw (Exception) thrown;
             });
-            assertEquals(new Finding(Mark.ABSENT, "a piece", "it is broken", "buy a new one"), found);
+            assertEquals(new Check(Status.ABSENT, "a piece", "it is broken", "buy a new one"), found);
         }
     }
 
@@ -62,13 +62,17 @@ class CheckupTest {
         System.setProperty("kudari.cache", folder.toString());
         try {
             Path kernels = folder.toRealPath().resolve("kernels");
-            assertTrue(Checkup.cache().startsWith(kernels + ", "));
+            assertTrue(Diagnostics.cache().startsWith(kernels + ", "));
             try (Stream<Path> files = Files.list(kernels)) {
                 assertEquals(List.of(), files.toList());
             }
             Path file = Files.createFile(folder.resolve("file"));
             System.setProperty("kudari.cache", file.toString());
-            refused(CudaException.class, Checkup::cache, file + "/kernels: Not a directory", "-Dkudari.cache=FOLDER");
+            refused(
+                    CudaException.class,
+                    Diagnostics::cache,
+                    file + "/kernels: Not a directory",
+                    "-Dkudari.cache=FOLDER");
         } finally {
             System.clearProperty("kudari.cache");
         }

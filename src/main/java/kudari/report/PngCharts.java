@@ -30,7 +30,7 @@ import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** The two pictures as PNGs, at twice the size they are meant to be seen in, so that they stay sharp where they are pasted. */
-final class Pictures {
+final class PngCharts {
 
     private static final int SCALE = 2,
             WIDTH = 1200,
@@ -52,7 +52,17 @@ final class Pictures {
         if (System.getProperty("java.awt.headless") == null) System.setProperty("java.awt.headless", "true");
     }
 
-    private Pictures() {}
+    private PngCharts() {}
+
+    /** Throws if XChart is not there. */
+    static void checkDependency() {
+        try {
+            Class.forName("org.knowm.xchart.XYChart", false, PngCharts.class.getClassLoader());
+        } catch (ClassNotFoundException e) {
+            throw new UnsupportedOperationException(
+                    "a report needs org.knowm.xchart:xchart:4.0.3 on the class path", e);
+        }
+    }
 
     /** The machine cannot draw text. */
     static final class NoFonts extends IOException {
@@ -123,7 +133,7 @@ final class Pictures {
         List<Point> points = trajectory.points();
         double[] x = points.stream().mapToDouble(Point::x).toArray();
         double[] y = points.stream().mapToDouble(Point::y).toArray();
-        line(chart, trajectory.rule(), x, y, Color.decode(Palette.of(trajectory.rule())), 2)
+        line(chart, trajectory.rule(), x, y, Color.decode(ChartColors.of(trajectory.rule())), 2)
                 .setMarker(SeriesMarkers.CIRCLE);
         return chart;
     }
@@ -134,7 +144,7 @@ final class Pictures {
      */
     static byte[] training(List<Training> trainings, List<String> devices) throws IOException {
         List<Training> drawn = trainings.stream()
-                .filter(training -> training.losses().stream().anyMatch(Pictures::isDrawable))
+                .filter(training -> training.losses().stream().anyMatch(PngCharts::isDrawable))
                 .toList();
         if (drawn.isEmpty()) return new byte[0];
         int steps = drawn.stream()
@@ -147,7 +157,7 @@ final class Pictures {
             double[] median = medians(training.losses(), SMOOTHING);
             medians.add(median);
             double[] drawable =
-                    DoubleStream.of(median).filter(Pictures::isDrawable).toArray();
+                    DoubleStream.of(median).filter(PngCharts::isDrawable).toArray();
             for (double loss : drawable) {
                 low = Math.min(low, loss);
                 high = Math.max(high, loss);
@@ -166,7 +176,7 @@ final class Pictures {
         // The axis is that of the logarithm, for XChart leaves out decades of a logarithmic one.
         for (Training training : drawn) {
             if (!training.device().equals(devices.get(0))) continue;
-            Color colour = Color.decode(Palette.of(training.rule()));
+            Color colour = Color.decode(ChartColors.of(training.rule()));
             Color faint = tint(colour);
             double[] every = training.losses().stream().mapToDouble(x -> x).toArray();
             line(chart, "every step, " + training.rule(), steps(every), logarithms(every), faint, 0.6f)
@@ -176,7 +186,7 @@ final class Pictures {
             Training training = drawn.get(n);
             boolean first = training.device().equals(devices.get(0));
             String name = first ? training.rule() : training.rule() + ", " + training.device();
-            Color colour = Color.decode(Palette.of(training.rule()));
+            Color colour = Color.decode(ChartColors.of(training.rule()));
             double[] y = logarithms(medians.get(n));
             line(chart, name, steps(y), first ? y : dashed(y), colour, 2).setShowInLegend(first);
         }
@@ -189,9 +199,9 @@ final class Pictures {
         chart.getStyler()
                 .setYAxisTickMarkSpacingHint((int) (0.8 * CHART_HEIGHT / (top - bottom)))
                 .setXAxisTickMarkSpacingHint(150)
-                .setYAxisTickLabelsFormattingFunction(Pictures::decade);
+                .setYAxisTickLabelsFormattingFunction(PngCharts::decade);
         List<String> notes = cutOff(trainings, Math.pow(10, bottom), Math.pow(10, top)).stream()
-                .flatMap(Pictures::lines)
+                .flatMap(PngCharts::lines)
                 .toList();
         return png(WIDTH, CHART_HEIGHT + LINE * notes.size() + (notes.isEmpty() ? 0 : 10), g -> {
             chart.paint(g, WIDTH, CHART_HEIGHT);

@@ -18,7 +18,7 @@ import picocli.CommandLine.TypeConversionException;
  * @param warmUp the number of steps of the warm-up, 0 for none
  * @param numbers what the shape takes, in its order
  */
-record Curve(long warmUp, Shape shape, List<Double> numbers) {
+record ScheduleOption(long warmUp, Shape shape, List<Double> numbers) {
 
     /** The shapes, each with the names of the numbers it takes. */
     enum Shape {
@@ -52,12 +52,12 @@ record Curve(long warmUp, Shape shape, List<Double> numbers) {
             + "; with a warm-up warmup-cosine:STEPS, warmup-step:STEPS,EVERY,FACTOR and so on";
 
     /** Reads the option's value. */
-    static final class Converter implements ITypeConverter<Curve> {
+    static final class Converter implements ITypeConverter<ScheduleOption> {
 
         private static final Pattern FORM = Pattern.compile("(warmup-)?([a-z-]+)(?::([^:]+))?");
 
         @Override
-        public Curve convert(String value) {
+        public ScheduleOption convert(String value) {
             Matcher form = FORM.matcher(value);
             Optional<Shape> shape = !form.matches()
                     ? Optional.empty()
@@ -86,12 +86,12 @@ record Curve(long warmUp, Shape shape, List<Double> numbers) {
             if (numbers.size() != own + (warms ? 1 : 0))
                 throw new TypeConversionException("expected " + expected + ", got '" + value + "'");
             try {
-                Curve curve = new Curve(
+                ScheduleOption schedule = new ScheduleOption(
                         warms ? whole("STEPS", numbers.get(0)) : 0,
                         shape.get(),
                         numbers.subList(numbers.size() - own, numbers.size()));
-                curve.over(1, Long.MAX_VALUE); // checks the numbers now, not when the run begins
-                return curve;
+                schedule.over(1, Long.MAX_VALUE); // checks the numbers now, not when the run begins
+                return schedule;
             } catch (IllegalArgumentException e) {
                 throw new TypeConversionException("expected " + expected + ", got '" + value + "': " + e.getMessage());
             }
@@ -147,7 +147,7 @@ record Curve(long warmUp, Shape shape, List<Double> numbers) {
     @Override
     public String toString() {
         String all = Stream.concat(warmUp > 0 ? Stream.of((double) warmUp) : Stream.of(), numbers.stream())
-                .map(Curve::brief)
+                .map(ScheduleOption::brief)
                 .collect(Collectors.joining(","));
         return (warmUp > 0 ? "warmup-" : "") + shape + (all.isEmpty() ? "" : ":" + all);
     }

@@ -6,12 +6,12 @@ import java.util.Locale;
 import java.util.OptionalDouble;
 import java.util.Queue;
 import kudari.LearningRate;
-import kudari.report.Journal;
+import kudari.report.RunWriter;
 
 /** What a training writes down: losses come in late and many at a time, and each goes to its own step. */
-final class Ledger {
+final class MetricsLog {
 
-    private final Journal journal;
+    private final RunWriter writer;
     private final LearningRate rates;
     private final int batch;
     private final Queue<Float> told = new ArrayDeque<>();
@@ -27,13 +27,13 @@ final class Ledger {
     private OptionalDouble accuracy = OptionalDouble.empty();
 
     /**
-     * A ledger that goes on behind so many steps.
+     * A log that continues after {@code written} steps.
      *
      * @param batch samples in a step
      * @param skipped how many of the steps before were skipped
      */
-    Ledger(Journal journal, LearningRate rates, int batch, long written, long skipped) {
-        this.journal = journal;
+    MetricsLog(RunWriter writer, LearningRate rates, int batch, long written, long skipped) {
+        this.writer = writer;
         this.rates = rates;
         this.batch = batch;
         this.written = written;
@@ -91,7 +91,7 @@ final class Ledger {
             written++;
             if (Float.isFinite(one)) finite = written;
             double lr = rates.at(Math.max(1, written - skipped));
-            journal.step(written, one, told.isEmpty() ? accuracy : OptionalDouble.empty(), lr, samplesPerSecond);
+            writer.step(written, one, told.isEmpty() ? accuracy : OptionalDouble.empty(), lr, samplesPerSecond);
         }
         loss = sum / count;
     }

@@ -6,12 +6,18 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 
 /** The page: one file with its styles, its script, the chart library and the data inside, that asks the network for nothing. */
-final class Page {
+final class HtmlReport {
 
     /** Where the webjar keeps the build of ECharts that has lines, axes and tooltips; the version is the one in pom.xml. */
     private static final String ECHARTS = "/META-INF/resources/webjars/echarts/5.5.0/echarts.common.min.js";
 
-    private Page() {}
+    private HtmlReport() {}
+
+    /** Throws if ECharts is not there. */
+    static void checkDependency() {
+        if (HtmlReport.class.getResource(ECHARTS) == null)
+            throw new UnsupportedOperationException("a report needs org.webjars:echarts:5.5.0 on the class path");
+    }
 
     static String of(Comparison comparison) throws IOException {
         return read("report.html")
@@ -22,7 +28,7 @@ final class Page {
     }
 
     private static String read(String name) throws IOException {
-        try (InputStream resource = Page.class.getResourceAsStream(name)) {
+        try (InputStream resource = HtmlReport.class.getResourceAsStream(name)) {
             if (resource == null) throw new FileNotFoundException(name + " is not on the class path");
             return new String(resource.readAllBytes(), StandardCharsets.UTF_8);
         }

@@ -1,11 +1,11 @@
 package kudari;
 
 /** On the CPU the copy is made at once. */
-final class CpuReading extends Reading {
+final class CpuAsyncRead extends AsyncRead {
 
     private final CpuTensor tensor;
 
-    CpuReading(CpuTensor tensor) {
+    CpuAsyncRead(CpuTensor tensor) {
         super(tensor);
         this.tensor = tensor;
     }

@@ -12,7 +12,7 @@ import kudari.io.Say;
  * A folder that a training writes to as it goes: {@code train.csv}, a line for each step, and the same curves as an {@link EventFile event
  * file} for TensorBoard.
  */
-public final class Journal implements Closeable {
+public final class RunWriter implements Closeable {
 
     /** The name of the table. */
     public static final String TABLE = "train.csv";
@@ -22,7 +22,7 @@ public final class Journal implements Closeable {
     private final CsvFile csv;
     private final EventFile events;
 
-    private Journal(CsvFile csv, EventFile events) {
+    private RunWriter(CsvFile csv, EventFile events) {
         this.csv = csv;
         this.events = events;
     }
@@ -46,7 +46,7 @@ public final class Journal implements Closeable {
      * @throws IOException if the folder cannot be made or written, holds another run's table that is not to be overwritten, or another run is
      *     writing to it
      */
-    public static Journal open(Path folder, String run, long from, boolean overwrite) throws IOException {
+    public static RunWriter open(Path folder, String run, long from, boolean overwrite) throws IOException {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
@@ -58,7 +58,7 @@ public final class Journal implements Closeable {
                 isOf(folder, run) ? CsvFile.resume(table, HEADER, before) : CsvFile.begin(table, HEADER, overwrite);
         try {
             if (overwrite) EventFile.removeOthers(folder, run);
-            return new Journal(csv, EventFile.create(folder, run, from));
+            return new RunWriter(csv, EventFile.create(folder, run, from));
         } catch (IOException e) {
             csv.close();
             throw e;

@@ -12,7 +12,7 @@ import kudari.rule.Rule;
  * The colour of each rule, the same in every chart and whichever rules are compared: a rule's place among those that {@link Rule} permits
  * decides.
  */
-final class Palette {
+final class ChartColors {
 
     /** Six of the colours of Okabe and Ito, which colour-blind readers can tell apart. */
     private static final List<String> COLOURS =
@@ -20,7 +20,7 @@ final class Palette {
 
     private static final String NO_RULE = "#8A8A8A";
 
-    private Palette() {}
+    private ChartColors() {}
 
     /** The colour of every rule in the comparison, as #rrggbb. */
     static Map<String, String> of(Comparison comparison) {

@@ -2,27 +2,28 @@ package kudari;
 
 /**
  * A way to read a tensor without holding up the engine: ask for a copy, go on, and fetch it when it has long arrived. Made by {@link
- * Tensor#reading}, once; asking and fetching allocate nothing.
+ * Tensor#asyncRead}, once; asking and fetching allocate nothing.
  *
  * <pre>{@code
- * Reading losses = lossesOfAHundredSteps.reading();
- * losses.ask();              // the copy is in the order of the engine's work: what comes after does not show in it
+ * AsyncRead losses = lossesOfAHundredSteps.asyncRead();
+ * losses.start();              // the copy is in the order of the engine's work: what comes after does not show in it
  * ...                        // another hundred steps
  * float[] read = losses.get();
  * }</pre>
  */
-public abstract sealed class Reading permits CpuReading, CudaReading {
+public abstract sealed class AsyncRead permits CpuAsyncRead, CudaAsyncRead {
 
     /** The most elements: on a device they arrive in one page of the host's, which a Java buffer must address. */
     private static final long LARGEST = Integer.MAX_VALUE / Float.BYTES;
 
     private final Engine engine;
     private final float[] values;
-    private boolean asked;
+    private boolean started;
 
-    Reading(Tensor tensor) {
+    AsyncRead(Tensor tensor) {
         if (tensor.size() > LARGEST)
-            throw new IllegalStateException(tensor + ": too large for a reading of at most " + LARGEST + " elements");
+            throw new IllegalStateException(
+                    tensor + ": too large for an asynchronous read of at most " + LARGEST + " elements");
         this.engine = tensor.engine;
         this.values = new float[(int) tensor.size()];
     }
@@ -33,10 +34,10 @@ public abstract sealed class Reading permits CpuReading, CudaReading {
      *
      * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
      */
-    public final void ask() {
+    public final void start() {
         engine.check();
         copy(values);
-        asked = true;
+        started = true;
     }
 
     /**
@@ -47,7 +48,7 @@ public abstract sealed class Reading permits CpuReading, CudaReading {
      */
     public final float[] get() {
         engine.check();
-        if (!asked) throw new IllegalStateException("nothing to get: ask() comes first");
+        if (!started) throw new IllegalStateException("nothing to get: start() comes first");
         arrive(values);
         return values;
     }
