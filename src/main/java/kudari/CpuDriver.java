@@ -130,13 +130,12 @@ final class CpuDriver extends Driver implements Workers.Job {
         share(sum, pieces.length);
         double[] lanes = this.lanes[0];
         norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
-        float smallest = Float.MAX_VALUE;
-        for (int n = 0; n < scale.length; n++) {
-            double own = guard.clip() == Guard.Clip.TENSOR_NORM
-                    ? guard.scale() * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes))
-                    : norm;
+        float smallest = guard.factor(norm);
+        Arrays.fill(scale, smallest);
+        for (int n = 0; n < scale.length && guard.clip() == Guard.Clip.TENSOR_NORM; n++) {
+            double own = guard.scale() * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
             scale[n] = guard.factor(own);
-            smallest = Math.min(smallest, scale[n]);
+            smallest = n == 0 ? scale[n] : Math.min(smallest, scale[n]);
         }
         return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL;
     }

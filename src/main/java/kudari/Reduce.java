@@ -24,10 +24,11 @@ final class Reduce {
 
     private Reduce() {}
 
-    /** Σ g² over a piece. Lanes that have nothing are left out, for adding their 0 changes nothing. */
+    /** Σ g² over a piece. */
     static double piece(float[] g, int from, int to, double[] lanes) {
-        int used = Math.min(LANES, to - from);
-        Arrays.fill(lanes, 0, (used + 3) / 4 * 4, 0);
+        if (to - from <= 4) return leaf(g, from, to);
+        if (to - from <= LANES) return small(g, from, to, lanes);
+        Arrays.fill(lanes, 0, LANES, 0);
         for (int start = from; start < to; start += LANES) {
             int count = Math.min(LANES, to - start);
             for (int lane = 0; lane < count; lane++) {
@@ -35,11 +36,24 @@ final class Reduce {
                 lanes[lane] += x * x;
             }
         }
-        int leaves = (used + 3) / 4;
-        for (int j = 0; j < leaves; j++) {
+        for (int j = 0; j < THREADS; j++) {
             lanes[j] = (lanes[4 * j] + lanes[4 * j + 1]) + (lanes[4 * j + 2] + lanes[4 * j + 3]);
         }
-        return tree(lanes, leaves, THREADS);
+        return tree(lanes, THREADS);
+    }
+
+    /** Of a piece with at most one element for each lane: the same sums, without what is 0. */
+    private static double small(float[] g, int from, int to, double[] lanes) {
+        int leaves = (to - from + 3) / 4;
+        for (int j = 0; j < leaves; j++) lanes[j] = leaf(g, from + 4 * j, Math.min(from + 4 * j + 4, to));
+        return tree(lanes, leaves);
+    }
+
+    private static double leaf(float[] g, int from, int to) {
+        int count = to - from;
+        double a = count > 0 ? g[from] : 0, b = count > 1 ? g[from + 1] : 0;
+        double c = count > 2 ? g[from + 2] : 0, d = count > 3 ? g[from + 3] : 0;
+        return (a * a + b * b) + (c * c + d * d);
     }
 
     /** The sum of all partials. */
@@ -53,15 +67,20 @@ final class Reduce {
     }
 
     private static double sum(double[] partials, int from, int to, double[] lanes, int width) {
+        if (to - from == 1) return partials[from];
         int leaves = Math.min(width, to - from);
         Arrays.fill(lanes, 0, leaves, 0);
-        for (int n = from; n < to; n++) lanes[(n - from) % width] += partials[n];
-        return tree(lanes, leaves, width);
+        for (int start = from; start < to; start += width) {
+            int count = Math.min(width, to - start);
+            for (int lane = 0; lane < count; lane++) lanes[lane] += partials[start + lane];
+        }
+        return tree(lanes, leaves);
     }
 
-    private static double tree(double[] lanes, int leaves, int width) {
+    /** By halves of a power of two; those beyond the leaves have nothing to add. */
+    private static double tree(double[] lanes, int leaves) {
         if (leaves == 0) return 0;
-        for (int half = width / 2; half > 0; half /= 2) {
+        for (int half = Integer.highestOneBit(leaves - 1); half > 0; half /= 2) {
             for (int j = 0; j + half < Math.min(leaves, 2 * half); j++) lanes[j] += lanes[j + half];
         }
         return lanes[0];

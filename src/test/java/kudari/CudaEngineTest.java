@@ -224,6 +224,31 @@ class CudaEngineTest {
         assertEquals(7, p.get()[0]);
     }
 
+    /** Four floats and four floats on five, six or seven: the last of one is the first of the other. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 2, 3})
+    void memoryThatOverlapsInPartIsRefused(int off) {
+        Tensor whole = cuda.zeros(8), g = cuda.zeros(4), one = cuda.zeros(1);
+        Tensor a = cuda.wrap(offset(cuda.pointer(whole), 0), 4), b = cuda.wrap(offset(cuda.pointer(whole), off), 4);
+        Optimizer adam = cuda.optimizer(kudari.rule.Adam.of());
+        refused(
+                IllegalArgumentException.class,
+                () -> adam.update(Map.of("a", a, "b", b), Map.of("a", g, "b", g)),
+                "params 'a'",
+                "params 'b'");
+        refused(
+                IllegalArgumentException.class,
+                () -> adam.update(Map.of("a", a), Map.of("a", b)),
+                "grads 'a'",
+                "params 'a'");
+        adam.update(Map.of("c", g), Map.of("c", a));
+        Tensor m = adam.state("c").get("m"), part = cuda.wrap(offset(cuda.pointer(m), 3), 1);
+        refused(IllegalArgumentException.class, () -> adam.update(Map.of("d", part), Map.of("d", one)), "state of 'c'");
+        Tensor next = cuda.wrap(offset(cuda.pointer(whole), 4), 4);
+        adam.update(Map.of("a", a, "b", next), Map.of("a", g, "b", g));
+        assertEquals(2, adam.steps());
+    }
+
     @Test
     void aWrappedPointerMustHoldFloats() {
         Tensor whole = cuda.zeros(4);
