@@ -10,6 +10,12 @@ say() { echo "kudari: $*" >&2; }
 # Java reads and writes the names of files in the encoding of the locale; without UTF-8 there is none for a name beyond ASCII.
 if ! locale charmap 2>/dev/null | grep -q UTF-8; then export LC_ALL=C.UTF-8; fi
 
+# Services have no HOME: then it is that of the table of users, or / for a user who is not in it, as the shell has it.
+if [ -z "${HOME:-}" ]; then
+  unset HOME
+  export HOME=~
+fi
+
 # Whether a folder can be written to, or made.
 is_writable() {
   local folder=$1

@@ -19,6 +19,7 @@ import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import kudari.io.AtomicFile;
 import kudari.io.PrivateFolder;
@@ -38,6 +39,9 @@ record KernelCache(String name) {
     static final long ONE = 16 << 20;
 
     private static final int SUM = 32;
+
+    /** The names of kernels, and of what a process leaves that is killed while it writes one. */
+    private static final Pattern OURS = Pattern.compile("[0-9a-f]{64}|\\.kudari-.*\\.tmp");
 
     static KernelCache of(String... madeOf) {
         return new KernelCache(
@@ -94,6 +98,7 @@ record KernelCache(String name) {
                 BasicFileAttributes is =
                         Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
                 return is.isRegularFile()
+                                && OURS.matcher(file.getFileName().toString()).matches()
                         ? Stream.of(new Entry(file, is.size(), is.lastModifiedTime()))
                         : Stream.empty();
             } catch (IOException e) {

@@ -12,6 +12,7 @@ import java.net.URLConnection;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -70,7 +71,16 @@ final class Libraries {
                 "/usr/local/cuda/lib64",
                 "/usr/local/cuda/lib",
                 "/usr/local/cuda-12/lib64"));
-        return folders.stream().map(Path::of).toList();
+        return folders.stream().flatMap(Libraries::path).toList();
+    }
+
+    /** None where Java cannot say the name: one beyond ASCII, in a locale without UTF-8. */
+    static Stream<Path> path(String folder) {
+        try {
+            return Stream.of(Path.of(folder));
+        } catch (InvalidPathException e) {
+            return Stream.empty();
+        }
     }
 
     /** The first of some folders with a library of that name. */

@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 import jcuda.nvrtc.JNvrtc;
 import jcuda.nvrtc.nvrtcProgram;
 import kudari.io.PrivateFolder;
+import kudari.io.Say;
 
 /** NVIDIA's run-time compiler: finds and loads it, and compiles kernels. */
 final class Nvrtc {
@@ -194,7 +195,7 @@ final class Nvrtc {
                     .sorted()
                     .forEach(file -> System.load(file.toAbsolutePath().toString()));
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw new UnsatisfiedLinkError(folder + ": " + Say.reason(e)); // a folder that may not be listed
         }
         System.load(folder.resolve(LIBRARY).toAbsolutePath().toString());
     }

@@ -61,6 +61,11 @@ class NvrtcTest {
     }
 
     @Test
+    void aFolderOfTheLinkersWhoseNameIsNoPathIsLeftOut() {
+        assertEquals(List.of(), Libraries.path("/in another locale\0").toList());
+    }
+
+    @Test
     void aKernelIsKeptAndFoundAgain() throws IOException {
         byte[] code = Nvrtc.compile(source, 90, false);
         assertEquals(1, files().size());
@@ -161,13 +166,17 @@ class NvrtcTest {
 
     @Test
     void theOldestGoWhereThereAreTooMany() throws IOException {
+        String kernel = "0123456789abcdef".repeat(4).substring(1);
         for (int n = 0; n < 5; n++) {
-            Path file = Files.write(folder.resolve("kernel" + n), new byte[100]);
+            Path file = Files.write(folder.resolve(kernel + n), new byte[100]);
             Files.setLastModifiedTime(file, FileTime.fromMillis(1000 * (5 - n))); // 4 is the oldest
         }
+        // A folder for caches may be a folder of something else, too.
+        Path foreign = Files.write(folder.resolve("kernel.cu"), new byte[100]);
+        Files.setLastModifiedTime(foreign, FileTime.fromMillis(0));
         KernelCache.evict(folder, 250);
         assertEquals(
-                List.of("kernel0", "kernel1"),
+                List.of(kernel + 0, kernel + 1, "kernel.cu"),
                 under(folder).stream()
                         .map(file -> file.getFileName().toString())
                         .sorted()

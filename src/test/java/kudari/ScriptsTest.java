@@ -114,6 +114,18 @@ class ScriptsTest {
     }
 
     @Test
+    void withoutHomeItIsThatOfTheTableOfUsers() throws Exception {
+        for (String unset : new String[] {"unset HOME", "HOME="}) {
+            ProcessBuilder bash = new ProcessBuilder("bash", "-c", unset + "; source '" + SETUP + "'; echo \"$HOME\"");
+            Process process = bash.start();
+            String out = new String(process.getInputStream().readAllBytes()).strip();
+            String err = new String(process.getErrorStream().readAllBytes());
+            assertEquals(0, process.waitFor(), err);
+            assertTrue(out.startsWith("/"), out + err);
+        }
+    }
+
+    @Test
     void aHomeFolderThatCannotBeWrittenIsLeftAlone() throws Exception {
         Run run = run("maven x; echo $XDG_CACHE_HOME", Map.of("HOME", "/dev/null/home"));
         Path target = SETUP.getParent().resolveSibling("target");

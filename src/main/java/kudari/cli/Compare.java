@@ -113,23 +113,29 @@ final class Compare extends TrainingCommand {
         List<Engine> engines = new ArrayList<>();
         try {
             for (Device device : devices) engines.add(device.open(threads)); // all, before anything is begun
-            try (Interruption interruption = new Interruption();
-                    Report report = Report.open(out, overwrite)) {
-                say("on " + where(engines) + ", seed " + seed + ", into " + out);
-                Comparison comparison = compare(engines, report, onTheNetwork, interruption);
-                table(comparison); // first, for it is what survives a full disk
-                report.write(comparison);
-                say("open " + out.resolve("report.html"));
-            } catch (Interruption.Stopped e) {
-                say("stopped; " + out.resolve("training.csv")
-                        + " holds the steps that were done; a comparison cannot go on, but begin anew"
-                        + " with --overwrite");
-                return 130;
+            try (Interruption interruption = new Interruption()) {
+                return run(engines, onTheNetwork, interruption); // with what is to be said of it: then the process ends
             }
         } finally {
             engines.forEach(Engine::close);
         }
-        return 0;
+    }
+
+    private int run(List<Engine> engines, Map<RuleOption, Rule> onTheNetwork, Interruption interruption)
+            throws IOException {
+        try (Report report = Report.open(out, overwrite)) {
+            say("on " + where(engines) + ", seed " + seed + ", into " + out);
+            Comparison comparison = compare(engines, report, onTheNetwork, interruption);
+            table(comparison); // first, for it is what survives a full disk
+            report.write(comparison);
+            say("open " + out.resolve("report.html"));
+            return 0;
+        } catch (Interruption.Stopped e) {
+            say("stopped; " + out.resolve("training.csv")
+                    + " holds the steps that were done; a comparison cannot go on, but begin anew"
+                    + " with --overwrite");
+            return 130;
+        }
     }
 
     private static String where(List<Engine> engines) {
@@ -200,7 +206,7 @@ final class Compare extends TrainingCommand {
     /** The command line that repeats this run, quoted for a shell. */
     private String commandLine() {
         return spec.commandLine().getParent().getParseResult().originalArgs().stream()
-                .map(arg -> arg.matches("[\\w./:=,-]+") ? arg : "'" + arg.replace("'", "'\\''") + "'")
+                .map(TrainingCommand::word)
                 .collect(Collectors.joining(" ", "scripts/kudari ", ""));
     }
 

@@ -74,7 +74,7 @@ final class Train extends TrainingCommand {
      * What else a checkpoint holds: the name of the run, which its event files bear too, the batches drawn, the steps of the whole run, and for
      * people the widths of the network.
      */
-    private static final String RUN = "run", POSITION = "position", UNTIL = "until", WIDTHS = "widths";
+    private static final String RUN = Checkpoints.RUN, POSITION = "position", UNTIL = "until", WIDTHS = "widths";
 
     @Option(
             names = "--rule",
@@ -212,28 +212,15 @@ final class Train extends TrainingCommand {
             claim(
                     out,
                     RunWriter.isRun(out),
-                    resume == null && Files.exists(file) ? "go on with --resume " + file + ", or " : "or ");
+                    resume == null && Files.exists(file) ? "go on with --resume " + word(file) + ", or " : "or ");
         String option = save != null ? "--save " + save : "--out " + out;
-        makeFolder(option, file.toAbsolutePath().getParent());
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder != null) makeFolder(option, folder); // the root has none
         if (same(file, out.resolve(RunWriter.TABLE)))
             throw new IOException(option + ": the table of the run has this name; choose another");
         AtomicFile.check(file);
-        if (Files.exists(file) && !overwrite && !isOf(file, run))
-            throw new IOException(option + ": there is a file " + file
-                    + " already, which is not of this run; choose another name with --save, or"
-                    + " replace it with --overwrite");
+        new Checkpoints(file, keep, -1, run, overwrite).check();
         return new Places(run, out, file);
-    }
-
-    /** Whether a file is a checkpoint of a run. */
-    private boolean isOf(Path file, String run) {
-        try {
-            return resume != null
-                    && (same(file, resume)
-                            || run.equals(Checkpoint.read(file).facts().get(RUN)));
-        } catch (IOException e) {
-            return false;
-        }
     }
 
     private static boolean same(Path one, Path other) throws IOException {
@@ -318,8 +305,8 @@ final class Train extends TrainingCommand {
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
         for (int units : hidden) atLeastOne("--hidden", units);
-        if (clip != null && !(clip > 0 && clip < Double.POSITIVE_INFINITY))
-            throw refusal("--clip: expected a positive, finite norm, got " + clip);
+        if (clip != null && !(clip.floatValue() > 0 && clip.floatValue() < Float.POSITIVE_INFINITY))
+            throw refusal("--clip: expected a positive norm that float32 can hold, got " + clip);
         try {
             rule.withRate(rate());
         } catch (IllegalArgumentException e) {
@@ -393,7 +380,8 @@ final class Train extends TrainingCommand {
                 batches.seek(number(saved.get(), POSITION));
             }
             boolean there = resume != null && same(resume, places.file());
-            checkpoints = new Checkpoints(places.file(), keep, there ? batches.position() : -1);
+            checkpoints =
+                    new Checkpoints(places.file(), keep, there ? batches.position() : -1, places.run(), overwrite);
             facts = settings();
             facts.put(RUN, places.run());
             facts.put(DATA, data.argument());
@@ -531,8 +519,8 @@ final class Train extends TrainingCommand {
         private String goOn() throws IOException {
             boolean home = same(places.out(), places.file().resolveSibling(""));
             boolean named = home || same(places.file(), places.out().resolve("model.safetensors"));
-            return "scripts/kudari train --resume " + checkpoints + (home ? "" : " --out " + places.out())
-                    + (named ? "" : " --save " + places.file());
+            return "scripts/kudari train --resume " + word(checkpoints) + (home ? "" : " --out " + word(places.out()))
+                    + (named ? "" : " --save " + word(places.file()));
         }
     }
 

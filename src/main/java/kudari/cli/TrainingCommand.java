@@ -97,6 +97,12 @@ abstract class TrainingCommand implements Callable<Integer> {
         return new ParameterException(spec.commandLine(), sentence);
     }
 
+    /** A word of a command line, as a shell reads it. */
+    static String word(Object argument) {
+        String text = argument.toString();
+        return text.matches("[\\w./:=,-]+") ? text : "'" + text.replace("'", "'\\''") + "'";
+    }
+
     /** Tells the user what is going on. */
     final void say(String line) {
         spec.commandLine().getErr().println("kudari: " + Main.printable(line));

@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.lang.System.Logger.Level;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermission;
@@ -45,19 +46,30 @@ public final class PrivateFolder {
      */
     public static Path cache() throws IOException {
         String set = System.getProperty("kudari.cache");
-        if (set != null) return Path.of(set).toAbsolutePath();
+        if (set != null && !set.isEmpty()) {
+            try {
+                return Path.of(set).toAbsolutePath();
+            } catch (InvalidPathException e) {
+                throw new IOException("-Dkudari.cache: " + e.getMessage(), e);
+            }
+        }
         String caches = System.getenv("XDG_CACHE_HOME");
         if (isAbsolute(caches)) return Path.of(caches, "kudari");
         // HOME first: what Java takes from the table of users is a question mark for a user who is not in it.
         String home = Stream.of(System.getenv("HOME"), System.getProperty("user.home"))
                 .filter(PrivateFolder::isAbsolute)
                 .findFirst()
-                .orElseThrow(() -> new FileNotFoundException("HOME names no folder"));
+                .orElseThrow(() -> new FileNotFoundException(
+                        "HOME names no folder, or one whose name needs another" + " locale, such as LC_ALL=C.UTF-8"));
         return Path.of(home, ".cache", "kudari");
     }
 
     private static boolean isAbsolute(String path) {
-        return path != null && !path.isEmpty() && Path.of(path).isAbsolute();
+        try {
+            return path != null && Path.of(path).isAbsolute();
+        } catch (InvalidPathException e) {
+            return false; // in a locale without UTF-8 Java has no paths beyond ASCII
+        }
     }
 
     /**

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -384,6 +385,13 @@ class CheckpointTest {
             refused(() -> new Counts(steps, 0, List.of()), "steps: expected from 0 to 9007199254740992, got " + steps);
         }
         assertFalse(Files.exists(file));
+    }
+
+    @Test
+    void aRunOfManyGroupsIsReadAgain() throws IOException {
+        Counts counts = new Counts(1, 0, Collections.nCopies(50_000, 1L));
+        new Checkpoint(counts, "Sgd", new TreeMap<>(), new TreeMap<>()).write(file);
+        assertEquals(counts, Checkpoint.read(file).counts());
     }
 
     @Test

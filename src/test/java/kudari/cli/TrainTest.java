@@ -3,6 +3,7 @@ package kudari.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -229,7 +230,7 @@ class TrainTest {
     @Test
     @EnabledOnOs(OS.LINUX)
     void aTableThatCannotBeWrittenDoesNotLoseTheRun() throws Exception {
-        Path full = folder.resolve("full");
+        Path full = folder.resolve("disk full");
         List<String> command = new ArrayList<>(List.of("sh", "-c", "ulimit -f 128; exec \"$@\"", "sh"));
         command.addAll(
                 java(full, List.of("--data=digits:40,10", "--hidden=3", "--steps=1000000"), "--save-every=1000000"));
@@ -242,7 +243,10 @@ class TrainTest {
         assertEquals(1, training.exitValue(), said);
         Checkpoint saved = Checkpoint.read(model(full));
         assertTrue(saved.steps() > 0, said);
-        assertTrue(said.contains("; the run is saved after step " + saved.steps() + "; to go on: "), said);
+        assertTrue(
+                said.contains("; the run is saved after step " + saved.steps() + "; to go on: scripts/kudari train"
+                        + " --resume '" + model(full) + "'"),
+                said);
         assertTrue(Files.readString(full.resolve("train.csv")).endsWith("\n"), "no half line");
     }
 
@@ -380,6 +384,57 @@ class TrainTest {
         assertEquals(16, Checkpoint.read(older(home, 16)).steps());
         assertSame(model(whole), model(home));
         assertEquals(losses(whole), losses(home));
+    }
+
+    @Test
+    void checkpointsThatAnotherRunKeptAreNeitherRemovedNorTakenForThisRuns() throws IOException {
+        trained(SMALL, folder.resolve("one"), "--steps=8", "--save-every=2", "--keep=4", "--save=" + model(folder));
+        Files.delete(model(folder));
+        byte[] theirs = Files.readAllBytes(older(folder, 4));
+        String[] mine = train(
+                SMALL,
+                folder.resolve("two"),
+                "--seed=2",
+                "--steps=8",
+                "--save-every=3",
+                "--keep=2",
+                "--save=" + model(folder));
+        assertEquals(1, kudari(mine), err::toString);
+        assertTrue(err.toString().contains("model-step") && err.toString().contains("--overwrite"), err::toString);
+        assertFalse(err.toString().contains("drawing"), "before anything is done: " + err);
+
+        String[] asked = Arrays.copyOf(mine, mine.length + 1);
+        asked[mine.length] = "--overwrite";
+        assertEquals(0, kudari(asked), err::toString);
+        assertEquals("2", Checkpoint.read(older(folder, 6)).facts().get("seed"));
+        assertArrayEquals(theirs, Files.readAllBytes(older(folder, 4)), "not in the way, and so not replaced");
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aCheckpointThatIsTakenAwayMeanwhileIsNotMissed() throws Exception {
+        Path home = folder.resolve("home"), file = model(home);
+        Process training = start(
+                home, List.of("--data=digits:40,10", "--hidden=20"), "--steps=1000000", "--save-every=10", "--keep=2");
+        try {
+            await(training, file, 0);
+            Files.move(file, folder.resolve("mine"));
+            await(training, file, 0);
+            await(training, file, position(file));
+        } finally {
+            training.destroyForcibly().waitFor();
+        }
+    }
+
+    @Test
+    void aCheckpointThatAnotherRunMadeMeanwhileIsNotReplaced() throws IOException {
+        trained(SMALL, folder.resolve("one"), "--steps=3");
+        Checkpoint theirs = Checkpoint.read(model(folder.resolve("one")));
+        Path shared = model(folder);
+        Checkpoints mine = new Checkpoints(shared, 1, -1, "0123456789ab", false);
+        theirs.write(shared);
+        IOException e = assertThrows(IOException.class, () -> mine.write(theirs, 3));
+        assertTrue(e.getMessage().contains(shared + " already, which is not of this run"), e.getMessage());
     }
 
     private Path older(Path into, int step) {
@@ -561,11 +616,13 @@ class TrainTest {
                 "2|--batch=0                 |--batch: expected at least 1, got 0",
                 "2|--hidden=8,0              |--hidden: expected at least 1, got 0",
                 "2|--threads=0               |--threads: expected at least 1, got 0",
-                "2|--clip=-1                 |--clip: expected a positive, finite norm, got -1.0",
+                "2|--clip=-1                 |--clip: expected a positive norm that float32 can hold, got -1.0",
                 "2|--lr=-1                   |--lr -1.0: lr: expected a finite number",
                 "2|--rule=foo                |'foo'",
                 "1|--resume=/no/such/file    |/no/such/file: no such file",
                 "1|--device=cuda:7           |cuda:7",
+                "1|--save=/                  |cannot write /: it is a folder",
+                "2|--clip=1e-300             |--clip: expected a positive norm that float32 can hold, got 1.0E-300",
                 "1|--save=/dev/null/x        |--save /dev/null/x: the folder /dev/null cannot be made",
                 "1|--data=mnist:/no/such     |/no/such",
             })
