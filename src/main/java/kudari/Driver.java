@@ -1,6 +1,6 @@
 package kudari;
 
-/** Who does the steps of one optimizer on one engine: holds its plan, the scalars of the steps to come, and what has been counted. The facade has checked. */
+/** Does the steps of one optimizer on one engine. It holds a plan, the scalars of the steps to come, and what has been counted. The facade has checked. */
 abstract class Driver {
 
     /** What has been counted: steps done, steps left out, and the norm of the last step's gradients. */

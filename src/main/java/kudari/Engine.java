@@ -185,7 +185,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     }
 
     /**
-     * Who does the steps of an optimizer.
+     * What does the steps of an optimizer.
      *
      * @param rules of each group that is not frozen, one of its kind
      * @param zeroes whether a step leaves 0 in the gradients

@@ -19,7 +19,8 @@ import java.util.stream.IntStream;
 import kudari.rule.Rule;
 
 /**
- * Who remembers: the state of every parameter, and the number of steps done. Made by {@link Engine#optimizer(Group...)}.
+ * Updates parameters in place, and keeps what that takes: the state of every parameter, and the number of steps done. Made by {@link
+ * Engine#optimizer(Group...)}.
  *
  * <p>State is made when a name is first seen, at its rule's initial value, so a parameter may be added at any time. A parameter that an
  * update leaves out keeps its value and its state. A schedule follows the steps of the optimizer; a rule's bias correction follows the steps in

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -75,18 +76,60 @@ class KernelsTest {
                 .orElseThrow();
     }
 
+    /** What the loops call is the same text, too, but for the words of each language. */
+    @Test
+    void theFunctionsOfTheLoopsAreTheSameInBothLanguages() throws IOException {
+        String java = Files.readString(Path.of("src/main/java/kudari/rule/Arithmetic.java"));
+        String cuda = Files.readString(Path.of("kernels/step.cuh"));
+        for (String name : List.of("gradient", "descend", "flush", "rate")) {
+            assertEquals(
+                    function(java, "static float " + name), function(cuda, "__device__ __forceinline__ float " + name));
+        }
+        for (String name : List.of("MEAN", "SQUARE")) {
+            Pattern value = Pattern.compile(" float " + name + " = (\\S+);");
+            assertEquals(found(value, java), found(value, cuda), name);
+        }
+    }
+
+    /** Its parameters and its body. */
+    private static String function(String text, String head) {
+        int from = text.indexOf(head + "(");
+        assertTrue(from >= 0, "no " + head);
+        return text.substring(from + head.length(), text.indexOf('}', from)).replaceAll("\\s+", " ");
+    }
+
+    private static String found(Pattern pattern, String text) {
+        Matcher matcher = pattern.matcher(text);
+        assertTrue(matcher.find(), pattern.pattern());
+        return matcher.group(1);
+    }
+
     @ParameterizedTest(name = "{0} for sm_{1}")
     @MethodSource("compilations")
     void aKernelFitsItsRegistersAndSpillsNothing(String file, int capability) {
         String[] options = Stream.concat(Stream.of(Nvrtc.options(capability, false)), Stream.of("--ptxas-options=-v"))
                 .toArray(String[]::new);
-        String log = Nvrtc.compile(Nvrtc.Source.of(file), options).log();
+        StringBuilder both = new StringBuilder();
+        for (Nvrtc.Source source : variants(file))
+            both.append(Nvrtc.compile(source, options).log());
+        String log = both.toString();
         List<Integer> registers = numbers(REGISTERS, log), spills = numbers(SPILLS, log);
         assertFalse(registers.isEmpty(), log);
         int most =
                 file.equals("nn.cu") ? 255 : 64; // the cross-entropy is one block, which has a multiprocessor to itself
         assertTrue(registers.stream().allMatch(n -> n <= most), log);
         assertEquals(Collections.nCopies(2 * registers.size(), 0), spills, log);
+    }
+
+    /** A kernel as it is, and the one of a rule also as it leaves 0 in the gradients. */
+    private static List<Nvrtc.Source> variants(String file) {
+        Nvrtc.Source plain = Nvrtc.Source.of(file);
+        if (!plain.text().contains("STEP(")) return List.of(plain);
+        return List.of(plain, zeroes(file));
+    }
+
+    private static Nvrtc.Source zeroes(String file) {
+        return Nvrtc.Source.of(file, CudaEngine.ZEROES + Nvrtc.Source.of(file).text());
     }
 
     private static List<Integer> numbers(Pattern pattern, String log) {
@@ -100,15 +143,21 @@ class KernelsTest {
     @MethodSource("files")
     void everyOperationIsOneOfIeee754(String file) {
         // The logarithm in double of nn.cu starts from a guess, which it then makes exact to the last bits.
-        String ptx = file.equals("nn.cu") ? ptx(file).replace("rcp.approx.ftz.f64", "") : ptx(file);
-        for (String forbidden : List.of("fma.rn.f32", ".approx", ".ftz")) {
-            assertFalse(ptx.contains(forbidden), forbidden);
+        for (Nvrtc.Source source : variants(file)) {
+            String ptx = ptx(source);
+            if (file.equals("nn.cu")) ptx = ptx.replace("rcp.approx.ftz.f64", "");
+            for (String forbidden : List.of("fma.rn.f32", ".approx", ".ftz")) {
+                assertFalse(ptx.contains(forbidden), forbidden);
+            }
         }
     }
 
     private static String ptx(String file) {
-        return new String(
-                Nvrtc.compile(Nvrtc.Source.of(file), Nvrtc.options(75, true)).code(), StandardCharsets.UTF_8);
+        return ptx(Nvrtc.Source.of(file));
+    }
+
+    private static String ptx(Nvrtc.Source source) {
+        return new String(Nvrtc.compile(source, Nvrtc.options(75, true)).code(), StandardCharsets.UTF_8);
     }
 
     @ParameterizedTest
@@ -125,6 +174,37 @@ class KernelsTest {
                 .size();
         assertEquals(2 + states, count(ptx, "ld.global.cs.v4.f32"), "p, g and the state are read");
         assertEquals(1 + states, count(ptx, "st.global.cs.v4.f32"), "p and the state are written");
+        // Once more where the step is left out.
+        assertEquals(1 + states + 2, count(ptx(zeroes(kernel + ".cu")), "st.global.cs.v4.f32"), "and 0 into g");
+    }
+
+    /**
+     * The loop over 16 bytes at a time is told by its loads: from the first of them up to the branch back there is no load but theirs, so neither the
+     * chunk table nor the scalars are read again, and no test of an address, so that alignment is tested once for a chunk.
+     */
+    @ParameterizedTest
+    @MethodSource("kernels")
+    void aTurnOfTheLoopReadsItsElementsAndNothingElse(String rule, String kernel) {
+        List<String> lines = ptx(kernel + ".cu").lines().toList();
+        int first = first(lines, "ld.global.cs.v4.f32", 0);
+        int from = first;
+        while (!lines.get(from).startsWith("$L")) from--;
+        String label = lines.get(from).replace(":", "").strip();
+        int to = first(lines, "bra \t" + label + ";", first);
+        assertTrue(to > first, "no branch back to " + label);
+        List<String> turn = lines.subList(from, to);
+        assertTrue(turn.stream().anyMatch(line -> line.contains("st.global.cs.v4.f32")), "the loop stores");
+        assertEquals(
+                List.of(),
+                turn.stream()
+                        .filter(line -> line.contains("ld.global") && !line.contains("ld.global.cs.v4.f32")
+                                || line.contains("and.b64"))
+                        .toList());
+    }
+
+    private static int first(List<String> lines, String part, int from) {
+        for (int n = from; n < lines.size(); n++) if (lines.get(n).contains(part)) return n;
+        return -1;
     }
 
     /** A block's partial is written, then fenced, then counted; and who counts last fences again before it reads. No GPU in software shows it. */

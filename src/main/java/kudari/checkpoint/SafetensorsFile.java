@@ -384,11 +384,12 @@ public final class SafetensorsFile implements Closeable {
             if (begin < at) throw new Damage(what + ": begins at " + begin + ", before " + before + " ends, at " + at);
             if (begin > at)
                 throw new Damage(what + ": begins at " + begin + ", but " + before + " ends at " + at
-                        + ": the bytes between are nobody's");
+                        + ": the bytes between belong to no tensor");
             at = end;
             before = what;
         }
-        if (at < size) throw new Damage((size - at) + " bytes after the end of " + before + ", which are nobody's");
+        if (at < size)
+            throw new Damage((size - at) + " bytes after the end of " + before + " that belong to no tensor");
     }
 
     /** Lets go of the file. */

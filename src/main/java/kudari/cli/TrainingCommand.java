@@ -67,7 +67,7 @@ abstract class TrainingCommand implements Callable<Integer> {
                 throw new IOException("--out " + folder + ": the folder cannot be read", e);
             }
             if (!empty && !holdsRun)
-                throw new IOException("--out " + folder + ": the folder holds files that are no run of kudari "
+                throw new IOException("--out " + folder + ": the folder holds files that are not from a run of kudari "
                         + spec.name() + "; choose a new or empty one with --out");
             if (!empty && !overwrite)
                 throw new IOException(

@@ -32,7 +32,7 @@ final class Check {
     static void someEpsilon(String names, double... eps) {
         double sum = 0;
         for (double e : eps) sum += e;
-        require(sum > 0, names, "at least one of them above 0, lest 0 be divided by 0", sum);
+        require(sum > 0, names, "at least one of them above 0, to keep the denominator from 0", sum);
     }
 
     static void require(boolean holds, String name, String expected, double actual) {

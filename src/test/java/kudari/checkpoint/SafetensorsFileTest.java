@@ -147,9 +147,9 @@ class SafetensorsFileTest {
         bad(
                 "{" + entry("a", 4, 8) + "}",
                 8,
-                "tensor 'a': begins at 4, but the header ends at 0: the bytes between are nobody's");
+                "tensor 'a': begins at 4, but the header ends at 0: the bytes between belong to no tensor");
         bad("{" + entry("a", 0, 4) + "," + empty("b", 8) + "}", 8, "tensor 'b': begins at 8, but tensor 'a' ends at 4");
-        bad("{" + entry("a", 0, 4) + "}", 5, "1 bytes after the end of tensor 'a', which are nobody's");
+        bad("{" + entry("a", 0, 4) + "}", 5, "1 bytes after the end of tensor 'a' that belong to no tensor");
         bad(
                 "{" + entry("a", 0, 4) + "}",
                 3,
@@ -158,7 +158,7 @@ class SafetensorsFileTest {
         bad("{" + entry("a", 0, 4) + "," + entry("b", 4, 8) + "}", 4, "tensor 'b': expected its bytes from 4 to 8");
         bad("{" + empty("a", 100) + "}", 0, "tensor 'a': expected its bytes from 100 to 100");
         bad("{" + entry("a", 0, 400_000_000_000_000L) + "}", 4, "truncated");
-        bad("{}", 1, "1 bytes after the end of the header, which are nobody's");
+        bad("{}", 1, "1 bytes after the end of the header that belong to no tensor");
 
         // The keys.
         good("{'a':{'data_offsets':[0,4],'shape':[1],'dtype':'F32'}}", 4);

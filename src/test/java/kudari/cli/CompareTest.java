@@ -194,7 +194,8 @@ class CompareTest {
             for (String[] more : new String[][] {{}, {"--overwrite"}}) {
                 assertEquals(1, small(other, more));
                 assertTrue(
-                        err.toString().contains("no run of kudari compare; choose a new or empty one"), err::toString);
+                        err.toString().contains("not from a run of kudari compare; choose a new or empty one"),
+                        err::toString);
                 assertEquals("mine\n", Files.readString(other.resolve(name)));
             }
             try (Stream<Path> files = Files.list(other)) {

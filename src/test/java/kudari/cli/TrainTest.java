@@ -259,7 +259,9 @@ class TrainTest {
             Files.writeString(other.resolve(name), "mine\n");
             for (String more : List.of("--steps=2", "--steps=2 --overwrite")) {
                 assertEquals(1, kudari(train(SMALL, other, more.split(" "))));
-                assertTrue(err.toString().contains("no run of kudari train; choose a new or empty one"), err::toString);
+                assertTrue(
+                        err.toString().contains("not from a run of kudari train; choose a new or empty one"),
+                        err::toString);
                 assertFalse(err.toString().contains("drawing"), "before anything is done: " + err);
                 assertEquals("mine\n", Files.readString(other.resolve(name)));
             }
