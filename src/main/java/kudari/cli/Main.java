@@ -51,7 +51,7 @@ public final class Main {
         try {
             int status = args.length == 0 ? line.execute("--help") : line.execute(args);
             if (!out.checkError() || status != 0) return status;
-            err.println("kudari: what was to be printed could not be written to standard output");
+            err.println("kudari: cannot write to standard output");
             return CommandLine.ExitCode.SOFTWARE;
         } catch (OutOfMemoryError e) {
             err.println("kudari: out of memory (" + e.getMessage()

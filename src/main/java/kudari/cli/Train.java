@@ -508,7 +508,7 @@ final class Train extends TrainingCommand {
                     ? "the last good checkpoint is " + checkpoints + ", after step " + checkpoints.saved()
                     : resume != null
                             ? "the last good checkpoint is " + resume
-                            : "no checkpoint was saved, for none would have been good";
+                            : "no checkpoint was saved: the model was never without NaN or infinity";
             say("the run has diverged: stopped after step " + step + ", " + what + "; " + left
                     + "; try a lower --lr than " + rate() + ", a warm-up (as in --schedule warmup-cosine:100)"
                     + (clip == null ? ", or --clip 1" : ", or a lower --clip than " + clip));
