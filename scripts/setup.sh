@@ -43,7 +43,7 @@ jdk_version() {
   command -v "$javac" >/dev/null || return 0
   if ! said=$("$javac" -version 2>&1); then
     say "the Java compiler $(command -v "$javac") does not start; it says: ${said//$'\n'/ }"
-    say "mend that, or name another JDK by JAVA_HOME"
+    say "fix that, or name another JDK with JAVA_HOME"
     exit 1
   fi
   sed -n 's/^javac \([0-9]*\).*/\1/p' <<<"$said"
@@ -52,7 +52,7 @@ jdk_version() {
 has_font() {
   local fonts
   command -v fc-list >/dev/null || return 1
-  fonts=$(fc-list 2>/dev/null) || return 0 # it is there; why it fails is not for us to mend
+  fonts=$(fc-list 2>/dev/null) || return 0 # it is there; why it fails is not for this script to fix
   [ -n "$fonts" ]
 }
 

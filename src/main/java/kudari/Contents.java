@@ -9,7 +9,7 @@ import java.util.function.BiConsumer;
 /** What was in a map of tensors, and whether it still is: looked at in each step, so that nothing is allocated, and nothing hashed if it can be helped. */
 final class Contents implements BiConsumer<String, Tensor> {
 
-    /** Of {@link Map#of} and {@link Map#copyOf}: what nobody can change has the same contents as long as it is the same map. */
+    /** Of {@link Map#of} and {@link Map#copyOf}: a map that cannot change has the same contents as long as it is the same map. */
     private static final Class<?> IMMUTABLE = Map.of().getClass().getSuperclass();
 
     private Map<String, Tensor> map = Map.of();
@@ -22,7 +22,8 @@ final class Contents implements BiConsumer<String, Tensor> {
     private boolean same;
 
     void take(Map<String, Tensor> given) {
-        Map<String, Tensor> copy = new LinkedHashMap<>(given); // which nobody changes while it is looked at
+        Map<String, Tensor> copy =
+                new LinkedHashMap<>(given); // a copy, so that a map that changes meanwhile does no harm
         names = copy.keySet().toArray(new String[0]);
         tensors = copy.values().toArray(new Tensor[0]);
         map = given;

@@ -12,7 +12,7 @@ import kudari.rule.Rule;
  */
 final class CpuDriver extends Driver implements Workers.Job {
 
-    /** The counters of two shares are so many ints apart, lest two threads write the same line of cache. */
+    /** The distance of two shares' counters, in ints, so that two threads do not write to the same cache line. */
     private static final int APART = 32;
 
     /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, clipped gradient and state. */

@@ -132,7 +132,7 @@ public final class CudaEngine extends Engine {
 
     /**
      * Loads JCuda's natives (driver and runtime) from a folder that only this user can write to. Opening an engine does it. JCuda, left to itself, loads
-     * them from java.io.tmpdir, whoever put them there: a program that calls JCuda before it opens an engine calls this first.
+     * them from java.io.tmpdir, another user's included: a program that calls JCuda before it opens an engine should call this first.
      *
      * @throws CudaException if they cannot be loaded, or there is no CUDA driver
      */

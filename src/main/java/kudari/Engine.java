@@ -170,10 +170,10 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     abstract Tensor allocate(long[] shape);
 
-    /** Frees a tensor that nobody has seen. */
+    /** Frees a tensor that no caller has seen. */
     abstract void discard(Tensor tensor);
 
-    /** Frees tensors that nobody has seen, all of them whatever fails: what made them useless stays the failure to tell. */
+    /** Frees tensors that no caller has seen, all of them even if some fail; the failure that made them useless is the one to report. */
     final void discard(List<Tensor> tensors, Throwable failure) {
         for (Tensor tensor : tensors) {
             try {

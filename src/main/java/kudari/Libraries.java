@@ -182,7 +182,7 @@ final class Libraries {
 
     /**
      * Initializes a class of JCuda's, which loads its native library. JCuda takes a library from java.io.tmpdir if there is one of the right name,
-     * whoever put it there, and unpacks it to there else. So it gets a java.io.tmpdir of its own meanwhile, in which we have put the right one.
+     * another user's included, and otherwise unpacks it there. So it gets a java.io.tmpdir of its own meanwhile, in which we have put the right one.
      *
      * @param library the name that JCuda gives to it
      * @throws LinkageError if it cannot be loaded

@@ -48,7 +48,7 @@ public final class Optimizer {
     private Guard guard = Guard.NONE;
     private boolean zeroes, started;
 
-    /** The maps of the last update: whether nobody can change them, and what was in them, in the order in which they give it. */
+    /** What was in the maps of the last update, in their order. */
     private final Contents params = new Contents(), grads = new Contents();
 
     private boolean bound;

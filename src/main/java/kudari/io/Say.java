@@ -8,7 +8,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 
-/** Words for messages: why a file could not be read or written, and text from a file that nobody vouches for. */
+/** Words for messages: why a file could not be read or written, and text from a file that cannot be trusted. */
 public final class Say {
 
     /** Code points of a foreign text that are shown; a name in a file may have millions. */

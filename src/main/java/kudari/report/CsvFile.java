@@ -60,7 +60,7 @@ final class CsvFile implements Closeable {
             if (!removal.isAllowed(end, Files.size(file)))
                 throw new IOException(
                         file + ": there is a file of that name already, of another run; choose another folder");
-            this.file.truncate(end); // only now, lest a refused second process empty the file of the first
+            this.file.truncate(end); // only now: a second process that is refused must not empty the file of the first
             if (end == 0) write(header);
         } catch (IOException e) {
             this.file.close();

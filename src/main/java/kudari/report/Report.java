@@ -89,7 +89,7 @@ public final class Report implements Closeable {
     }
 
     /**
-     * Writes the page, the summary and the pictures. On a machine that cannot draw text, for want of fonts, it leaves out the pictures and
+     * Writes the page, the summary and the pictures. On a machine that cannot draw text, because it has no fonts, it leaves out the pictures and
      * logs a warning.
      *
      * @throws IOException if a file cannot be written; it and those after it stay as an earlier run left them
