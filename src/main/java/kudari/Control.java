@@ -25,12 +25,9 @@ final class Control {
     static final int FLOOR = Rule.SCALARS - 1;
 
     /**
-     * Once in so many steps, parameters under decay are flushed: those of dead units decay for ever, and where they or what is taken of them become
-     * subnormal, every step would cost a hundred times as much.
+     * To what parameters under decay are flushed, once in a window: those of dead units decay for ever, and where they, or what is taken of them,
+     * become subnormal, every step would cost a hundred times as much. It leaves multiples of 2⁻⁹⁴, of which a decay of 2⁻³² a step is no subnormal.
      */
-    private static final int FLUSHED_EVERY = 1024;
-
-    /** Leaves multiples of 2⁻⁹⁴, of which a decay of 2⁻³² a step is still no subnormal. */
     private static final float FLUSHED_TO = 0x1p-70f;
 
     private static final long NEVER = Long.MAX_VALUE;
@@ -218,7 +215,7 @@ final class Control {
             Rule rule = parts[n].rule(t);
             rule.at(parts[n].count(t), one);
             boolean decays = rule.lr() > 0 && (rule.l2() > 0 || rule.decay() > 0);
-            one[FLOOR] = decays && t % FLUSHED_EVERY == 0 ? FLUSHED_TO : 0;
+            one[FLOOR] = decays && t % WINDOW == 0 ? FLUSHED_TO : 0;
             System.arraycopy(one, 0, window, (row + n) * Rule.SCALARS, Rule.SCALARS);
         }
     }
