@@ -105,7 +105,14 @@ public final class PrivateFolder {
         } catch (IOException e) {
             Path folder = TEMPORARY.get(name);
             if (folder != null) return folder;
-            folder = Files.createTempDirectory("kudari").toRealPath();
+            try {
+                folder = Files.createTempDirectory("kudari").toRealPath();
+            } catch (IOException none) {
+                throw new IOException(
+                        e.getMessage() + "; nor can a folder be made in " + System.getProperty("java.io.tmpdir") + " ("
+                                + Say.reason(none) + ")",
+                        none);
+            }
             Path made = folder;
             Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(made)));
             TEMPORARY.put(name, folder);
