@@ -34,7 +34,7 @@ class MainTest {
         });
         int status = Main.run(new PrintWriter(full, true), new PrintWriter(err, true), line.split(" "));
         assertEquals(1, status);
-        assertTrue(err.toString().contains("could not be written to standard output"), err::toString);
+        assertTrue(err.toString().contains("cannot write to standard output"), err::toString);
     }
 
     @ParameterizedTest
