@@ -10,8 +10,8 @@ package kudari;
  *
  * <p>A guard that clips by a norm leaves out every step in which a gradient is not finite, or a norm is more than 2¹²⁶ times the largest allowed:
  * parameters, state and step count stay as they were, and {@link Optimizer#skipped} counts it. On a device that happens there, and nothing waits
- * for it. Sums of squares are taken in double, in an order that depends on names and shapes alone, so that the same bits come out on every
- * engine; they cannot overflow.
+ * for it. What must be finite are the gradients as they come, before they are scaled. Sums of squares are taken in double, where they cannot
+ * overflow, in an order that depends on names and shapes alone, so that the same bits come out on every engine.
  *
  * <p>Source of the clipping by norm: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
  * algorithm 1. PyTorch divides by the norm + 10⁻⁶ instead.
