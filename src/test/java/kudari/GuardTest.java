@@ -480,6 +480,18 @@ class GuardTest {
     }
 
     @Test
+    void aResumeSetsEveryCountBeforeTheFirstUpdateAndAfterIt() {
+        Tensor p = engine.zeros(1), g = engine.tensor(floats(1));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite());
+        sgd.resume(new Counts(0, 4, List.of(0L)), Map.of());
+        sgd.update(p, g);
+        assertEquals(new Counts(1, 4, List.of(1L)), sgd.counts(), "all steps so far were left out");
+        sgd.resume(new Counts(10, 2, List.of(7L)), Map.of());
+        sgd.update(p, g);
+        assertEquals(new Counts(11, 2, List.of(8L)), sgd.counts());
+    }
+
+    @Test
     void aListenerHearsTheTotalAfterAResume() {
         Tensor p = engine.zeros(1), bad = engine.tensor(floats(Double.NaN));
         List<Long> told = new ArrayList<>();
