@@ -11,58 +11,58 @@ import java.nio.ByteBuffer;
  */
 public enum Dtype {
     /** 4 bits. */
-    F4(4, Reading.NONE),
+    F4(4, FloatConversion.NONE),
     /** 6 bits. */
-    F6_E2M3(6, Reading.NONE),
+    F6_E2M3(6, FloatConversion.NONE),
     /** 6 bits. */
-    F6_E3M2(6, Reading.NONE),
+    F6_E3M2(6, FloatConversion.NONE),
     /** A byte that is 0, or is not. */
-    BOOL(8, Reading.EXACT) {
+    BOOL(8, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.get() == 0 ? 0 : 1;
         }
     },
     /** Unsigned, 8 bits. */
-    U8(8, Reading.EXACT) {
+    U8(8, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.get() & 0xff;
         }
     },
     /** Two's complement, 8 bits. */
-    I8(8, Reading.EXACT) {
+    I8(8, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.get();
         }
     },
     /** 8 bits, 5 of them the exponent's. */
-    F8_E5M2(8, Reading.NONE),
+    F8_E5M2(8, FloatConversion.NONE),
     /** 8 bits, 4 of them the exponent's. */
-    F8_E4M3(8, Reading.NONE),
+    F8_E4M3(8, FloatConversion.NONE),
     /** 8 bits, all of them the exponent's. */
-    F8_E8M0(8, Reading.NONE),
+    F8_E8M0(8, FloatConversion.NONE),
     /** As {@link #F8_E4M3}, with neither infinities nor a negative zero. */
-    F8_E4M3FNUZ(8, Reading.NONE),
+    F8_E4M3FNUZ(8, FloatConversion.NONE),
     /** As {@link #F8_E5M2}, with neither infinities nor a negative zero. */
-    F8_E5M2FNUZ(8, Reading.NONE),
+    F8_E5M2FNUZ(8, FloatConversion.NONE),
     /** Two's complement, 16 bits. */
-    I16(16, Reading.EXACT) {
+    I16(16, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.getShort();
         }
     },
     /** Unsigned, 16 bits. */
-    U16(16, Reading.EXACT) {
+    U16(16, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.getShort() & 0xffff;
         }
     },
     /** IEEE 754's binary16. */
-    F16(16, Reading.EXACT) {
+    F16(16, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             short half = bytes.getShort();
@@ -76,51 +76,51 @@ public enum Dtype {
         }
     },
     /** The upper half of a float. */
-    BF16(16, Reading.EXACT) {
+    BF16(16, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return Float.intBitsToFloat(bytes.getShort() << 16);
         }
     },
     /** Two's complement, 32 bits. */
-    I32(32, Reading.ROUNDED) {
+    I32(32, FloatConversion.ROUNDED) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.getInt();
         }
     },
     /** Unsigned, 32 bits. */
-    U32(32, Reading.ROUNDED) {
+    U32(32, FloatConversion.ROUNDED) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.getInt() & 0xffffffffL;
         }
     },
     /** IEEE 754's binary32, a float. */
-    F32(32, Reading.EXACT) {
+    F32(32, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
             return Float.intBitsToFloat(bytes.getInt());
         }
     },
     /** Two floats, the real part and the imaginary. */
-    C64(64, Reading.NONE),
+    C64(64, FloatConversion.NONE),
     /** IEEE 754's binary64, a double. */
-    F64(64, Reading.ROUNDED) {
+    F64(64, FloatConversion.ROUNDED) {
         @Override
         float next(ByteBuffer bytes) {
             return (float) bytes.getDouble();
         }
     },
     /** Two's complement, 64 bits. */
-    I64(64, Reading.ROUNDED) {
+    I64(64, FloatConversion.ROUNDED) {
         @Override
         float next(ByteBuffer bytes) {
             return bytes.getLong();
         }
     },
     /** Unsigned, 64 bits. */
-    U64(64, Reading.ROUNDED) {
+    U64(64, FloatConversion.ROUNDED) {
         @Override
         float next(ByteBuffer bytes) {
             long n = bytes.getLong();
@@ -130,18 +130,19 @@ public enum Dtype {
         }
     };
 
-    private enum Reading {
+    /** What becomes of an element that is read as a float. */
+    private enum FloatConversion {
         EXACT,
         ROUNDED,
         NONE
     }
 
     private final int bits;
-    private final Reading reading;
+    private final FloatConversion conversion;
 
-    Dtype(int bits, Reading reading) {
+    Dtype(int bits, FloatConversion conversion) {
         this.bits = bits;
-        this.reading = reading;
+        this.conversion = conversion;
     }
 
     /** The bits of one element. */
@@ -149,14 +150,14 @@ public enum Dtype {
         return bits;
     }
 
-    /** Whether the elements can be read as floats, be it rounded. */
+    /** Whether the elements can be read as floats, exactly or rounded. */
     public boolean hasFloats() {
-        return reading != Reading.NONE;
+        return conversion != FloatConversion.NONE;
     }
 
     /** Whether every element is a float, so that reading them as floats changes no value. */
     public boolean isExact() {
-        return reading == Reading.EXACT;
+        return conversion == FloatConversion.EXACT;
     }
 
     /** The next element, as a float. */

@@ -31,7 +31,7 @@ import java.util.TreeMap;
 import kudari.io.Say;
 
 /**
- * A safetensors file of anybody's, open for reading: its header is known and checked, its tensors are read one by one.
+ * An open safetensors file, whichever program wrote it. Its header has been read and checked; its tensors are read one at a time.
  *
  * <pre>{@code
  * try (SafetensorsFile file = SafetensorsFile.open(Path.of("model.safetensors"))) {

@@ -36,7 +36,7 @@ final class Interruption implements AutoCloseable {
         try {
             closed.await();
         } catch (InterruptedException e) {
-            // Nobody interrupts a hook; if somebody does, the process ends.
+            // Nothing should interrupt a shutdown hook; if something does, the process ends.
         }
     }
 

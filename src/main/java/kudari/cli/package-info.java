@@ -1,2 +1,2 @@
-/** The commands behind {@code scripts/kudari}: they use the library as anybody would. */
+/** The commands behind {@code scripts/kudari}: they use the library as any program can. */
 package kudari.cli;

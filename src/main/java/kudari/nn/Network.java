@@ -154,17 +154,17 @@ public final class Network {
     }
 
     /**
-     * Tells somebody the mean loss of every batch from now on, in order. They come over from a device a window at a time and one window late,
-     * so that nothing waits for them: {@link #gradient} tells them, and {@link #tellLosses} those that are left.
+     * Reports the mean loss of every batch from now on, in order. Losses are copied from a device one window at a time and one window late, so
+     * that no step waits for them: {@link #gradient} reports them, and {@link #tellLosses} reports the rest.
      *
-     * @param listener is told a loss, a float32, in nats per example. What it throws goes to the caller, and it is not told the losses that came
-     *     over with that one
+     * @param listener receives each loss, a float32 in nats per example. What it throws goes to the caller, and the remaining losses of that
+     *     window are not reported
      */
     public void onLoss(DoubleConsumer listener) {
         losses.tell(listener);
     }
 
-    /** Tells the listener of {@link #onLoss} all that it has not been told; waits for the engine to have computed it. */
+    /** Reports to the listener of {@link #onLoss} all losses not yet reported; waits until the engine has computed them. */
     public void tellLosses() {
         losses.tellAll();
     }

@@ -27,7 +27,7 @@ public final class RunWriter implements Closeable {
         this.events = events;
     }
 
-    /** Whether a folder holds a table that a training of anybody's wrote. */
+    /** Whether a folder holds a table written by some training run, this one or another. */
     public static boolean isRun(Path folder) {
         return CsvFile.isTable(folder.resolve(TABLE), HEADER);
     }
