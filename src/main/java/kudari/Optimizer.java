@@ -95,7 +95,7 @@ public final class Optimizer {
     }
 
     /**
-     * Tells somebody of steps that were left out: how many there have been, some updates after there was one more, without a wait. What the
+     * Tells a listener of steps that were left out: how many there have been, some updates after there was one more, without a wait. What the
      * listener throws goes to the caller of that update, which has then done nothing.
      *
      * @return this optimizer

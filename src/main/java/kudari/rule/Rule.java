@@ -18,7 +18,7 @@ import java.util.List;
  *   g ← scale·g + l2·p                 before it: coupled decay, an L2 penalty of l2/2·‖p‖² in the loss
  *   p ← p − trust·(u + lr·decay·p)     after it: decoupled weight decay</pre>
  *
- * where scale and trust, 1 unless somebody asks for more, come from outside the rule. Coupled decay: A. Krogh and J. A. Hertz, "A Simple Weight
+ * where scale and trust, which are 1 unless a guard or an engine says otherwise, come from outside the rule. Coupled decay: A. Krogh and J. A. Hertz, "A Simple Weight
  * Decay Can Improve Generalization", NIPS 1991. Decoupled: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
  * arXiv:1711.05101, as PyTorch scales it, with the learning rate.
  *
