@@ -255,6 +255,19 @@ class OptimizerTest {
         assertEquals(4, groups.steps());
     }
 
+    /** By hand: v = −1, p = −1; v becomes 4; then v = 2 − 1, p = −1 + 1. The maps are those of the step before, the state is not. */
+    @Test
+    void theSameMapsAfterAResumeStepFromTheResumedState() {
+        Tensor p = engine.zeros(1);
+        Map<String, Tensor> params = Map.of("p", p), grads = Map.of("p", engine.tensor(floats(1)));
+        Optimizer optimizer = engine.optimizer(Momentum.of(1).momentum(0.5));
+        optimizer.update(params, grads);
+        optimizer.resume(0, Map.of("p", Map.of("v", engine.tensor(floats(4)))));
+        optimizer.update(params, grads);
+        assertSameBits(floats(0), p.get());
+        assertSameBits(floats(1), optimizer.state("p").get("v").get());
+    }
+
     @Test
     void aSingleNumberWithoutExtentsIsResumed() {
         Tensor x = engine.zeros(), dx = engine.zeros();
