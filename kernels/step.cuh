@@ -69,20 +69,21 @@ struct Common {
   bool go;
 };
 
-// A chunk from one element to another, E per thread at a time.
-template <int E, int STATES, typename Rule>
-__device__ __forceinline__ void walk(const Chunk<STATES>& chunk, u64 from, u64 to, const Common& common) {
-  bool limited = common.limit <= LARGEST;
+// A chunk from one element to another, E per thread at a time; indices of 32 bits do, for a chunk is small. GUARDED: with what few steps need, the
+// clipping of each element and the flushing of parameters; the instructions of it would otherwise be in every loop.
+template <int E, bool GUARDED, int STATES, typename Rule>
+__device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, unsigned to, const Common& common) {
+  bool limited = GUARDED && common.limit <= LARGEST;
   float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
   float p[E], g[E], s[STATES == 0 ? 1 : STATES][E];
 #ifdef ZERO_GRADIENTS
   const float zero[E] = {};
   if (!common.go) {
-    for (u64 i = from + (u64)threadIdx.x * E; i < to; i += (u64)blockDim.x * E) store<E>(chunk.g + i, zero);
+    for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) store<E>(chunk.g + i, zero);
     return;
   }
 #endif
-  for (u64 i = from + (u64)threadIdx.x * E; i < to; i += (u64)blockDim.x * E) {
+  for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
     load<E>(p, chunk.p + i);
     load<E>(g, chunk.g + i);
     for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
@@ -90,7 +91,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, u64 from, u64 t
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
     }
     Rule::template step<E>(common.k, scale, common.trust, p, g, s);
-    if (floor > 0) {
+    if (GUARDED && floor > 0) {
       for (int n = 0; n < E; n++) p[n] = flush(p[n], floor);
     }
     store<E>(chunk.p + i, p);
@@ -104,7 +105,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, u64 from, u64 t
 // An array that does not begin at a multiple of 16 bytes, which only somebody else's can, goes element by element, and so does what is left of a
 // chunk beyond its last whole 16 bytes.
 template <int STATES>
-__device__ __forceinline__ u64 wide(const Chunk<STATES>& chunk) {
+__device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
   u64 bits = (u64)chunk.p | (u64)chunk.g;
   for (int a = 0; a < STATES; a++) bits |= (u64)chunk.s[a];
   return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
@@ -123,15 +124,19 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
 #else
   bool walks = known && common.go;
 #endif
-  for (u64 c = blockIdx.x; walks && c < count; c += gridDim.x) {
+  for (unsigned c = blockIdx.x; walks && c < count; c += gridDim.x) {
     const Chunk<STATES> chunk = chunks[c];  // once: nothing says that the stores below do not change the table
     const float* k = (const float*)(slot + 1) + chunk.group * K;
     for (int n = 0; n < K; n++) common.k[n] = k[n];
     common.scale = told[chunk.tensor].scale;
     common.trust = told[chunk.tensor].trust;
-    u64 whole = wide(chunk);
-    walk<4, STATES, Rule>(chunk, 0, whole, common);
-    walk<1, STATES, Rule>(chunk, whole, chunk.count, common);
+    unsigned whole = wide(chunk);
+    if (common.limit <= LARGEST || common.k[FLOOR] > 0) {
+      walk<4, true, STATES, Rule>(chunk, 0, whole, common);
+    } else {
+      walk<4, false, STATES, Rule>(chunk, 0, whole, common);
+    }
+    walk<1, true, STATES, Rule>(chunk, whole, chunk.count, common);
   }
   // The last block of a step's last launch counts the step: every other has read what it needed.
   __syncthreads();
