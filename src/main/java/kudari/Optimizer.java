@@ -442,7 +442,7 @@ public final class Optimizer {
         Rule rule = control.first()[part];
         Tensor[] arrays = new Tensor[rule.state().size()];
         for (int n = 0; n < arrays.length; n++) {
-            arrays[n] = engine.full(rule.initial(), param.shape());
+            arrays[n] = engine.full(rule.initial(n), param.shape());
             fresh.add(arrays[n]);
         }
         return new State(rule.state(), arrays);

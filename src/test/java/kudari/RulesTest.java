@@ -343,7 +343,7 @@ class RulesTest {
                 float[] values = uniform(random, size);
                 float[][] arrays = new float[2 + rule.state().size()][size];
                 arrays[0] = values.clone();
-                for (int a = 2; a < arrays.length; a++) Arrays.fill(arrays[a], rule.initial());
+                for (int a = 2; a < arrays.length; a++) Arrays.fill(arrays[a], rule.initial(a - 2));
                 expected.put("W" + size, arrays);
                 params.put("W" + size, engine.tensor(values));
                 grads.put("W" + size, engine.zeros(size));

@@ -107,7 +107,7 @@ public record AdaGrad(double lr, double initialAccumulator, double eps, double e
     }
 
     @Override
-    public float initial() {
+    public float initial(int array) {
         return (float) initialAccumulator;
     }
 

@@ -117,7 +117,7 @@ public record RmsProp(
     }
 
     @Override
-    public float initial() {
+    public float initial(int array) {
         return (float) initialAccumulator;
     }
 

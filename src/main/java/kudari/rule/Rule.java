@@ -57,8 +57,12 @@ public sealed interface Rule permits Sgd, Momentum, Nesterov, AdaGrad, RmsProp, 
      */
     List<String> state();
 
-    /** The value at which every element of the state starts: 0 unless the rule says otherwise. */
-    default float initial() {
+    /**
+     * The value at which every element of a state array starts: 0 unless the rule says otherwise.
+     *
+     * @param array its number, in the order of {@link #state}
+     */
+    default float initial(int array) {
         return 0;
     }
 
