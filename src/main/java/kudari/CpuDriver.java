@@ -3,6 +3,7 @@ package kudari;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import kudari.rule.Rule;
 
@@ -39,15 +40,27 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final float[][][] ring;
 
     private float[][] k;
-    private Chunk[] chunks = {};
-    private Piece[] pieces = {};
 
-    /** Of each tensor: its first piece, and behind the last tensor the number of pieces; what its gradient, and its update, are multiplied by. */
-    private int[] firsts = {0};
+    /**
+     * The work over some tensors.
+     *
+     * @param firsts the first piece of each tensor, and behind the last tensor the number of pieces
+     * @param partials the sum of each piece
+     * @param scale what the gradient of each tensor is multiplied by
+     * @param trust what its update is multiplied by
+     * @param shares on how many threads
+     */
+    private record Laid(
+            Chunk[] chunks, Piece[] pieces, int[] firsts, double[] partials, float[] scale, float[] trust, int shares)
+            implements Layout {
+        @Override
+        public void free() {
+            // The garbage collector's.
+        }
+    }
 
-    private float[] scale = {}, trust = {};
-    private double[] partials = {};
-    private int shares = 1;
+    private Laid laid =
+            new Laid(new Chunk[0], new Piece[0], new int[] {0}, new double[0], new float[0], new float[0], 1);
     private Work work = apply;
     private int count;
     private long done, skipped;
@@ -72,7 +85,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     @Override
-    void load(Plan plan) {
+    Layout layout(Plan plan, Optional<Layout> old) {
         List<Chunk> chunks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
@@ -90,13 +103,19 @@ final class CpuDriver extends Driver implements Workers.Job {
             }
             firsts[n + 1] = pieces.size();
         }
-        this.chunks = chunks.toArray(new Chunk[0]);
-        this.pieces = pieces.toArray(new Piece[0]);
-        this.firsts = firsts;
-        this.partials = new double[pieces.size()];
-        this.scale = filled(plan.size(), (float) guard.scale());
-        this.trust = filled(plan.size(), 1);
-        this.shares = engine.shares(plan.elements());
+        return new Laid(
+                chunks.toArray(new Chunk[0]),
+                pieces.toArray(new Piece[0]),
+                firsts,
+                new double[pieces.size()],
+                filled(plan.size(), (float) guard.scale()),
+                filled(plan.size(), 1),
+                engine.shares(plan.elements()));
+    }
+
+    @Override
+    void use(Layout layout) {
+        laid = (Laid) layout;
     }
 
     private static float[] filled(int size, float value) {
@@ -119,16 +138,18 @@ final class CpuDriver extends Driver implements Workers.Job {
     void step() {
         boolean go = !guard.reduces() || decide();
         k = ring[(int) ((done + 1) % Control.RING)];
-        if (go) share(apply, chunks.length);
-        else if (zeroes) share(zero, chunks.length);
+        if (go) share(apply, laid.chunks.length);
+        else if (zeroes) share(zero, laid.chunks.length);
         if (go) done++;
         else skipped++;
     }
 
     /** Takes the sums, and what follows from them: what each gradient is multiplied by, and whether the step is done. */
     private boolean decide() {
-        share(sum, pieces.length);
-        double[] lanes = this.lanes[0];
+        share(sum, laid.pieces.length);
+        double[] lanes = this.lanes[0], partials = laid.partials;
+        float[] scale = laid.scale;
+        int[] firsts = laid.firsts;
         norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
         float smallest = guard.factor(norm);
         Arrays.fill(scale, smallest);
@@ -144,17 +165,19 @@ final class CpuDriver extends Driver implements Workers.Job {
     private void share(Work work, int count) {
         this.work = work;
         this.count = count;
+        int shares = laid.shares;
         for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
         if (shares == 1) run(0);
         else engine.run(this);
     }
 
     private int start(int share) {
-        return (int) ((long) count * share / shares);
+        return (int) ((long) count * share / laid.shares);
     }
 
     @Override
     public void run(int thread) {
+        int shares = laid.shares;
         for (int n = 0; n < shares; n++) {
             int share = (thread + n) % shares, end = start(share + 1);
             for (int c = next.getAndIncrement(share * APART); c < end; c = next.getAndIncrement(share * APART)) {
@@ -164,16 +187,16 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     private void apply(int c, int thread) {
-        Chunk chunk = chunks[c];
+        Chunk chunk = laid.chunks[c];
         int from = chunk.from, to = chunk.to;
         float[] k = this.k[chunk.group], p = chunk.p, g = chunk.g;
-        float scale = this.scale[chunk.tensor], floor = k[Control.FLOOR];
+        float scale = laid.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
             clip(g, chunk.clipped, from, to, scale, limit);
             g = chunk.clipped;
             scale = 1;
         }
-        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, chunk.s);
+        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, chunk.s);
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
@@ -185,16 +208,18 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     private void zero(int c, int thread) {
-        Arrays.fill(chunks[c].g, chunks[c].from, chunks[c].to, 0);
+        Chunk chunk = laid.chunks[c];
+        Arrays.fill(chunk.g, chunk.from, chunk.to, 0);
     }
 
     private void sum(int c, int thread) {
-        partials[c] = Reduce.piece(pieces[c].g, pieces[c].from, pieces[c].to, lanes[thread]);
+        Piece piece = laid.pieces[c];
+        laid.partials[c] = Reduce.piece(piece.g, piece.from, piece.to, lanes[thread]);
     }
 
     @Override
     void ask() {
-        tally.set(done, skipped, norm);
+        tally.set(done, skipped, 0, norm);
     }
 
     @Override

@@ -1,6 +1,8 @@
 package kudari;
 
 import java.util.Arrays;
+import java.util.Objects;
+import java.util.Optional;
 import kudari.rule.Rule;
 
 /**
@@ -41,7 +43,7 @@ public final class CpuEngine extends Engine {
      * @param shape the extents, outermost first, whose product is the length of the array; left out, the array is a vector
      */
     public Tensor wrap(float[] values, long... shape) {
-        check();
+        checkOpen();
         long[] extents = shape.length == 0 ? new long[] {values.length} : shape;
         if (Tensor.size(extents) != values.length) {
             throw new IllegalArgumentException("shape " + Arrays.toString(extents) + ": expected "
@@ -79,11 +81,6 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    void discard(Tensor tensor) {
-        // The garbage collector's.
-    }
-
-    @Override
     Driver driver(Rule[] rules, Guard guard, boolean zeroes) {
         return new CpuDriver(this, rules, guard, zeroes);
     }
@@ -99,8 +96,29 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    void enter() {
+    public Graph capture(Runnable body) {
+        checkOpen();
+        return new CpuGraph(this, Objects.requireNonNull(body, "body"));
+    }
+
+    @Override
+    Optional<CudaGraph> recording() {
+        return Optional.empty();
+    }
+
+    @Override
+    void checkNotCapturing(String what) {
+        // Nothing is ever recorded.
+    }
+
+    @Override
+    void turn() {
         // The CPU is where we are.
+    }
+
+    @Override
+    void turnBack() {
+        // And where we stay.
     }
 
     @Override

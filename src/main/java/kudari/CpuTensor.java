@@ -18,6 +18,11 @@ final class CpuTensor extends Tensor {
     }
 
     @Override
+    void free() {
+        // The garbage collector's.
+    }
+
+    @Override
     void read(float[] into) {
         System.arraycopy(values, 0, into, 0, values.length);
     }
