@@ -273,7 +273,7 @@ public final class CudaEngine extends Engine {
      */
     public Tensor wrap(long address, long... shape) {
         checkOpen();
-        if (Tensor.size(shape) > 0) call(() -> checkMemory(address));
+        if (Tensor.size(shape) > 0) inContext(() -> checkMemory(address));
         return new CudaTensor(this, Addresses.pointer(address), shape);
     }
 

@@ -172,16 +172,6 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         }
     }
 
-    /** A call that gives nothing. */
-    final void call(Runnable body) {
-        enter();
-        try {
-            body.run();
-        } finally {
-            leave();
-        }
-    }
-
     /** Throws unless the engine is open and this is its thread. */
     final void checkOpen() {
         if (closed) throw new IllegalStateException(this + " is closed");
@@ -196,32 +186,16 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         }
     }
 
-    /** While it is open, the context of an engine's device is the current one of its thread, as calls of CUDA need it. */
-    public static final class Scope implements AutoCloseable {
-
-        private final Engine engine;
-        private boolean closed;
-
-        private Scope(Engine engine) {
-            this.engine = engine;
-        }
-
-        /** Makes the context current that was before. Closing twice does nothing. */
-        @Override
-        public void close() {
-            if (!closed) engine.leave();
-            closed = true;
-        }
-    }
-
     /**
-     * Makes the context of the engine's device current in this thread, for calls of CUDA of your own; on the CPU it does nothing.
-     *
-     * @return what ends that, to be closed by the same thread before the engine
+     * Runs a body while the context of the engine's device is this thread's current one, as calls of CUDA of your own need it. On the CPU it just runs.
      */
-    public final Scope makeCurrent() {
+    public final void inContext(Runnable body) {
         enter();
-        return new Scope(this);
+        try {
+            body.run();
+        } finally {
+            leave();
+        }
     }
 
     /**
@@ -236,27 +210,35 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      */
     public abstract Graph capture(Runnable body);
 
+    /** Whether work is being recorded: never on the CPU, whose graphs run their body. */
+    public final boolean isCapturing() {
+        checkOpen();
+        return recording().isPresent();
+    }
+
     /**
-     * Has something of the host's done with each launch of the graph that is being captured: a check before it, a count after it. Where nothing is being
-     * captured, as always on the CPU, it does nothing, and the caller does it at once.
+     * Has something of the host's done with each launch of the graph that is being captured: a check before it, a count after it.
      *
      * @param before where it throws, nothing is launched
-     * @return whether something is being captured
+     * @throws IllegalStateException if nothing is being captured
      */
-    public final boolean onLaunch(Runnable before, Runnable after) {
+    public final void onLaunch(Runnable before, Runnable after) {
         checkOpen();
-        recording().ifPresent(graph -> graph.parts().add(new CudaGraph.Part() {
-            @Override
-            public void prepare() {
-                before.run();
-            }
+        recording()
+                .orElseThrow(
+                        () -> new IllegalStateException("onLaunch: expected in the body of a capture, got outside"))
+                .parts()
+                .add(new CudaGraph.Part() {
+                    @Override
+                    public void prepare() {
+                        before.run();
+                    }
 
-            @Override
-            public void launched() {
-                after.run();
-            }
-        }));
-        return recording().isPresent();
+                    @Override
+                    public void launched() {
+                        after.run();
+                    }
+                });
     }
 
     /** The graph under capture. */
@@ -282,7 +264,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     final void release(Runnable body) {
         if (closed) return;
         closings++;
-        call(body);
+        inContext(body);
     }
 
     abstract Tensor allocate(long[] shape);

@@ -173,7 +173,7 @@ public final class Optimizer implements AutoCloseable {
         if (of.length > 1)
             throw new IllegalArgumentException("pattern '" + pattern + "': expected that of one group, got that of "
                     + of.length + " of " + groups + "; give each its own, as '**' for '*'");
-        engine.call(() -> control.schedule(parts[of[0]], schedule));
+        engine.inContext(() -> control.schedule(parts[of[0]], schedule));
     }
 
     /**
@@ -404,7 +404,7 @@ public final class Optimizer implements AutoCloseable {
      */
     public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
         check();
-        engine.call(() -> {
+        engine.inContext(() -> {
             engine.checkNotCapturing("resuming an optimizer");
             resumeFrom(counts, saved);
         });

@@ -65,7 +65,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
                     this + ": too large for one Java array of at most " + LARGEST_ARRAY + " elements");
         }
         float[] values = new float[(int) size];
-        engine.call(() -> read(values));
+        engine.inContext(() -> read(values));
         return values;
     }
 

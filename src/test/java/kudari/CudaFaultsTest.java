@@ -99,7 +99,7 @@ class CudaFaultsTest {
     }
 
     private void finish() {
-        cuda.call(cuda::finish);
+        cuda.inContext(cuda::finish);
     }
 
     private static Map<String, Tensor> set(Engine engine, int... sizes) {
@@ -523,7 +523,7 @@ class CudaFaultsTest {
 
     @Test
     void aStreamHandedInIsUsedInItsOrderAndLeftAlone() {
-        Engine.Scope scope = cuda.makeCurrent();
+        cuda.enter();
         CUstream theirs = new CUstream();
         CudaException.must(JCudaDriver.cuStreamCreate(theirs, 1), "cuStreamCreate");
         CUdeviceptr memory = new CUdeviceptr();
@@ -546,7 +546,7 @@ class CudaFaultsTest {
         assertSameBits(floats(2, 0), seen);
         assertEquals(0, JCudaDriver.cuStreamDestroy(theirs));
         assertEquals(0, JCudaDriver.cuMemFree(memory));
-        scope.close();
+        cuda.leave();
     }
 
     @Test

@@ -82,7 +82,7 @@ class CudaGraphTest {
         Descent descent = new Descent(engine, engine.optimizer(Adam.of(0.1)));
         descent.step();
         float[] before = descent.p.get();
-        Engine.Scope scope = engine.makeCurrent();
+        engine.enter();
         assertEquals(0, JCudaDriver.cuStreamBeginCapture(cuda.stream(), 1));
         refused(
                 IllegalStateException.class,
@@ -92,7 +92,7 @@ class CudaGraphTest {
         refused(IllegalStateException.class, () -> descent.p.set(floats(1, 2, 3, 4, 5)), "capturing");
         refused(IllegalStateException.class, () -> descent.p.get(), "capturing");
         assertEquals(0, JCudaDriver.cuStreamEndCapture(cuda.stream(), new CUgraph()));
-        scope.close();
+        engine.leave();
         assertSameBits(before, descent.p.get());
         assertEquals(1, descent.optimizer.steps());
         descent.step();

@@ -37,8 +37,6 @@ public final class Network implements AutoCloseable {
     /** Rows that an evaluation takes at a time: as fast as more, and small enough for any cache. */
     private static final int EVALUATION_ROWS = 500;
 
-    private static final Runnable NOTHING = () -> {};
-
     private final Engine engine;
     private final Dense dense;
     private final int[] widths;
@@ -55,7 +53,11 @@ public final class Network implements AutoCloseable {
     /** The batch that is loaded: from which samples, and how many; none where there is none. */
     private Optional<Samples> loaded = Optional.empty();
 
+    /** The numbers of its samples, as they were given, and how many. */
+    private int[] rows = {};
+
     private int count;
+    private final Runnable choose = this::choose, pass = this::pass;
 
     /**
      * A network with biases of 0 and normal weights from a {@link Random} of this seed, layer after layer in row-major order: the same
@@ -154,22 +156,22 @@ public final class Network implements AutoCloseable {
                         "rows[" + i + "]: expected from 0 to " + (samples.size() - 1) + ", got " + rows[i]);
             }
         }
-        if (engine.onLaunch(NOTHING, NOTHING))
+        if (engine.isCapturing())
             throw new IllegalStateException(
                     "capture: the numbers of a batch cannot be recorded; load it before each launch");
-        Engine.Scope scope = engine.makeCurrent();
-        try {
-            if (training.rows < count) {
-                Activations larger = new Activations(engine, count, widths);
-                training.close();
-                training = larger;
-            }
-            dense.choose(rows, count, training);
-        } finally {
-            scope.close();
+        if (training.rows < count) {
+            Activations larger = new Activations(engine, count, widths);
+            training.close();
+            training = larger;
         }
-        if (loaded.isEmpty() || loaded.get() != samples) loaded = Optional.of(samples);
+        this.rows = rows;
         this.count = count;
+        engine.inContext(choose);
+        if (loaded.isEmpty() || loaded.get() != samples) loaded = Optional.of(samples);
+    }
+
+    private void choose() {
+        dense.choose(rows, count, training);
     }
 
     /**
@@ -178,29 +180,26 @@ public final class Network implements AutoCloseable {
      * @throws IllegalStateException if none is loaded
      */
     public void gradient() {
-        Samples samples = loaded.orElseThrow(() ->
-                new IllegalStateException("gradient: no batch is loaded; load(samples, rows, count) comes first"));
-        Engine.Scope scope = engine.makeCurrent();
-        try {
-            pass(samples, count);
-        } finally {
-            scope.close();
-        }
-        Activations pass = training;
-        int captured = count;
-        if (!engine.onLaunch(() -> checkLoaded(samples, captured, pass), losses::advance)) losses.advance();
+        if (loaded.isEmpty())
+            throw new IllegalStateException("gradient: no batch is loaded; load(samples, rows, count) comes first");
+        engine.inContext(pass);
+        if (engine.isCapturing()) onLaunch(loaded.get(), count, training);
+        else losses.advance();
     }
 
-    private void pass(Samples samples, int count) {
-        Activations pass = training;
-        dense.gather(samples, count, pass);
-        forward(pass, count, losses.outcomes, losses.place);
+    private void pass() {
+        dense.gather(loaded.get(), count, training);
+        forward(training, count, losses.outcomes, losses.place);
         for (int l = layers.length - 1; l >= 0; l--) {
-            dense.parameterGradient(layers[l], count, pass.values[l], pass.gradients[l + 1]);
+            dense.parameterGradient(layers[l], count, training.values[l], training.gradients[l + 1]);
             if (l == 0) break; // nobody asks for the gradient of the inputs
-            dense.inputGradient(layers[l], count, pass.gradients[l + 1], pass.gradients[l]);
-            dense.reluGradient((long) count * widths[l], pass.values[l], pass.gradients[l]);
+            dense.inputGradient(layers[l], count, training.gradients[l + 1], training.gradients[l]);
+            dense.reluGradient((long) count * widths[l], training.values[l], training.gradients[l]);
         }
+    }
+
+    private void onLaunch(Samples samples, int count, Activations pass) {
+        engine.onLaunch(() -> checkLoaded(samples, count, pass), losses::advance);
     }
 
     private void checkLoaded(Samples samples, int captured, Activations pass) {
@@ -238,12 +237,9 @@ public final class Network implements AutoCloseable {
     public Score evaluate(Samples samples) {
         check(samples);
         int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n - 1) / most + 1;
-        Engine.Scope scope = engine.makeCurrent();
-        try {
-            return evaluate(samples, n, most, passes);
-        } finally {
-            scope.close();
-        }
+        Score[] score = new Score[1];
+        engine.inContext(() -> score[0] = evaluate(samples, n, most, passes));
+        return score[0];
     }
 
     private Score evaluate(Samples samples, int n, int most, int passes) {
