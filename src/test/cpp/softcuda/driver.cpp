@@ -1151,8 +1151,8 @@ API cuGraphGetNodes(void* handle, void** nodes, size_t* n) {
   return api("cuGraphGetNodes", CONTEXT, [&]() -> int {
     Graph* g = graph(handle);
     if (!g || !n) return INVALID_VALUE;
-    for (size_t k = 0; nodes && k < *n; ++k) nodes[k] = k < g->ops.size() ? &g->ops[k] : nullptr;
     *n = nodes ? std::min(*n, g->ops.size()) : g->ops.size();
+    for (size_t k = 0; nodes && k < *n; ++k) nodes[k] = &g->ops[k];
     return SUCCESS;
   });
 }
