@@ -28,7 +28,7 @@ struct Allocation {
   Kind kind;
   std::string name;                    // a variable's, or "allocation 3 (cuMemAlloc_v2)"
   uint8_t* data;
-  uint8_t* written = nullptr;          // one byte per byte; null: host memory, taken as written
+  uint8_t* written = nullptr;          // one byte per byte; null: a variable or host memory, taken as written
   void* context = nullptr;
   bool contains(uint64_t a, uint64_t n) const { return a - base < size && n <= size - (a - base); }
 };

@@ -105,7 +105,7 @@ int main(int, char** arguments) {
   word("slct", "mov.s32 %r1, -1; slct.b32.s32 %r0, 7, 8, %r1;", 8);
   word("set", "set.lt.u32.f32 %r0, 0f3F800000, 0f40000000;", 0xffffffff);
   word("setp.and, second result", "mov.u32 %r1, 3; setp.eq.u32 %p1, %r1, 3; setp.lt.and.s32 %p2|%p3, %r1, 2, %p1; selp.u32 %r0, 1, 0, %p3;", 1);
-  word("setp.nan", "setp.nan.f32 %p1, 0f7FC00000, 0f0; selp.u32 %r0, 1, 0, %p1;", 1);
+  word("setp.nan", "setp.nan.f32 %p1, 0f7FC00000, 0f00000000; selp.u32 %r0, 1, 0, %p1;", 1);
   word("negated operand", "mov.u32 %r1, 3; setp.eq.u32 %p1, %r1, 3; setp.eq.or.u32 %p2, %r1, 4, !%p1; selp.u32 %r0, 1, 0, %p2;", 0);
   word("guard", "mov.u32 %r0, 1; setp.eq.u32 %p1, %r0, 1; @!%p1 mov.u32 %r0, 5; @%p1 add.u32 %r0, %r0, 8;", 9);
   word("cvt.sat", "mov.u32 %r1, 300; cvt.sat.u8.u32 %r0, %r1;", 255);
