@@ -143,6 +143,10 @@ struct Parser {
     if (!isalpha(c) && (c == 0 || !strchr("_$%", c))) fail("a name expected, got '" + t.text + "'", t.line);
     return t.text;
   }
+  void pragma() {  // "nounroll";
+    do if (next().text[0] != '"') fail("a string expected", peek().line); while (accept(","));
+    expect(";");
+  }
   int newSlot(Body& b) {
     if (uint64_t(b.slots) >= MOST_REGISTERS) fail("more registers than there is room for", peek().line);
     return b.slots++;
@@ -301,7 +305,7 @@ struct Parser {
     Token t = peek();
     b.line = t.line;
     if (t.text == ".loc" || t.text == ".file") { skipLine(); return; }
-    if (t.text == ".pragma") { skipTo(";"); return; }
+    if (accept(".pragma")) { pragma(); return; }
     if (t.text == ".reg") { next(); registers(b); return; }
     if (t.text == ".shared" || t.text == ".local" || t.text == ".param") {
       next();
@@ -640,7 +644,7 @@ struct Parser {
       } else if (t.text == ".section") {
         skipTo("}");
       } else if (t.text == ".pragma") {
-        skipTo(";");
+        pragma();
       } else if (t.text != ";") {
         fail("'" + t.text + "' is not known here", t.line);
       }
