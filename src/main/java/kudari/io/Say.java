@@ -8,7 +8,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 
-/** Words for messages: why a file could not be read or written, and text from a file that cannot be trusted. */
+/** Words for messages: why a file could not be read or written, text from a file that cannot be trusted, numbers. */
 public final class Say {
 
     /** Code points of a foreign text that are shown; a name in a file may have millions. */
@@ -53,6 +53,11 @@ public final class Say {
         out.append('\'');
         if (at < text.length()) out.append("… (").append(text.length()).append(" characters)");
         return out.toString();
+    }
+
+    /** A number as people write it: 1e-7, not 1.0E-7. */
+    public static String number(double x) {
+        return String.valueOf(x).replaceFirst("\\.0(?=E|$)", "").replace('E', 'e');
     }
 
     private static boolean isPlain(int c) {

@@ -21,7 +21,20 @@ public final class AdamW {
     }
 
     /** PyTorch's AdamW: β 0.9 and 0.999, ε 1e-8, decay 0.01. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
     public static Adam of(double lr) {
         return Adam.pytorch(lr).decay(0.01);
+    }
+
+    /** Keras's AdamW: β 0.9 and 0.999, ε̂ 1e-7, decay 0.004. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
+    public static Adam keras(double lr) {
+        return Adam.of(lr).decay(0.004);
+    }
+
+    /** optax's AdamW: β 0.9 and 0.999, ε 1e-8, decay 1e-4. */
+    @Preset(peer = Peer.OPTAX)
+    public static Adam optax(double lr) {
+        return Adam.pytorch(lr).decay(1e-4);
     }
 }

@@ -1,0 +1,257 @@
+package kudari;
+
+import java.lang.reflect.Method;
+import java.lang.reflect.RecordComponent;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import kudari.io.Say;
+import kudari.rule.Peer;
+import kudari.rule.Rule;
+
+/**
+ * What a rule computes, with its numbers in the formula, and what other libraries do in its place: which of their numbers are others, and how far
+ * apart the first steps are. For those who bring a training run from another library, or cannot say which of two conventions a run followed.
+ *
+ * <pre>{@code
+ * System.out.println(Explanation.of(RmsProp.pytorch(0.01)));
+ * }</pre>
+ *
+ * <p>How far apart is measured, on an example: both walk down f(x, y) = x²/20 + y² from (−7, 2), at the same learning rate for {@value #FALLS} steps
+ * and a tenth of it after that, for some conventions differ only where the rate changes. The distance between them, after each of {@link #STEPS}, is
+ * told as a part of the way that the rule itself has gone from the start by then.
+ *
+ * @param type the class whose factories make such rules: the rule's record, or {@link kudari.rule.AdamW}
+ * @param rule what is explained
+ * @param formula its lines, from the documentation of the rule, with its numbers; empty for a rule that is not ours
+ * @param way how far it is from the start after each of {@link #STEPS}
+ * @param peers what each library that has the rule does in its place
+ */
+public record Explanation(Class<?> type, Rule rule, List<String> formula, List<Double> way, List<Difference> peers) {
+
+    /** After how many steps the distance is taken. */
+    public static final List<Integer> STEPS = List.of(1, 10, 50, 100);
+
+    /** After this step the learning rate is a tenth. */
+    private static final int FALLS = 50;
+
+    /** Half a unit in the last place of a number from 4 to 8, twice, for each of two walks, in a step. */
+    private static final double ROUNDING = 4 * 0x1p-22;
+
+    private static final int WIDTH = 80;
+
+    /**
+     * What a library does in the place of a rule.
+     *
+     * @param peer the library
+     * @param rule its rule at the same learning rate
+     * @param call as a program here writes it, {@code RmsProp.keras(0.01)}
+     * @param others the numbers that are not those of the rule explained, as in {@code rho 0.9, not 0.99}
+     * @param lr its default learning rate, if it has one
+     * @param apart the distance after each of {@link #STEPS} as a part of the way gone; 0 where it is the same to the last bit
+     */
+    public record Difference(
+            Peer peer, Rule rule, String call, List<String> others, OptionalDouble lr, List<Double> apart) {}
+
+    /** Explains a rule by the factories of its own class. */
+    public static Explanation of(Rule rule) {
+        return of(rule.getClass(), rule);
+    }
+
+    /**
+     * Explains a rule.
+     *
+     * @param type the class with the factories that it is held against: its own, or {@link kudari.rule.AdamW}
+     */
+    public static Explanation of(Class<?> type, Rule rule) {
+        Objects.requireNonNull(rule, "rule");
+        List<Difference> peers = new ArrayList<>();
+        try (Engine engine = Engine.cpu(1)) {
+            List<float[]> path = path(engine, rule);
+            List<Double> way = apart(path, Collections.nCopies(path.size(), path.get(0)));
+            for (Peer peer : Peer.values()) {
+                peer.rule(type, rule.lr()).ifPresent(theirs -> {
+                    checkKind(type, rule, theirs);
+                    List<Double> apart = apart(path, path(engine, theirs));
+                    peers.add(new Difference(
+                            peer,
+                            theirs,
+                            call(type, peer, rule.lr()),
+                            others(rule, theirs),
+                            peer.lr(type),
+                            IntStream.range(0, way.size())
+                                    .mapToObj(n -> apart.get(n) == 0 ? 0 : apart.get(n) / way.get(n))
+                                    .toList()));
+                });
+            }
+            return new Explanation(type, rule, RulePage.of(rule.getClass()).formula(rule), way, List.copyOf(peers));
+        }
+    }
+
+    private static void checkKind(Class<?> type, Rule mine, Rule theirs) {
+        if (theirs.getClass() != mine.getClass())
+            throw new IllegalArgumentException("type: expected the class with the factories of "
+                    + mine.getClass().getSimpleName() + ", got " + type.getSimpleName() + ", which makes "
+                    + theirs.getClass().getSimpleName());
+    }
+
+    /** Where the walk stands at its start and after each of {@link #STEPS}. */
+    private static List<float[]> path(Engine engine, Rule rule) {
+        LearningRate rate = LearningRate.constant(rule.lr()).then(FALLS, LearningRate.constant(rule.lr() / 10));
+        Tensor p = engine.tensor(new float[] {-7, 2}), g = engine.zeros(2);
+        Optimizer optimizer = engine.optimizer(rate.of(rule));
+        List<float[]> path = new ArrayList<>(List.of(p.get()));
+        for (int t = 1; t <= STEPS.get(STEPS.size() - 1); t++) {
+            float[] xy = p.get();
+            g.set(xy[0] / 10, 2 * xy[1]);
+            optimizer.update(p, g);
+            if (STEPS.contains(t)) path.add(p.get());
+        }
+        return path;
+    }
+
+    /** The distance of two walks after each of {@link #STEPS}. */
+    private static List<Double> apart(List<float[]> mine, List<float[]> theirs) {
+        return IntStream.rangeClosed(1, STEPS.size())
+                .mapToObj(n -> Math.hypot(
+                        (double) mine.get(n)[0] - theirs.get(n)[0], (double) mine.get(n)[1] - theirs.get(n)[1]))
+                .toList();
+    }
+
+    private static List<String> others(Rule mine, Rule theirs) {
+        RecordComponent[] components = mine.getClass().getRecordComponents();
+        return Stream.of(components == null ? new RecordComponent[0] : components)
+                .filter(c -> !RulePage.value(mine, c).equals(RulePage.value(theirs, c)))
+                .map(c -> other(c.getName(), RulePage.value(mine, c), RulePage.value(theirs, c)))
+                .toList();
+    }
+
+    private static String other(String name, Object mine, Object theirs) {
+        if (theirs instanceof Boolean is) return is ? name : "not " + name;
+        return name + " " + said(theirs) + ", not " + said(mine);
+    }
+
+    private static String said(Object value) {
+        return value instanceof Double number ? Say.number(number) : String.valueOf(value);
+    }
+
+    private static String call(Class<?> type, Peer peer, double lr) {
+        String factory = peer.factory(type).map(Method::getName).orElseThrow();
+        return type.getSimpleName() + "." + factory + "(" + Say.number(lr) + ")";
+    }
+
+    /** The rule as a program writes it: by a factory of {@link #type} where one makes it, or as its record prints. */
+    public String call() {
+        return peers.stream()
+                .filter(peer -> peer.rule.equals(rule))
+                .map(Difference::call)
+                .findFirst()
+                .orElse(rule.toString());
+    }
+
+    /** For people: some lines of at most 80 columns, as far as words allow. */
+    @Override
+    public String toString() {
+        List<String> lines = new ArrayList<>(List.of(call(), ""));
+        formula.forEach(line -> lines.add("    " + line));
+        if (!formula.isEmpty()) lines.add("");
+        RulePage page = RulePage.of(rule.getClass());
+        lines.addAll(wrapped("State:  ", state(page)));
+        String source = Optional.of(RulePage.of(type).part("Source"))
+                .filter(own -> !own.isEmpty())
+                .orElse(page.part("Source"));
+        if (!source.isEmpty()) lines.addAll(wrapped("Source: ", source));
+        lines.add("");
+        lines.addAll(wrapped(
+                "",
+                "In its place, at the same learning rate, on x²/20 + y² from (−7, 2): how far from it, in % of the way that"
+                        + " it has gone by then. The rate is a tenth from step " + (FALLS + 1)
+                        + " on. 'rounding' is what float32 may leave."));
+        lines.add("");
+        lines.add(row("after so many steps", STEPS.stream().map(String::valueOf)));
+        lines.add(row("the way it has gone", way.stream().map(Explanation::brief)));
+        for (Difference peer : peers) lines.addAll(told(peer));
+        String without = Stream.of(Peer.values())
+                .filter(peer -> peers.stream().noneMatch(has -> has.peer == peer))
+                .map(Peer::toString)
+                .collect(Collectors.joining(", "));
+        if (!without.isEmpty()) lines.add("  Without it: " + without + ".");
+        return String.join("\n", lines);
+    }
+
+    private String state(RulePage page) {
+        if (rule.state().isEmpty()) return "none.";
+        String names = IntStream.range(0, rule.state().size())
+                .mapToObj(n -> rule.state().get(n) + ", from "
+                        + Say.number(Double.parseDouble(String.valueOf(rule.initial(n)))))
+                .collect(Collectors.joining("; "));
+        return names + ".";
+    }
+
+    private List<String> told(Difference peer) {
+        String start = String.format("%-9s ", peer.peer);
+        List<String> lines = new ArrayList<>();
+        if (peer.rule.equals(rule)) {
+            lines.add("  " + start + peer.call + ": the same rule");
+        } else {
+            lines.add(row(
+                    start + peer.call,
+                    IntStream.range(0, STEPS.size())
+                            .mapToObj(n -> percent(peer.apart.get(n), way.get(n), STEPS.get(n)))));
+        }
+        Stream<String> rate = peer.lr.isEmpty()
+                ? Stream.of("lr without a default")
+                : peer.lr.getAsDouble() == rule.lr()
+                        ? Stream.of()
+                        : Stream.of("lr " + Say.number(peer.lr.getAsDouble()) + " by default");
+        String others = Stream.concat(peer.others.stream(), rate).collect(Collectors.joining("; "));
+        if (!others.isEmpty()) lines.addAll(wrapped(" ".repeat(2 + start.length()), others));
+        return lines;
+    }
+
+    /** As much as the numbers of a row leave, and the numbers. */
+    private static String row(String what, Stream<String> numbers) {
+        String told = numbers.map(number -> String.format("%9s", number)).collect(Collectors.joining());
+        String start = "  " + what;
+        int room = WIDTH - told.length() - start.length();
+        return room >= 0 ? start + " ".repeat(room) + told : start + "\n" + " ".repeat(WIDTH - told.length()) + told;
+    }
+
+    private static String percent(double apart, double way, int steps) {
+        if (apart == 0) return "0";
+        if (!(apart < 1e6)) return "far";
+        if (apart * way <= steps * ROUNDING) return "rounding";
+        return brief(100 * apart) + " %";
+    }
+
+    /** Two digits, or all before the point. */
+    private static String brief(double x) {
+        if (!(x < 1e6)) return String.valueOf(x);
+        if (x >= 10) return String.format(Locale.ROOT, "%.0f", x);
+        return Say.number(new BigDecimal(x).round(new MathContext(2)).doubleValue());
+    }
+
+    /** A text in lines, the first after a heading and the others as far in. */
+    private static List<String> wrapped(String heading, String text) {
+        List<String> lines = new ArrayList<>();
+        StringBuilder line = new StringBuilder(heading);
+        for (String word : text.split(" ")) {
+            if (line.length() > heading.length() && line.length() + word.length() >= WIDTH) {
+                lines.add(line.toString().stripTrailing());
+                line = new StringBuilder(" ".repeat(heading.length()));
+            }
+            line.append(word).append(' ');
+        }
+        lines.add(line.toString().stripTrailing());
+        return lines;
+    }
+}

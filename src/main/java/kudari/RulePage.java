@@ -1,0 +1,163 @@
+package kudari;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.reflect.RecordComponent;
+import java.math.BigDecimal;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import kudari.io.Say;
+import kudari.rule.Rule;
+
+/**
+ * What the documentation of a rule says: its formula has one home, the page of its record, and is read from there. The sources of the rules lie in
+ * the jar, under {@code kudari/pages}.
+ */
+final class RulePage {
+
+    /** The documentation of the class, without its stars. */
+    private static final Pattern PAGE = Pattern.compile(
+            "/\\*\\*((?:(?!\\*/).)*)\\*/(?:\\s*@[^\n]*)*\\s*public (?:final )?(?:record|class) ", Pattern.DOTALL);
+
+    private final String text;
+
+    private RulePage(String text) {
+        this.text = text;
+    }
+
+    /**
+     * The page of a class.
+     *
+     * @return an empty one where the jar has none, as of a rule that is not ours
+     */
+    static RulePage of(Class<?> type) {
+        try (InputStream source = RulePage.class.getResourceAsStream("pages/" + type.getSimpleName() + ".java")) {
+            if (source == null) return new RulePage("");
+            Matcher page = PAGE.matcher(new String(source.readAllBytes(), StandardCharsets.UTF_8));
+            return new RulePage(page.find() ? page.group(1).replaceAll("(?m)^ *\\* ?", "") : "");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e); // from our own jar
+        }
+    }
+
+    /**
+     * A part of its list, such as {@code Source}, in a line.
+     *
+     * @return empty where it has no such part
+     */
+    String part(String title) {
+        return found("<dt>" + title + "\\s*<dd>(.*?)(?=<dt>|</dl>)")
+                .or(() -> found("<p>" + title + ": (.*?)(?=\n\\s*\n|\n@|$)"))
+                .map(part -> plain(part).strip().replaceAll("\\s+", " "))
+                .orElse("");
+    }
+
+    /**
+     * The formula of a rule, with its numbers in the places of their symbols: a symbol is the first word in the documentation of a component,
+     * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. Of lines
+     * that begin with a name and a colon, that of a component which is true is taken, or else those whose name is no component's.
+     */
+    List<String> formula(Rule rule) {
+        List<String> lines =
+                found("<pre>(.*?)</pre>").stream().flatMap(String::lines).toList();
+        Set<String> labels = labels(rule);
+        boolean labelled = lines.stream().map(RulePage::label).anyMatch(labels::contains);
+        Set<String> names = components(rule).map(RecordComponent::getName).collect(Collectors.toSet());
+        return lines.stream()
+                .filter(line -> label(line).isEmpty()
+                        || (labelled ? labels.contains(label(line)) : !names.contains(label(line))))
+                .map(line -> simple(numbered(plain(withoutLabel(line)), rule)).strip())
+                .filter(line -> !line.isEmpty())
+                .toList();
+    }
+
+    private static String label(String line) {
+        Matcher label = Pattern.compile("^\\s*(\\w+):").matcher(line);
+        return label.find() ? label.group(1) : "";
+    }
+
+    /** Also without what follows on whose it is, with a link. */
+    private static String withoutLabel(String line) {
+        return line.replaceFirst("^\\s*\\w+:", "").replaceFirst("\\s{3,}[^{]*\\{@link[^}]*}[^{}]*$", "");
+    }
+
+    /** The components that are true, and the values of those that are one of several. */
+    private static Set<String> labels(Rule rule) {
+        return components(rule)
+                .flatMap(component -> {
+                    Object value = value(rule, component);
+                    return value instanceof Enum<?> one
+                            ? Stream.of(one.name().toLowerCase(Locale.ROOT))
+                            : Boolean.TRUE.equals(value) ? Stream.of(component.getName()) : Stream.empty();
+                })
+                .collect(Collectors.toSet());
+    }
+
+    private String numbered(String line, Rule rule) {
+        for (RecordComponent component : components(rule).toList()) {
+            if (component.getType() != double.class) continue;
+            String word = "[\\p{L}\\p{M}\\p{N}_]";
+            line = line.replaceAll(
+                    "(?<!" + word + ")" + Pattern.quote(symbol(component.getName())) + "(?!" + word + ")",
+                    Say.number((double) value(rule, component)));
+        }
+        return line;
+    }
+
+    private String symbol(String component) {
+        return found("@param " + component + " (\\S+),").orElse(component);
+    }
+
+    /** A formula with numbers, without what they make superfluous. */
+    private static String simple(String line) {
+        String number = "\\d+(?:\\.\\d+)?(?:e-?\\d+)?";
+        line = Pattern.compile("\\((" + number + ") ([−+]) (" + number + ")\\)")
+                .matcher(line)
+                .replaceAll(sum -> {
+                    BigDecimal a = new BigDecimal(sum.group(1)), b = new BigDecimal(sum.group(3));
+                    return Say.number((sum.group(2).equals("+") ? a.add(b) : a.subtract(b)).doubleValue());
+                });
+        String zero = "0(?:·[^\\s()]+)*";
+        return line.replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
+                .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "")
+                .replaceAll("(?<![\\d.·])1·", "")
+                .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")
+                .replaceAll("/ \\((√(?:\\p{L}[\\p{M}\\p{N}]*|\\([^()]*\\)))\\)", "/ $1");
+    }
+
+    private static Stream<RecordComponent> components(Rule rule) {
+        RecordComponent[] components = rule.getClass().getRecordComponents();
+        return components == null ? Stream.empty() : Stream.of(components);
+    }
+
+    /** The value of a hyperparameter. */
+    static Object value(Rule rule, RecordComponent component) {
+        try {
+            return component.getAccessor().invoke(rule);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(component + ": expected an accessor of a public record", e);
+        }
+    }
+
+    private Optional<String> found(String pattern) {
+        Matcher found = Pattern.compile(pattern, Pattern.DOTALL).matcher(text);
+        return found.find() ? Optional.of(found.group(1)) : Optional.empty();
+    }
+
+    /** Without the marks of HTML and Javadoc. */
+    private static String plain(String text) {
+        return text.replaceAll("\\{@\\w+ #?([^}]*)}", "$1")
+                .replaceAll("</?\\w+[^>]*>", "")
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&");
+    }
+}
