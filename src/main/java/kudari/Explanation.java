@@ -26,20 +26,30 @@ import kudari.rule.Rule;
  * System.out.println(Explanation.of(RmsProp.pytorch(0.01)));
  * }</pre>
  *
- * <p>How far apart is measured, on an example: both walk down f(x, y) = x²/20 + y² from (−7, 2), at the same learning rate for {@value #FALLS} steps
- * and a tenth of it after that, for some conventions differ only where the rate changes. The distance between them, after each of {@link #STEPS}, is
- * told as a part of the way that the rule itself has gone from the start by then.
+ * <p>How far apart is measured, on an example: both walk down f(x, y) = x²/20 + y² from (−7, 2), with one learning rate for 50 steps and a tenth of it
+ * after that, for some conventions differ only where the rate changes; and once more down f / 10⁶, for some differ only where gradients are faint. The
+ * distance between them is told as a part of the way that the rule itself has gone from the start by then.
  *
  * @param type the class whose factories make such rules: the rule's record, or {@link kudari.rule.AdamW}
  * @param rule what is explained
  * @param formula its lines, from the documentation of the rule, with its numbers; empty for a rule that is not ours
- * @param way how far it is from the start after each of {@link #STEPS}
+ * @param way how far it is from the start after 1, 10 and 100 steps down f, and after 10 down f / 10⁶
  * @param peers what each library that has the rule does in its place
  */
 public record Explanation(Class<?> type, Rule rule, List<String> formula, List<Double> way, List<Difference> peers) {
 
-    /** After how many steps the distance is taken. */
-    public static final List<Integer> STEPS = List.of(1, 10, 50, 100);
+    /** Where a distance is taken: after so many steps, down so many times f. */
+    private record Stage(int steps, float scale) {
+        @Override
+        public String toString() {
+            return steps + (scale == 1 ? "" : " faint");
+        }
+    }
+
+    private static final List<Stage> STAGES =
+            List.of(new Stage(1, 1), new Stage(10, 1), new Stage(100, 1), new Stage(10, 1e-6f));
+
+    private static final float[] START = {-7, 2};
 
     /** After this step the learning rate is a tenth. */
     private static final int FALLS = 50;
@@ -47,7 +57,8 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
     /** Half a unit in the last place of a number from 4 to 8, twice, for each of two walks, in a step. */
     private static final double ROUNDING = 4 * 0x1p-22;
 
-    private static final int WIDTH = 80;
+    /** Of a terminal, in columns. */
+    public static final int WIDTH = 80;
 
     /**
      * What a library does in the place of a rule.
@@ -57,7 +68,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
      * @param call as a program here writes it, {@code RmsProp.keras(0.01)}
      * @param others the numbers that are not those of the rule explained, as in {@code rho 0.9, not 0.99}
      * @param lr its default learning rate, if it has one
-     * @param apart the distance after each of {@link #STEPS} as a part of the way gone; 0 where it is the same to the last bit
+     * @param apart the distance after as many steps as {@link #way} as a part of that; 0 where it is the same to the last bit
      */
     public record Difference(
             Peer peer, Rule rule, String call, List<String> others, OptionalDouble lr, List<Double> apart) {}
@@ -76,12 +87,12 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         Objects.requireNonNull(rule, "rule");
         List<Difference> peers = new ArrayList<>();
         try (Engine engine = Engine.cpu(1)) {
-            List<float[]> path = path(engine, rule);
-            List<Double> way = apart(path, Collections.nCopies(path.size(), path.get(0)));
+            List<float[]> walk = walk(engine, rule);
+            List<Double> way = apart(walk, Collections.nCopies(walk.size(), START));
             for (Peer peer : Peer.values()) {
                 peer.rule(type, rule.lr()).ifPresent(theirs -> {
                     checkKind(type, rule, theirs);
-                    List<Double> apart = apart(path, path(engine, theirs));
+                    List<Double> apart = apart(walk, walk(engine, theirs));
                     peers.add(new Difference(
                             peer,
                             theirs,
@@ -104,24 +115,25 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
                     + theirs.getClass().getSimpleName());
     }
 
-    /** Where the walk stands at its start and after each of {@link #STEPS}. */
-    private static List<float[]> path(Engine engine, Rule rule) {
-        LearningRate rate = LearningRate.constant(rule.lr()).then(FALLS, LearningRate.constant(rule.lr() / 10));
-        Tensor p = engine.tensor(new float[] {-7, 2}), g = engine.zeros(2);
-        Optimizer optimizer = engine.optimizer(rate.of(rule));
-        List<float[]> path = new ArrayList<>(List.of(p.get()));
-        for (int t = 1; t <= STEPS.get(STEPS.size() - 1); t++) {
-            float[] xy = p.get();
-            g.set(xy[0] / 10, 2 * xy[1]);
-            optimizer.update(p, g);
-            if (STEPS.contains(t)) path.add(p.get());
-        }
-        return path;
+    /** Where a rule stands at each stage. */
+    private static List<float[]> walk(Engine engine, Rule rule) {
+        return STAGES.stream().map(stage -> walk(engine, rule, stage)).toList();
     }
 
-    /** The distance of two walks after each of {@link #STEPS}. */
+    private static float[] walk(Engine engine, Rule rule, Stage stage) {
+        LearningRate rate = LearningRate.constant(rule.lr()).then(FALLS, LearningRate.constant(rule.lr() / 10));
+        Tensor p = engine.tensor(START), g = engine.zeros(2);
+        Optimizer optimizer = engine.optimizer(rate.of(rule));
+        for (int t = 1; t <= stage.steps; t++) {
+            float[] xy = p.get();
+            g.set(stage.scale * (xy[0] / 10), stage.scale * (2 * xy[1]));
+            optimizer.update(p, g);
+        }
+        return p.get();
+    }
+
     private static List<Double> apart(List<float[]> mine, List<float[]> theirs) {
-        return IntStream.rangeClosed(1, STEPS.size())
+        return IntStream.range(0, mine.size())
                 .mapToObj(n -> Math.hypot(
                         (double) mine.get(n)[0] - theirs.get(n)[0], (double) mine.get(n)[1] - theirs.get(n)[1]))
                 .toList();
@@ -165,19 +177,21 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         formula.forEach(line -> lines.add("    " + line));
         if (!formula.isEmpty()) lines.add("");
         RulePage page = RulePage.of(rule.getClass());
-        lines.addAll(wrapped("State:  ", state(page)));
+        lines.addAll(Say.wrapped("State:  ", state(), WIDTH));
         String source = Optional.of(RulePage.of(type).part("Source"))
                 .filter(own -> !own.isEmpty())
                 .orElse(page.part("Source"));
-        if (!source.isEmpty()) lines.addAll(wrapped("Source: ", source));
+        if (!source.isEmpty()) lines.addAll(Say.wrapped("Source: ", source, WIDTH));
         lines.add("");
-        lines.addAll(wrapped(
+        lines.addAll(Say.wrapped(
                 "",
-                "In its place, at the same learning rate, on x²/20 + y² from (−7, 2): how far from it, in % of the way that"
-                        + " it has gone by then. The rate is a tenth from step " + (FALLS + 1)
-                        + " on. 'rounding' is what float32 may leave."));
+                "In its place, with the same learning rate, down x²/20 + y² from (−7, 2): how far from it, in % of the way that"
+                        + " it has gone by then. From step " + (FALLS + 1)
+                        + " on the rate is a tenth. Faint: gradients a million times smaller."
+                        + " Rounding: what float32 may leave.",
+                WIDTH));
         lines.add("");
-        lines.add(row("after so many steps", STEPS.stream().map(String::valueOf)));
+        lines.add(row("after so many steps", STAGES.stream().map(Stage::toString)));
         lines.add(row("the way it has gone", way.stream().map(Explanation::brief)));
         for (Difference peer : peers) lines.addAll(told(peer));
         String without = Stream.of(Peer.values())
@@ -188,13 +202,12 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         return String.join("\n", lines);
     }
 
-    private String state(RulePage page) {
+    private String state() {
         if (rule.state().isEmpty()) return "none.";
-        String names = IntStream.range(0, rule.state().size())
-                .mapToObj(n -> rule.state().get(n) + ", from "
-                        + Say.number(Double.parseDouble(String.valueOf(rule.initial(n)))))
-                .collect(Collectors.joining("; "));
-        return names + ".";
+        return IntStream.range(0, rule.state().size())
+                        .mapToObj(n -> rule.state().get(n) + ", from " + Say.number(rule.initial(n)))
+                        .collect(Collectors.joining("; "))
+                + ".";
     }
 
     private List<String> told(Difference peer) {
@@ -205,8 +218,8 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         } else {
             lines.add(row(
                     start + peer.call,
-                    IntStream.range(0, STEPS.size())
-                            .mapToObj(n -> percent(peer.apart.get(n), way.get(n), STEPS.get(n)))));
+                    IntStream.range(0, STAGES.size())
+                            .mapToObj(n -> percent(peer.apart.get(n), way.get(n), STAGES.get(n).steps))));
         }
         Stream<String> rate = peer.lr.isEmpty()
                 ? Stream.of("lr without a default")
@@ -214,7 +227,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
                         ? Stream.of()
                         : Stream.of("lr " + Say.number(peer.lr.getAsDouble()) + " by default");
         String others = Stream.concat(peer.others.stream(), rate).collect(Collectors.joining("; "));
-        if (!others.isEmpty()) lines.addAll(wrapped(" ".repeat(2 + start.length()), others));
+        if (!others.isEmpty()) lines.addAll(Say.wrapped(" ".repeat(2 + start.length()), others, WIDTH));
         return lines;
     }
 
@@ -230,7 +243,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         if (apart == 0) return "0";
         if (!(apart < 1e6)) return "far";
         if (apart * way <= steps * ROUNDING) return "rounding";
-        return brief(100 * apart) + " %";
+        return apart < 1e-4 ? "< 0.01 %" : brief(100 * apart) + " %";
     }
 
     /** Two digits, or all before the point. */
@@ -238,20 +251,5 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         if (!(x < 1e6)) return String.valueOf(x);
         if (x >= 10) return String.format(Locale.ROOT, "%.0f", x);
         return Say.number(new BigDecimal(x).round(new MathContext(2)).doubleValue());
-    }
-
-    /** A text in lines, the first after a heading and the others as far in. */
-    private static List<String> wrapped(String heading, String text) {
-        List<String> lines = new ArrayList<>();
-        StringBuilder line = new StringBuilder(heading);
-        for (String word : text.split(" ")) {
-            if (line.length() > heading.length() && line.length() + word.length() >= WIDTH) {
-                lines.add(line.toString().stripTrailing());
-                line = new StringBuilder(" ".repeat(heading.length()));
-            }
-            line.append(word).append(' ');
-        }
-        lines.add(line.toString().stripTrailing());
-        return lines;
     }
 }

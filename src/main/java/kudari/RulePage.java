@@ -68,15 +68,22 @@ final class RulePage {
     List<String> formula(Rule rule) {
         List<String> lines =
                 found("<pre>(.*?)</pre>").stream().flatMap(String::lines).toList();
+        if (lines.isEmpty()) return List.of();
         Set<String> labels = labels(rule);
         boolean labelled = lines.stream().map(RulePage::label).anyMatch(labels::contains);
         Set<String> names = components(rule).map(RecordComponent::getName).collect(Collectors.toSet());
-        return lines.stream()
+        Stream<String> own = lines.stream()
                 .filter(line -> label(line).isEmpty()
                         || (labelled ? labels.contains(label(line)) : !names.contains(label(line))))
                 .map(line -> simple(numbered(plain(withoutLabel(line)), rule)).strip())
-                .filter(line -> !line.isEmpty())
-                .toList();
+                .filter(line -> !line.isEmpty());
+        // What Rule's own page says of every rule.
+        Stream<String> before = rule.l2() == 0 ? Stream.of() : Stream.of("g ← g + " + Say.number(rule.l2()) + "·p");
+        Stream<String> after = rule.decay() == 0
+                ? Stream.of()
+                : Stream.of("p ← p − " + Say.number(rule.lr()) + "·" + Say.number(rule.decay())
+                        + "·p        beside it, with the p of before the step");
+        return Stream.of(before, own, after).flatMap(part -> part).toList();
     }
 
     private static String label(String line) {
@@ -86,7 +93,7 @@ final class RulePage {
 
     /** Also without what follows on whose it is, with a link. */
     private static String withoutLabel(String line) {
-        return line.replaceFirst("^\\s*\\w+:", "").replaceFirst("\\s{3,}[^{]*\\{@link[^}]*}[^{}]*$", "");
+        return line.replaceFirst("^\\s*\\w+:", "").strip().replaceFirst("\\s{3,}[^{←]*\\{@link[^}]*}[^{}]*$", "");
     }
 
     /** The components that are true, and the values of those that are one of several. */
@@ -126,7 +133,8 @@ final class RulePage {
                     return Say.number((sum.group(2).equals("+") ? a.add(b) : a.subtract(b)).doubleValue());
                 });
         String zero = "0(?:·[^\\s()]+)*";
-        return line.replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
+        return line.replaceAll(",\\s{2,}", ",  ")
+                .replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
                 .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "")
                 .replaceAll("(?<![\\d.·])1·", "")
                 .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")

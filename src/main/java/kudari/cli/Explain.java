@@ -1,19 +1,23 @@
 package kudari.cli;
 
 import java.io.PrintWriter;
-import java.util.Optional;
+import java.util.Iterator;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.Explanation;
+import kudari.io.Say;
 import kudari.rule.Peer;
 import kudari.rule.Rule;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.TypeConversionException;
 
 /** What a rule computes, and what other libraries would do in its place. */
 @Command(
@@ -30,6 +34,28 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true)
 final class Explain implements Callable<Integer> {
 
+    /** Reads a library's name in upper or lower case, and lists the names for the help text. */
+    static final class Library implements ITypeConverter<Peer>, Iterable<String> {
+
+        @Override
+        public Peer convert(String value) {
+            return Stream.of(Peer.values())
+                    .filter(peer -> name(peer).equalsIgnoreCase(value))
+                    .findFirst()
+                    .orElseThrow(() -> new TypeConversionException(
+                            "expected one of " + String.join(", ", this) + ", got '" + value + "'"));
+        }
+
+        @Override
+        public Iterator<String> iterator() {
+            return Stream.of(Peer.values()).map(Library::name).iterator();
+        }
+
+        static String name(Peer peer) {
+            return peer.name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     @Spec
     private CommandSpec spec;
 
@@ -44,7 +70,9 @@ final class Explain implements Callable<Integer> {
             names = "--like",
             paramLabel = "LIBRARY",
             description =
-                    "with whose defaults and conventions: ${COMPLETION-CANDIDATES} (default: those of of(lr), Kudari's own)")
+                    "with whose defaults and conventions: ${COMPLETION-CANDIDATES} (default: those of the rule's own of(lr))",
+            converter = Library.class,
+            completionCandidates = Library.class)
     private Peer like;
 
     @Option(names = "--lr", paramLabel = "RATE", description = "the learning rate (default: that of the library)")
@@ -56,7 +84,7 @@ final class Explain implements Callable<Integer> {
         out.println(Explanation.of(rule.type(), explained()));
         if (like != null && !like.conventions().isEmpty()) {
             out.println();
-            out.println("In " + like + " " + like.conventions());
+            Say.wrapped("", like.conventions(), Explanation.WIDTH).forEach(out::println);
         }
         out.flush();
         return 0;
@@ -67,25 +95,25 @@ final class Explain implements Callable<Integer> {
         try {
             if (like == null) return rule.withRate(rate);
             return like.rule(rule.type(), rate)
-                    .orElseThrow(() -> refusal("--like " + like.name().toLowerCase() + ": expected a library that has "
-                            + rule + ", one of " + having() + ", got " + like));
+                    .orElseThrow(() -> refusal("--like " + Library.name(like) + ": expected a library that has " + rule
+                            + ", one of " + having() + ", got " + like));
         } catch (IllegalArgumentException e) {
             throw refusal("--lr " + rate + ": " + e.getMessage());
         }
     }
 
     private double rate() {
-        return Optional.ofNullable(like)
-                .map(peer -> peer.lr(rule.type()))
-                .filter(default_ -> default_.isPresent())
-                .map(default_ -> default_.getAsDouble())
-                .orElseGet(() -> rule.defaults().lr());
+        return like == null ? own() : like.lr(rule.type()).orElseGet(this::own);
+    }
+
+    private double own() {
+        return rule.defaults().lr();
     }
 
     private String having() {
         return Stream.of(Peer.values())
                 .filter(peer -> peer.factory(rule.type()).isPresent())
-                .map(peer -> peer.name().toLowerCase())
+                .map(Library::name)
                 .collect(Collectors.joining(", "));
     }
 

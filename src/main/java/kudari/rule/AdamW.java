@@ -7,8 +7,9 @@ package kudari.rule;
  *
  * <p>It is an {@code Adam} with a {@code decay}: the same loop, the same kernel, the same state.
  *
- * <p>Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101, algorithm 2. As in PyTorch, whose
- * λ is the paper's w, the decay is multiplied by the learning rate; PyTorch takes it off before the step and this beside it, which is the same
+ * <p>Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101, algorithm 2.
+ *
+ * <p>As in PyTorch, whose λ is the paper's w, the decay is multiplied by the learning rate; PyTorch takes it off before the step and this beside it, which is the same
  * but for rounding: a factor of 1 − lr·λ, rounded to float, would lose every lr·λ below 6·10⁻⁸.
  */
 public final class AdamW {

@@ -18,31 +18,32 @@ import java.util.stream.Stream;
  */
 public enum Peer {
 
-    /** The book. */
-    BOOK("the book", ""),
-
     /** PyTorch, {@code torch.optim}. */
     PYTORCH(
             "PyTorch",
-            "weight_decay is .l2(…) here, but AdamW's is .decay(…); clip_grad_norm_ is Guard.clipNorm, clip_grad_value_ Guard.clipValue."),
+            "PyTorch's weight_decay is .l2(…) here, but AdamW's is .decay(…); clip_grad_norm_ is Guard.clipNorm, clip_grad_value_ is"
+                    + " Guard.clipValue."),
 
     /** Keras 3, {@code keras.optimizers}. */
     KERAS(
             "Keras",
-            "weight_decay is .decay(…) here, with every rule; global_clipnorm is Guard.clipNorm, clipnorm Guard.clipTensorNorm, clipvalue"
-                    + " Guard.clipValue."),
+            "Keras's weight_decay is .decay(…) here, with every rule; global_clipnorm is Guard.clipNorm, clipnorm is Guard.clipTensorNorm,"
+                    + " clipvalue is Guard.clipValue."),
 
     /** optax. */
     OPTAX(
             "optax",
-            "add_decayed_weights before a rule is .l2(…) here, and adamw's weight_decay is .decay(…); clip_by_global_norm is Guard.clipNorm,"
-                    + " clip Guard.clipValue."),
+            "optax's add_decayed_weights before a rule is .l2(…) here, adamw's weight_decay is .decay(…); clip_by_global_norm is"
+                    + " Guard.clipNorm, clip is Guard.clipValue."),
 
     /** Deeplearning4j, {@code org.nd4j.linalg.learning.config}. */
     DL4J(
             "DL4J",
-            "l2 is .l2(…) here, weightDecay with applyLR .decay(…); ClipElementWiseAbsoluteValue is Guard.clipValue, ClipL2PerParamType"
-                    + " Guard.clipTensorNorm.");
+            "DL4J's l2 is .l2(…) here, weightDecay with applyLR is .decay(…); ClipElementWiseAbsoluteValue is Guard.clipValue,"
+                    + " ClipL2PerParamType is Guard.clipTensorNorm."),
+
+    /** The book; its six rules are the first of {@link Rule}. */
+    BOOK("the book", "");
     private final String name, conventions;
 
     Peer(String name, String conventions) {
@@ -50,7 +51,7 @@ public enum Peer {
         this.conventions = conventions;
     }
 
-    /** What it calls that which here is no part of a rule, or of every one; empty for the book. */
+    /** How what surrounds its rules is called here: weight decay and clipping, in a sentence; empty for the book. */
     public String conventions() {
         return conventions;
     }
