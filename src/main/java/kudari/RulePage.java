@@ -136,7 +136,7 @@ final class RulePage {
         return line.replaceAll(",\\s{2,}", ",  ")
                 .replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
                 .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "")
-                .replaceAll("(?<![\\d.·])1·", "")
+                .replaceAll("(?<![\\d.·])1·|·1(?=[·\\s),]|$)", "")
                 .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")
                 .replaceAll("/ \\((√(?:\\p{L}[\\p{M}\\p{N}]*|\\([^()]*\\)))\\)", "/ $1");
     }

@@ -30,7 +30,7 @@ import picocli.CommandLine.TypeConversionException;
         },
         sortOptions = false,
         exitCodeListHeading = Main.STATUS_HEADING,
-        exitCodeList = {Main.DONE, Main.WRONG},
+        exitCodeList = {Main.DONE, Main.FAILED, Main.WRONG},
         mixinStandardHelpOptions = true)
 final class Explain implements Callable<Integer> {
 
