@@ -174,7 +174,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
     @Override
     public String toString() {
         List<String> lines = new ArrayList<>(List.of(call(), ""));
-        formula.forEach(line -> lines.add("    " + line));
+        formula.forEach(line -> lines.addAll(inside(line)));
         if (!formula.isEmpty()) lines.add("");
         RulePage page = RulePage.of(rule.getClass());
         lines.addAll(Say.wrapped("State:  ", state(), WIDTH));
@@ -200,6 +200,14 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
                 .collect(Collectors.joining(", "));
         if (!without.isEmpty()) lines.add("  Without it: " + without + ".");
         return String.join("\n", lines);
+    }
+
+    /** A line of the formula; what is too long is cut at its wide gap first. */
+    private static List<String> inside(String line) {
+        if (4 + line.length() <= WIDTH) return List.of("    " + line);
+        return Stream.of(line.split("\\s{3,}"))
+                .flatMap(part -> Say.wrapped("    ", part, WIDTH).stream())
+                .toList();
     }
 
     private String state() {

@@ -6,8 +6,8 @@ import java.io.UncheckedIOException;
 import java.lang.reflect.RecordComponent;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
+import java.util.Collections;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -62,20 +62,22 @@ final class RulePage {
 
     /**
      * The formula of a rule, with its numbers in the places of their symbols: a symbol is the first word in the documentation of a component,
-     * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. Of lines
-     * that begin with a name and a colon, that of a component which is true is taken, or else those whose name is no component's.
+     * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. Where a
+     * line begins with a component's name and a colon, it stands for that component being true, and a line with another name for its being false.
      */
     List<String> formula(Rule rule) {
         List<String> lines =
                 found("<pre>(.*?)</pre>").stream().flatMap(String::lines).toList();
         if (lines.isEmpty()) return List.of();
-        Set<String> labels = labels(rule);
-        boolean labelled = lines.stream().map(RulePage::label).anyMatch(labels::contains);
-        Set<String> names = components(rule).map(RecordComponent::getName).collect(Collectors.toSet());
+        Set<String> switches = switches(rule, false), on = switches(rule, true);
+        Set<String> labels = lines.stream().map(RulePage::label).collect(Collectors.toSet());
+        boolean forks = !Collections.disjoint(labels, switches), taken = !Collections.disjoint(labels, on);
         Stream<String> own = lines.stream()
-                .filter(line -> label(line).isEmpty()
-                        || (labelled ? labels.contains(label(line)) : !names.contains(label(line))))
-                .map(line -> simple(numbered(plain(withoutLabel(line)), rule)).strip())
+                .filter(line -> !forks
+                        || label(line).isEmpty()
+                        || (taken ? on.contains(label(line)) : !switches.contains(label(line))))
+                .map(line -> forks ? withoutLabel(line) : line.strip())
+                .map(line -> simple(numbered(plain(line), rule)))
                 .filter(line -> !line.isEmpty());
         // What Rule's own page says of every rule.
         Stream<String> before = rule.l2() == 0 ? Stream.of() : Stream.of("g ← g + " + Say.number(rule.l2()) + "·p");
@@ -86,6 +88,14 @@ final class RulePage {
         return Stream.of(before, own, after).flatMap(part -> part).toList();
     }
 
+    /** The names of the components that are true or false, or of those that are true. */
+    private static Set<String> switches(Rule rule, boolean on) {
+        return components(rule)
+                .filter(component -> component.getType() == boolean.class && (!on || (boolean) value(rule, component)))
+                .map(RecordComponent::getName)
+                .collect(Collectors.toSet());
+    }
+
     private static String label(String line) {
         Matcher label = Pattern.compile("^\\s*(\\w+):").matcher(line);
         return label.find() ? label.group(1) : "";
@@ -94,18 +104,6 @@ final class RulePage {
     /** Also without what follows on whose it is, with a link. */
     private static String withoutLabel(String line) {
         return line.replaceFirst("^\\s*\\w+:", "").strip().replaceFirst("\\s{3,}[^{←]*\\{@link[^}]*}[^{}]*$", "");
-    }
-
-    /** The components that are true, and the values of those that are one of several. */
-    private static Set<String> labels(Rule rule) {
-        return components(rule)
-                .flatMap(component -> {
-                    Object value = value(rule, component);
-                    return value instanceof Enum<?> one
-                            ? Stream.of(one.name().toLowerCase(Locale.ROOT))
-                            : Boolean.TRUE.equals(value) ? Stream.of(component.getName()) : Stream.empty();
-                })
-                .collect(Collectors.toSet());
     }
 
     private String numbered(String line, Rule rule) {
@@ -132,13 +130,13 @@ final class RulePage {
                     BigDecimal a = new BigDecimal(sum.group(1)), b = new BigDecimal(sum.group(3));
                     return Say.number((sum.group(2).equals("+") ? a.add(b) : a.subtract(b)).doubleValue());
                 });
-        String zero = "0(?:·[^\\s()]+)*";
+        String zero = "0(?:[·/][^\\s()]+)*";
         return line.replaceAll(",\\s{2,}", ",  ")
                 .replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
                 .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "")
                 .replaceAll("(?<![\\d.·])1·|·1(?=[·\\s),]|$)", "")
                 .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")
-                .replaceAll("/ \\((√(?:\\p{L}[\\p{M}\\p{N}]*|\\([^()]*\\)))\\)", "/ $1");
+                .replaceAll("/ \\((√?\\p{L}[\\p{M}\\p{N}]*|√\\([^()]*\\))\\)", "/ $1");
     }
 
     private static Stream<RecordComponent> components(Rule rule) {

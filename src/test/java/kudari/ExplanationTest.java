@@ -229,6 +229,13 @@ class ExplanationTest {
         Explanation explanation = Explanation.of(type, rule);
         assertFalse(explanation.formula().isEmpty(), "a formula in the first <pre>");
         assertTrue(String.join("\n", explanation.formula()).contains("0.0375"), "with its rate: " + explanation);
+        for (Peer peer : Peer.values()) {
+            peer.rule(type, 0.0375).ifPresent(theirs -> {
+                List<String> formula = Explanation.of(type, theirs).formula();
+                // An ε is always a hyperparameter; one that is left has no comma after it in its @param.
+                assertFalse(String.join("\n", formula).contains("ε"), peer + ": every ε is a number in " + formula);
+            });
+        }
         assertFalse(RulePage.of(type).part("Source").isEmpty(), "a source");
         String text = explanation.toString();
         for (String line : text.lines().toList()) assertTrue(line.length() <= 80, line);

@@ -74,7 +74,7 @@ public final class Say {
     }
 
     private static String plain(String number) {
-        return number.replaceFirst("\\.0(?=E|$)", "").replace('E', 'e');
+        return number.replaceFirst("\\.0(?=E|$)", "").replace('E', 'e').replace("Infinity", "∞");
     }
 
     /**
