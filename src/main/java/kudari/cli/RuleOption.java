@@ -8,8 +8,10 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import kudari.io.Say;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
+import kudari.rule.AdamW;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
@@ -47,12 +49,26 @@ record RuleOption(Class<?> type) {
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;
 
+    /** The rules and what has factories of its own for one of them. */
+    static final List<RuleOption> EXPLAINED =
+            Stream.concat(ALL.stream(), Stream.of(new RuleOption(AdamW.class))).toList();
+
     /** Reads a rule's name on the command line, in upper or lower case, and lists the names for help texts. */
-    static final class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
+    static class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
+
+        private final List<RuleOption> options;
+
+        Converter() {
+            this(ALL);
+        }
+
+        Converter(List<RuleOption> options) {
+            this.options = options;
+        }
 
         @Override
         public RuleOption convert(String value) {
-            return ALL.stream()
+            return options.stream()
                     .filter(option -> option.name().equalsIgnoreCase(value))
                     .findFirst()
                     .orElseThrow(() -> new TypeConversionException(
@@ -61,7 +77,14 @@ record RuleOption(Class<?> type) {
 
         @Override
         public Iterator<String> iterator() {
-            return ALL.stream().map(RuleOption::name).iterator();
+            return options.stream().map(RuleOption::name).iterator();
+        }
+    }
+
+    /** The same for those that can be explained. */
+    static final class Explained extends Converter {
+        Explained() {
+            super(EXPLAINED);
         }
     }
 
@@ -97,14 +120,9 @@ record RuleOption(Class<?> type) {
                 .filter(component -> component.getType() == double.class
                         && !component.getName().equals("lr")
                         && value(rule, component) != 0)
-                .map(component -> ", " + component.getName() + " " + brief(value(rule, component)))
+                .map(component -> ", " + component.getName() + " " + Say.number(value(rule, component)))
                 .collect(Collectors.joining());
-        return "lr " + brief(rule.lr()) + others;
-    }
-
-    /** A number as people write it: 1e-7, not 1.0E-7. */
-    private static String brief(double x) {
-        return String.valueOf(x).replaceFirst("\\.0(?=E|$)", "").replace('E', 'e');
+        return "lr " + Say.number(rule.lr()) + others;
     }
 
     private static double value(Rule rule, RecordComponent component) {

@@ -92,8 +92,10 @@ final class Train extends TrainingCommand {
             names = "--schedule",
             paramLabel = "SHAPE",
             description =
-                    "how the learning rate goes over the run: constant, step:EVERY,FACTOR, exponential:FACTOR, or, down to 0 at"
-                            + " its end, linear, polynomial:POWER, cosine, one-cycle; any of them after a warm-up, as in warmup-cosine:STEPS or"
+                    "how the learning rate goes over the run: constant, step:EVERY,FACTOR, multi-step:FACTOR,AFTER...,"
+                            + " exponential:FACTOR, inverse-time:DECAY, inverse-square-root, cyclic:LOW,UP,DOWN,"
+                            + " cosine-restarts:FIRST,FACTOR, or, down to 0 at its end, linear, polynomial:POWER, cosine,"
+                            + " stable-decay:LAST, one-cycle; any of them after a warm-up, as in warmup-cosine:STEPS or"
                             + " warmup-step:STEPS,EVERY,FACTOR (default: ${DEFAULT-VALUE})",
             defaultValue = "constant",
             converter = ScheduleOption.Converter.class)

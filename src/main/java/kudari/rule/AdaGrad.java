@@ -32,8 +32,8 @@ import java.util.List;
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter
  * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
- * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
+ * @param eps ε, outside the root, 0 or positive, in units of gradient
+ * @param epsRoot ε_root, inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -57,18 +57,28 @@ public record AdaGrad(double lr, double initialAccumulator, double eps, double e
     }
 
     /** The book's AdaGrad: ε = 1e-7 outside the root, h from 0. */
+    @Preset(peer = Peer.BOOK, lr = 0.01)
     public static AdaGrad of(double lr) {
         return new AdaGrad(lr, 0, 1e-7, 0, 0, 0);
     }
 
     /** PyTorch's: ε = 1e-10 outside the root, h from 0. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.01)
     public static AdaGrad pytorch(double lr) {
         return of(lr).eps(1e-10);
     }
 
     /** Keras's and optax's: ε = 1e-7 inside the root, h from 0.1. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
+    @Preset(peer = Peer.OPTAX)
     public static AdaGrad keras(double lr) {
         return new AdaGrad(lr, 0.1, 0, 1e-7, 0, 0);
+    }
+
+    /** Deeplearning4j's: ε = 1e-6 outside the root, h from 1e-6. */
+    @Preset(peer = Peer.DL4J, lr = 0.1)
+    public static AdaGrad dl4j(double lr) {
+        return of(lr).eps(1e-6).initialAccumulator(1e-6);
     }
 
     @Override

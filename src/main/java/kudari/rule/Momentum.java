@@ -50,11 +50,15 @@ public record Momentum(double lr, double momentum, boolean inside, double l2, do
     }
 
     /** The book's, as in Keras: the learning rate inside the velocity, μ = 0.9. */
+    @Preset(peer = Peer.BOOK, lr = 0.01)
+    @Preset(peer = Peer.KERAS, lr = 0.01)
     public static Momentum of(double lr) {
         return new Momentum(lr, 0.9, true, 0, 0);
     }
 
     /** PyTorch's and optax's: the learning rate outside, μ = 0.9. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
+    @Preset(peer = Peer.OPTAX)
     public static Momentum pytorch(double lr) {
         return new Momentum(lr, 0.9, false, 0, 0);
     }

@@ -32,8 +32,8 @@ import java.util.List;
  * @param lr learning rate, a finite number from 0 up, in units of parameter
  * @param rho ρ, the fraction of the mean kept per step, in [0, 1)
  * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
- * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
+ * @param eps ε, outside the root, 0 or positive, in units of gradient
+ * @param epsRoot ε_root, inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -57,23 +57,33 @@ public record RmsProp(
     }
 
     /** The book's RMSprop: ρ = 0.99, ε = 1e-7 outside the root. */
+    @Preset(peer = Peer.BOOK, lr = 0.01)
     public static RmsProp of(double lr) {
         return new RmsProp(lr, 0.99, 0, 1e-7, 0, 0, 0);
     }
 
     /** PyTorch's: ρ = 0.99, ε = 1e-8 outside the root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.01)
     public static RmsProp pytorch(double lr) {
         return of(lr).eps(1e-8);
     }
 
     /** Keras's: ρ = 0.9, ε = 1e-7 inside the root. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static RmsProp keras(double lr) {
         return new RmsProp(lr, 0.9, 0, 0, 1e-7, 0, 0);
     }
 
     /** optax's: ρ = 0.9, ε = 1e-8 inside the root. */
+    @Preset(peer = Peer.OPTAX)
     public static RmsProp optax(double lr) {
         return keras(lr).epsRoot(1e-8);
+    }
+
+    /** Deeplearning4j's: ρ = 0.95, ε = 1e-8 outside the root, h from 1e-8. */
+    @Preset(peer = Peer.DL4J, lr = 0.1)
+    public static RmsProp dl4j(double lr) {
+        return of(lr).rho(0.95).eps(1e-8).initialAccumulator(1e-8);
     }
 
     @Override
