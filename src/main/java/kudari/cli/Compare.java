@@ -63,7 +63,7 @@ final class Compare extends TrainingCommand {
             names = "--rules",
             split = ",",
             paramLabel = "RULE",
-            description = "which rules: ${COMPLETION-CANDIDATES} (default: all)",
+            description = "which rules, of ${COMPLETION-CANDIDATES} (default: the article's six, the first of these)",
             converter = RuleOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)
     private List<RuleOption> rules = List.of();
@@ -95,9 +95,9 @@ final class Compare extends TrainingCommand {
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
-        List<RuleOption> options = RuleOption.ALL.stream()
-                .filter(option -> rules.isEmpty() || rules.contains(option))
-                .toList();
+        List<RuleOption> options = rules.isEmpty()
+                ? RuleOption.ARTICLE
+                : RuleOption.ALL.stream().filter(rules::contains).toList();
         for (RuleOption option : rates.keySet()) {
             if (!options.contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
         }

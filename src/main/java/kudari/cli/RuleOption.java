@@ -44,6 +44,10 @@ record RuleOption(Class<?> type) {
             Adam.class,
             0.3);
 
+    /** The six of the article, which are those in the book's picture. */
+    static final List<RuleOption> ARTICLE =
+            ALL.stream().filter(option -> PATH_RATES.containsKey(option.type)).toList();
+
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;
 

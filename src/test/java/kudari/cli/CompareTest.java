@@ -89,21 +89,19 @@ class CompareTest {
     }
 
     @Test
-    void everyOutputIsThereAndTheTableNamesEveryRule() throws IOException {
+    void everyOutputIsThereAndTheTableNamesTheArticlesSix() throws IOException {
         assertEquals(0, small(folder, "--steps", "5"), err::toString);
         for (String name : List.of("report.html", "summary.json", "training.csv", "paths.png", "training.png")) {
             assertTrue(Files.size(folder.resolve(name)) > 0, name);
         }
-        int rules = Rule.class.getPermittedSubclasses().length;
         assertEquals(
-                1 + rules * 5,
-                Files.readAllLines(folder.resolve("training.csv")).size());
+                1 + 6 * 5, Files.readAllLines(folder.resolve("training.csv")).size());
         assertEquals(
-                1 + rules * 31,
+                1 + 6 * 31,
                 Files.readAllLines(folder.resolve("trajectories.csv")).size());
         JsonParser.parseString(Files.readString(folder.resolve("summary.json"))).getAsJsonObject();
-        for (Class<?> rule : Rule.class.getPermittedSubclasses()) {
-            assertTrue(out.toString().contains("\n" + rule.getSimpleName() + " "), rule::getSimpleName);
+        for (String rule : List.of("Sgd", "Momentum", "Nesterov", "AdaGrad", "RmsProp", "Adam")) {
+            assertTrue(out.toString().contains("\n" + rule + " "), rule);
         }
     }
 
