@@ -14,6 +14,7 @@ import kudari.Engine;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
 import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.ComparedRule;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
@@ -61,12 +62,11 @@ final class Compare extends TrainingCommand {
 
     @Option(
             names = "--rules",
-            split = ",",
-            paramLabel = "RULE",
+            paramLabel = "all|RULE[,RULE...]",
             description = "which rules, of ${COMPLETION-CANDIDATES} (default: the article's six, the first of these)",
-            converter = RuleOption.Converter.class,
+            converter = RulesOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)
-    private List<RuleOption> rules = List.of();
+    private RulesOption rules = new RulesOption(RuleOption.ARTICLE);
 
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
     private Integer steps;
@@ -95,14 +95,11 @@ final class Compare extends TrainingCommand {
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
         atLeastOne("--threads", threads);
-        List<RuleOption> options = rules.isEmpty()
-                ? RuleOption.ARTICLE
-                : RuleOption.ALL.stream().filter(rules::contains).toList();
         for (RuleOption option : rates.keySet()) {
-            if (!options.contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
+            if (!rules.rules().contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
         }
         Map<RuleOption, Rule> onTheNetwork = new LinkedHashMap<>();
-        for (RuleOption option : options) onTheNetwork.put(option, ruleOf(option));
+        for (RuleOption option : rules.rules()) onTheNetwork.put(option, ruleOf(option));
 
         for (int n = 0; n < devices.size(); n++) {
             Device device = devices.get(n);
@@ -188,6 +185,7 @@ final class Compare extends TrainingCommand {
         String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
                 + System.getProperty("os.name") + " " + System.getProperty("os.arch");
         return new Comparison(
+                rules.rules().stream().map(this::facts).toList(),
                 trajectories,
                 trainings,
                 batchingRuns,
@@ -201,6 +199,14 @@ final class Compare extends TrainingCommand {
                         versions,
                         ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
                         commandLine()));
+    }
+
+    private ComparedRule facts(RuleOption option) {
+        return new ComparedRule(
+                option.toString(),
+                option.defaults().state(),
+                option.rateOnThePath(),
+                rates.containsKey(option) ? "--lr" : "the rule's own default");
     }
 
     /** The command line that repeats this run, quoted for a shell. */

@@ -4,47 +4,36 @@ import java.awt.Color;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
-import kudari.rule.Rule;
 
-/**
- * The colour of each rule, the same in every chart and whichever rules are compared: a rule's place among those that {@link Rule} permits
- * decides.
- */
+/** The colours of the rules, the same in every chart of a comparison. */
 final class ChartColors {
 
-    /** Six of the colours of Okabe and Ito, which colour-blind readers can tell apart. */
-    private static final List<String> COLOURS =
-            List.of("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00");
-
-    private static final String NO_RULE = "#8A8A8A";
+    /** Six of the colours of Okabe and Ito, which colour-blind readers can tell apart, for the article's rules: whatever else is compared. */
+    private static final Map<String, String> ARTICLE = Map.of(
+            "Sgd", "#0072B2",
+            "Momentum", "#E69F00",
+            "Nesterov", "#009E73",
+            "AdaGrad", "#CC79A7",
+            "RmsProp", "#56B4E9",
+            "Adam", "#D55E00");
 
     private ChartColors() {}
 
-    /** The colour of every rule in the comparison, as #rrggbb. */
-    static Map<String, String> of(Comparison comparison) {
+    /** The colour of each rule, as #rrggbb. */
+    static Map<String, String> of(List<String> rules) {
         Map<String, String> colours = new LinkedHashMap<>();
-        Stream.concat(
-                        comparison.trajectories().stream().map(Comparison.Trajectory::rule),
-                        comparison.trainings().stream().map(Comparison.Training::rule))
-                .forEach(rule -> colours.put(rule, of(rule)));
+        int further = 0;
+        for (String rule : rules) colours.put(rule, ARTICLE.containsKey(rule) ? ARTICLE.get(rule) : further(further++));
         return colours;
     }
 
-    /** The colour of the rule with a record of this name; grey if there is none. */
-    static String of(String rule) {
-        Class<?>[] rules = Rule.class.getPermittedSubclasses();
-        return IntStream.range(0, rules.length)
-                .filter(n -> rules[n].getSimpleName().equals(rule))
-                .mapToObj(n -> n < COLOURS.size() ? COLOURS.get(n) : further(n - COLOURS.size()))
-                .findFirst()
-                .orElse(NO_RULE);
-    }
-
-    /** However many there are, steps of the golden ratio around the circle of hues keep them apart. No promise to the colour-blind. */
+    /**
+     * However many there are, steps of the golden ratio around the circle of hues keep neighbours far apart, and turns of dark and light those
+     * that come near in hue. Nobody tells thirty colours apart: the charts name their lines, and bring out the one that is pointed at.
+     */
     private static String further(int n) {
         float hue = (float) (0.72 + n * (Math.sqrt(5) - 1) / 2);
-        return String.format("#%06X", 0xFFFFFF & Color.HSBtoRGB(hue, 0.55f, 0.75f));
+        Color colour = Color.getHSBColor(hue, n % 2 == 0 ? 0.55f : 0.85f, n % 2 == 0 ? 0.78f : 0.6f);
+        return String.format("#%06X", 0xFFFFFF & colour.getRGB());
     }
 }

@@ -23,7 +23,6 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,13 +30,13 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.ComparedRule;
 import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Facts;
 import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
-import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -309,18 +308,20 @@ class ReportTest {
 
     @Test
     void partsMayBeMissing() throws IOException {
-        write(new Comparison(List.of(), List.of(), List.of(), List.of(), FACTS));
+        write(new Comparison(List.of(), List.of(), List.of(), List.of(), List.of(), FACTS));
         assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
     }
 
-    /** A rule that is added has a colour of its own without anybody's giving it one. */
+    /** A rule that is added has a colour of its own without anybody's giving it one, and the article's six keep theirs. */
     @Test
-    void everyRuleThatThereIsHasAColourOfItsOwn() {
-        List<String> colours = Stream.of(Rule.class.getPermittedSubclasses())
-                .map(rule -> ChartColors.of(rule.getSimpleName()))
-                .toList();
-        assertEquals(List.copyOf(new LinkedHashSet<>(colours)), colours);
-        assertFalse(colours.contains(ChartColors.of("no rule")), colours::toString);
+    void everyRuleHasAColourOfItsOwn() {
+        List<String> many = new ArrayList<>(RULES);
+        for (int n = 1; n <= 34; n++) many.add(2 * (n % 4), "Rule" + n);
+        Map<String, String> colours = ChartColors.of(many);
+        assertEquals(many, List.copyOf(colours.keySet()));
+        assertEquals(40, Set.copyOf(colours.values()).size(), colours::toString);
+        Map<String, String> six = ChartColors.of(RULES);
+        for (String rule : RULES) assertEquals(six.get(rule), colours.get(rule));
     }
 
     // ---- The pictures
@@ -389,8 +390,8 @@ class ReportTest {
     void thePictureHasTheSentencesUnderIt() throws IOException {
         List<Float> fine = Collections.nCopies(60, 2f), spike = new ArrayList<>(fine);
         spike.set(30, 500f);
-        int without = heightOf(PngCharts.training(List.of(training("Adam", fine)), List.of("CPU")));
-        byte[] with = PngCharts.training(List.of(training("Adam", spike)), List.of("CPU"));
+        int without = heightOf(PngCharts.training(of(training("Adam", fine))));
+        byte[] with = PngCharts.training(of(training("Adam", spike)));
         assertTrue(heightOf(with) > without, "a line of text");
         int below = 0;
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(with));
@@ -398,20 +399,19 @@ class ReportTest {
             for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) != 0xFFFFFFFF) below++;
         }
         assertTrue(below > 200, below + " pixels of text");
-        byte[] lost = PngCharts.training(
-                List.of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))), List.of("CPU"));
+        byte[] lost =
+                PngCharts.training(of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))));
         assertTrue(heightOf(lost) > without, "a rule that was never a number is not passed over in silence");
     }
 
     /** Two level lines, of which the upper one is the second device's: it has pixels in some places and gaps in others. */
     @Test
     void whatIsCalledDashedIsDashed() throws IOException {
-        List<Training> trainings = List.of(
+        byte[] png = PngCharts.training(of(
                 new Training("Adam", "", "CPU", Collections.nCopies(2000, 2f), List.of(), 1, 1, 1),
-                new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1));
-        byte[] png = PngCharts.training(trainings, List.of("CPU", "cuda:0"));
+                new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1)));
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(png));
-        int adam = 0xFF000000 | Integer.parseInt(ChartColors.of("Adam").substring(1), 16);
+        int adam = pixel(ChartColors.of(List.of("Adam")).get("Adam"));
         List<Integer> rows = new ArrayList<>(); // the pixels of the colour in each row that has many
         for (int y = 0; y < image.getHeight(); y++) {
             int pixels = 0;
@@ -459,13 +459,17 @@ class ReportTest {
         BufferedImage image = ImageIO.read(folder.resolve(name).toFile());
         assertEquals(width, image.getWidth(), name);
         for (String rule : rules) {
-            int colour = 0xFF000000 | Integer.parseInt(ChartColors.of(rule).substring(1), 16);
+            int colour = pixel(ChartColors.of(rules).get(rule));
             int pixels = 0;
             for (int y = 0; y < image.getHeight(); y++) {
                 for (int x = 0; x < width; x++) if (image.getRGB(x, y) == colour) pixels++;
             }
             assertTrue(pixels > 50, name + ": " + pixels + " pixels of " + rule);
         }
+    }
+
+    private static int pixel(String colour) {
+        return 0xFF000000 | Integer.parseInt(colour.substring(1), 16);
     }
 
     // ---- What is reported
@@ -500,7 +504,24 @@ class ReportTest {
                 .map(name -> new BatchingRun(name, "lr 1", List.of(new DataPoint(10, 2), new DataPoint(20, 1))))
                 .toList();
         return new Comparison(
-                trajectories, trainings, batchingRuns, List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})), FACTS);
+                rules(RULES),
+                trajectories,
+                trainings,
+                batchingRuns,
+                List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})),
+                FACTS);
+    }
+
+    private static List<ComparedRule> rules(List<String> names) {
+        return names.stream()
+                .map(name -> new ComparedRule(name, List.of(), "the book's picture", "the rule's own default"))
+                .toList();
+    }
+
+    /** Trainings and nothing else. */
+    private static Comparison of(Training... trainings) {
+        List<String> names = Stream.of(trainings).map(Training::rule).distinct().toList();
+        return new Comparison(rules(names), List.of(), List.of(trainings), List.of(), List.of(), FACTS);
     }
 
     private static Comparison diverged() {
@@ -520,6 +541,7 @@ class ReportTest {
         for (int step = 0; step < 100; step++) fine.add(2.5f);
         Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1, 1);
         return new Comparison(
+                rules(List.of("Sgd", "Adam")),
                 List.of(new Trajectory("Sgd", "lr 9", "CPU", points)),
                 List.of(lost, still),
                 List.of(),
