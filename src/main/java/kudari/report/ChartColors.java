@@ -1,6 +1,5 @@
 package kudari.report;
 
-import java.awt.Color;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,12 +27,30 @@ final class ChartColors {
     }
 
     /**
-     * However many there are, steps of the golden ratio around the circle of hues keep neighbours far apart, and turns of dark and light those
-     * that come near in hue. Nobody tells thirty colours apart: the charts name their lines, and bring out the one that is pointed at.
+     * However many there are, steps of the golden ratio around the circle of hues keep neighbours far apart, and turns of two lightnesses those
+     * that come near in hue; both lightnesses stand out from white and from black. Nobody tells thirty colours apart: the charts name their lines,
+     * and bring out the one that is pointed at.
      */
     private static String further(int n) {
-        float hue = (float) (0.72 + n * (Math.sqrt(5) - 1) / 2);
-        Color colour = Color.getHSBColor(hue, n % 2 == 0 ? 0.55f : 0.85f, n % 2 == 0 ? 0.78f : 0.6f);
-        return String.format("#%06X", 0xFFFFFF & colour.getRGB());
+        return oklch(n % 2 == 0 ? 0.54 : 0.68, 0.16, 2 * Math.PI * (0.9 + n * (Math.sqrt(5) - 1) / 2));
+    }
+
+    /** A colour by lightness, chroma and hue as eyes measure them: B. Ottosson, "A perceptual color space for image processing" (2020). */
+    private static String oklch(double lightness, double chroma, double hue) {
+        double a = chroma * Math.cos(hue), b = chroma * Math.sin(hue);
+        double l = Math.pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
+        double m = Math.pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
+        double s = Math.pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
+        return "#"
+                + hex(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s)
+                + hex(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s)
+                + hex(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s);
+    }
+
+    /** A part of an sRGB colour, from how much light it is. */
+    private static String hex(double linear) {
+        double light = Math.min(Math.max(linear, 0), 1);
+        double part = light <= 0.0031308 ? 12.92 * light : 1.055 * Math.pow(light, 1 / 2.4) - 0.055;
+        return String.format("%02X", Math.round(255 * part));
     }
 }

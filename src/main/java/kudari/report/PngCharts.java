@@ -107,7 +107,7 @@ final class PngCharts {
         int perRow = many ? SMALL_PANELS_PER_ROW : PANELS_PER_ROW, height = many ? SMALL_PANEL_HEIGHT : PANEL_HEIGHT;
         int columns = Math.min(perRow, panels.size()), rows = (panels.size() + columns - 1) / columns;
         int width = WIDTH / perRow, bottom = HEADING + rows * height;
-        return png(columns * width, bottom + height(notes), g -> {
+        return png(columns * width, bottom + height(notes) + 8, g -> {
             g.setColor(INK);
             g.setFont(font(Font.BOLD, 17));
             g.drawString(title, 20, 36);
@@ -119,7 +119,7 @@ final class PngCharts {
                 panels.get(n).chart().paint(panel, width, height - CAPTION);
                 panel.dispose();
             }
-            draw(g, notes, bottom);
+            draw(g, notes, bottom + 8);
         });
     }
 
@@ -198,7 +198,7 @@ final class PngCharts {
         List<Panel> panels = rules.stream()
                 .map(rule -> new Panel(rule, finalLoss(rule, curves), apart(rule, curves, frame)))
                 .toList();
-        return panels(title + "; grey: the other rules", panels, notes);
+        return panels(title + "; grey: the other rules; beside each name its final loss", panels, notes);
     }
 
     /** A training's losses as they are drawn. */
@@ -337,6 +337,7 @@ final class PngCharts {
     /** The label of 10 to this power. Between the decades too, where XChart tries labels that it does not show, and wants no two alike. */
     private static String decade(double exponent) {
         if (exponent != Math.rint(exponent)) return String.format(Locale.ROOT, "%.2g", Math.pow(10, exponent));
+        if (exponent < -4) return "1e" + (int) exponent;
         return BigDecimal.ONE.scaleByPowerOfTen((int) exponent).toPlainString();
     }
 
