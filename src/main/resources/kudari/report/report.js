@@ -5,7 +5,7 @@ const hidden = new Set();
 
 /** More rules than colours can tell apart: the page groups them by the arrays of state they keep, and draws them in charts of their own. */
 const many = data.rules.length > 8;
-const families = ['no state', '1 array of state', '2 arrays of state', '3 or more arrays of state']
+const families = ['No state', '1 array of state', '2 arrays of state', '3 arrays or more']
   .map((name, arrays) => ({ name, rules: data.rules.filter(({ state }) => Math.min(state.length, 3) === arrays).map(rule => rule.name) }))
   .filter(family => family.rules.length > 0);
 
@@ -60,12 +60,17 @@ function chart(element, label, options) {
   element.setAttribute('aria-label', label);
   const drawing = echarts.init(element, null, { renderer: 'svg' });
   charts.set(element, { drawing, options });
-  new ResizeObserver(() => drawing.resize()).observe(element);
+  new ResizeObserver(() => {
+    drawing.resize();
+    if (charts.has(element) && charts.get(element).width !== element.clientWidth) draw(element);
+  }).observe(element);
   draw(element);
 }
 
+/** How far apart the labels of an axis are depends on the width, which is kept for when it changes. */
 function draw(element) {
   const { drawing, options } = charts.get(element);
+  charts.get(element).width = element.clientWidth;
   const fontFamily = getComputedStyle(element).fontFamily;
   drawing.setOption({ animation: false, textStyle: { fontFamily }, ...options(element) }, { notMerge: true });
 }
@@ -125,7 +130,9 @@ function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, 
   if (drawable.length === 0) {
     return { title: { text: 'Nothing to draw', left: 'center', top: 'middle', textStyle: { color: colour('quiet'), fontWeight: 400, fontSize: 15 } } };
   }
-  const right = names ? Math.max(92, 18 + 7.5 * highest([...names.keys()].map(({ name }) => name.length))) : 28, xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
+  // Charts beside each other have one margin; where there is no room for that, each has its own.
+  const margin = lines => 42 + 7 * highest([...lines].map(({ name }) => name.length));
+  const right = names ? margin(element.clientWidth < 500 ? names.keys() : data.rules) : 28, xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
   const xInterval = spacing(xMax, Math.floor((element.clientWidth - 52 - right) / 52));
   const byId = new Map(drawable.map(line => ['line ' + line.name, line]));
   return {
@@ -157,8 +164,8 @@ function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, 
         triggerLineEvent: true, color: line.grey ? colour('ring') : line.colour,
         lineStyle: { width: line.grey ? 1 : line.faint ? 2 : 1.5, type: line.dashed ? 'dashed' : 'solid' },
         endLabel: {
-          show: Boolean(names) && !line.dashed && !line.grey, formatter: line.name, color: colour('ink'), distance: 6, offset: [0, names?.get(line) ?? 0],
-          textBorderColor: colour('paper'), textBorderWidth: 3,
+          show: Boolean(names) && !line.dashed && !line.grey, formatter: `{dot|●} ${line.name}`, rich: { dot: { color: line.colour } }, color: colour('ink'), distance: 6,
+          offset: [0, names?.get(line) ?? 0], textBorderColor: colour('paper'), textBorderWidth: 3,
         },
         emphasis: { focus: 'series', lineStyle: { width: 3, color: line.colour }, endLabel: { fontWeight: 'bold' } },
         blur: { lineStyle: { opacity: line.grey ? 0.5 : 0.15 }, endLabel: { opacity: 0.25 } },
@@ -270,10 +277,14 @@ function legend() {
   at('all').addEventListener('click', () => show(boxes.keys(), true));
   at('none').addEventListener('click', () => show(boxes.keys(), false));
   document.body.classList.toggle('many', many);
+  at('raw').checked = !many;
   marks();
   // Beside the page it is always open; above it, it would hide what it filters.
   const wide = matchMedia('(min-width: 64rem)');
-  const unfold = () => { at('rules').open = wide.matches || !many; };
+  const unfold = () => {
+    at('rules').open = wide.matches || !many;
+    at('rules').querySelector('summary').tabIndex = wide.matches || !many ? -1 : 0;
+  };
   wide.addEventListener('change', unfold);
   unfold();
 }
@@ -356,12 +367,13 @@ function rows() {
   ]));
 }
 
-/** From where the learning rates come, and for which rules if not for all. */
+/** Where the learning rates come from, and for which rules, those of most not by name. */
 function rates(of) {
   const sources = new Map();
   for (const rule of data.rules) sources.set(rule[of], [...(sources.get(rule[of]) ?? []), rule.name]);
-  const from = sources.size === 1 ? [...sources.keys()][0] : [...sources].map(([source, names]) => `${source} (${names.join(', ')})`).join('; ');
-  return `Where the learning rates come from: ${from}. All other hyperparameters are the rules' own defaults; nothing was tuned for this comparison.`;
+  const few = [...sources].sort(([, a], [, b]) => a.length - b.length), [most] = few.pop();
+  const from = [...few.map(([source, names]) => `${source} (${names.join(', ')})`), most + (few.length > 0 ? ' (all others)' : '')].join('; ');
+  return `Where the learning rates come from: ${from}. All other hyperparameters are the rules' own defaults; nobody tuned them.`;
 }
 
 // ---- The paths
@@ -372,15 +384,15 @@ const rings = Array.from({ length: 6 }, (_, n) => (n + 1) / 2).map(root => Array
   return [root * Math.sqrt(20) * Math.cos(angle), root * Math.sin(angle)];
 }));
 
-function panel(trajectories) {
-  const step = Number(at('step').value);
+function panel(element, trajectories) {
+  const step = Number(at('step').value), xInterval = element.clientWidth < 200 ? 4 : 2;
   return {
     grid: { left: 26, right: 8, top: 8, bottom: 22 },
     tooltip: tooltip({
       formatter: ({ seriesName, color, dataIndex, value: [x, y, f] }) =>
         tip([dot(color), ` ${seriesName}, step ${dataIndex}`], [['x', number(x)], ['y', number(y)], ['f', number(f)]]),
     }),
-    xAxis: axis({ type: 'value', min: -8, max: 8, interval: 2, splitLine: { show: false } }),
+    xAxis: axis({ type: 'value', min: -8, max: 8, interval: xInterval, splitLine: { show: false } }),
     yAxis: axis({ type: 'value', min: -3, max: 3, interval: 1, splitLine: { show: false } }),
     series: [
       ...rings.map(ring => ({
@@ -410,7 +422,7 @@ function panels() {
       [swatch(rule), ` ${rule} `, make('span', { class: 'settings' }, settings), '\u2003']);
     place.append(make('figure', trajectories.length === 1 ? { 'data-rule': trajectories[0].rule } : {}, make('figcaption', {}, ...caption), plot,
       ...trajectories.map(({ rule }) => make('p', { class: 'where', 'data-path': rule }))));
-    chart(plot, 'Path of ' + trajectories.map(({ rule }) => rule).join(', ') + ' over the contours of f', () => panel(trajectories));
+    chart(plot, 'Path of ' + trajectories.map(({ rule }) => rule).join(', ') + ' over the contours of f', element => panel(element, trajectories));
   };
   const trajectories = shown(first(data.trajectories));
   if (trajectories.length === 0) place.append(make('p', { class: 'note' }, 'No rule is shown.'));
@@ -433,7 +445,8 @@ function where() {
   for (const line of document.querySelectorAll('.where')) {
     const { rule, points } = data.trajectories.find(({ rule }) => rule === line.dataset.path);
     const { x, y, f } = points[Math.min(step, points.length - 1)];
-    line.textContent = `${at('together').checked ? rule + '  ' : ''}x ${number(x)}   y ${number(y)}   f ${number(f)}`;
+    line.textContent = [...(at('together').checked ? [rule] : []), `x ${number(x)}`, `y ${number(y)}`, `f ${number(f)}`]
+      .map(part => part.replace(' ', '\u00a0')).join('   ');
   }
 }
 
