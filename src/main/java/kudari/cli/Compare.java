@@ -94,7 +94,7 @@ final class Compare extends TrainingCommand {
         if (data == null) data = quick ? DataOption.digits(6_000, 1_000) : DataOption.digits(60_000, 10_000);
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
-        atLeastOne("--threads", threads);
+        checkThreads();
         for (RuleOption option : rates.keySet()) {
             if (!rules.rules().contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
         }
@@ -235,25 +235,35 @@ final class Compare extends TrainingCommand {
         }
     }
 
+    /** In 80 columns, if no rule has a name of more than 20 letters. */
     private void table(Comparison comparison) {
+        int rule = comparison.rules().stream()
+                .mapToInt(each -> each.name().length())
+                .max()
+                .orElse(0);
+        String row = "%-" + Math.max(rule, 4) + "s  %-6s  %10s  %8s  %9s  %8s  %7s%n";
         var print = spec.commandLine().getOut();
-        print.printf(
-                "%-9s  %-8s  %12s  %13s  %13s  %11s  %8s%n",
-                "rule", "device", "final loss", "test accuracy", "µs per update", "µs per step", "seconds");
+        print.printf(row, "rule", "device", "final loss", "accuracy", "µs/update", "µs/step", "seconds");
         for (Training training : comparison.trainings()) {
             print.printf(
-                    Locale.ROOT,
-                    "%-9s  %-8s  %12.6f  %11.2f %%  %13s  %11.1f  %8.1f%n",
+                    row,
                     training.rule(),
                     training.device(),
-                    training.finalLoss(),
-                    100 * training.finalAccuracy(),
-                    Double.isNaN(training.microsPerUpdate())
-                            ? "–"
-                            : String.format(Locale.ROOT, "%.1f", training.microsPerUpdate()),
-                    training.microsPerStep(),
-                    training.seconds());
+                    loss(training.finalLoss()),
+                    figure("%.2f %%", 100 * training.finalAccuracy()),
+                    figure("%.1f", training.microsPerUpdate()),
+                    figure("%.1f", training.microsPerStep()),
+                    figure("%.1f", training.seconds()));
         }
         print.flush();
+    }
+
+    private static String loss(double loss) {
+        return Double.isFinite(loss) ? figure(loss < 1000 ? "%.6f" : "%.3e", loss) : "diverged";
+    }
+
+    /** A dash for what was not measured. */
+    private static String figure(String format, double value) {
+        return Double.isNaN(value) ? "–" : String.format(Locale.ROOT, format, value);
     }
 }
