@@ -2,7 +2,7 @@ package kudari.cli;
 
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
-import java.util.Comparator;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
@@ -72,13 +72,16 @@ record RuleOption(Class<?> type) {
                             + ", got '" + value + "'" + guess(value.toLowerCase(Locale.ROOT))));
         }
 
+        /** The nearest names; one that only goes on where the value ends is as near as one with one letter amiss. */
         private static String guess(String value) {
-            return ALL.stream()
+            Map<Integer, List<String>> names = ALL.stream()
                     .map(RuleOption::name)
-                    .filter(name -> distance(name, value) <= Math.min(SLIP, value.length() - 1))
-                    .min(Comparator.comparingInt(name -> distance(name, value)))
-                    .map(name -> "; did you mean " + name + "?")
-                    .orElse("");
+                    .collect(Collectors.groupingBy(
+                            name -> value.length() > SLIP && name.startsWith(value) ? 1 : distance(name, value)));
+            int least = Collections.min(names.keySet());
+            return least > SLIP || value.length() <= SLIP
+                    ? ""
+                    : "; did you mean " + String.join(" or ", names.get(least)) + "?";
         }
 
         /** How many letters must be put in, taken out or changed to make one word of the other (Levenshtein). */

@@ -2,7 +2,6 @@ package kudari.cli;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -20,11 +19,14 @@ record RulesOption(List<RuleOption> rules) {
             if (value.equalsIgnoreCase("all")) return new RulesOption(RuleOption.ALL);
             RuleOption.Converter names = new RuleOption.Converter();
             List<RuleOption> rules = new ArrayList<>();
-            Stream.of(value.split(",", -1)).map(names::convert).forEach(rule -> {
+            for (String name : value.split(",", -1)) {
+                if (name.equalsIgnoreCase("all"))
+                    throw new TypeConversionException("expected all, or names of rules, got '" + value + "'");
+                RuleOption rule = names.convert(name);
                 if (rules.contains(rule))
-                    throw new TypeConversionException("expected each rule once, got " + rule.name() + " twice");
+                    throw new TypeConversionException("expected each rule once, got " + name + " twice");
                 rules.add(rule);
-            });
+            }
             return new RulesOption(rules);
         }
     }

@@ -215,12 +215,7 @@ final class Train extends TrainingCommand {
                 .filter(name -> name.matches("[0-9a-f]{12}"))
                 .orElseGet(() -> UUID.randomUUID().toString().replace("-", "").substring(20));
 
-        // A checkpoint that was brought along without its table begins one where it lies; a table whose event files
-        // were
-        // removed is that of the checkpoint beside it.
-        boolean goesOn = saved.isPresent()
-                && (RunWriter.isOf(out, run)
-                        || goesHome && (!Files.exists(out.resolve(RunWriter.TABLE)) || !RunWriter.hasEvents(out)));
+        boolean goesOn = saved.isPresent() && (RunWriter.isOf(out, run) || goesHome && isAtHome(out, run));
         if (!goesOn)
             claim(
                     out,
@@ -234,6 +229,16 @@ final class Train extends TrainingCommand {
         AtomicFile.check(file);
         new Checkpoints(file, keep, -1, run, overwrite).check();
         return new Places(run, out, file, goesOn);
+    }
+
+    /**
+     * Whether a run may go on in the folder of its checkpoint, which has no event files of it: the checkpoint was brought along without its table, or
+     * somebody removed the event files, and of those who may have made the table no other left a checkpoint.
+     */
+    private static boolean isAtHome(Path folder, String run) throws IOException {
+        if (!Files.exists(folder.resolve(RunWriter.TABLE))) return true;
+        Path model = folder.resolve("model.safetensors");
+        return !RunWriter.hasEvents(folder) && (!Files.exists(model) || Checkpoints.isOf(model, run));
     }
 
     private static boolean same(Path one, Path other) throws IOException {
@@ -336,6 +341,9 @@ final class Train extends TrainingCommand {
         } catch (IllegalArgumentException e) {
             throw refusal("--decay " + decay + ": " + e.getMessage());
         }
+        if (decay != null && decay > 0 && rate() > 0 && (float) (rate() * decay) == 0)
+            throw refusal("--decay: expected 0 or a number that float32 can hold when multiplied by the learning rate "
+                    + rate() + ", got " + decay);
     }
 
     /** How many batches the whole run takes, those before a checkpoint among them. */

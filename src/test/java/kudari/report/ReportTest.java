@@ -324,7 +324,77 @@ class ReportTest {
         for (String rule : RULES) assertEquals(six.get(rule), colours.get(rule));
     }
 
+    /** By the contrast of WCAG 2.1, which asks for 3 where a picture must be understood; on white, the book's six have as little as 2.2. */
+    @Test
+    void everyColourStandsOutFromThePageByDayAndByNight() {
+        List<String> many = new ArrayList<>();
+        for (int n = 0; n < 40; n++) many.add("Rule" + n);
+        double white = luminance("#FFFFFF"), card = luminance("#1C1E21");
+        for (String colour : ChartColors.of(many).values()) {
+            assertTrue((white + 0.05) / (luminance(colour) + 0.05) > 2.5, colour);
+            assertTrue((luminance(colour) + 0.05) / (card + 0.05) > 3, colour);
+        }
+    }
+
+    private static double luminance(String colour) {
+        double sum = 0, weights[] = {0.2126, 0.7152, 0.0722};
+        for (int n = 0; n < 3; n++) {
+            double part = Integer.parseInt(colour.substring(1 + 2 * n, 3 + 2 * n), 16) / 255.0;
+            sum += weights[n] * (part <= 0.04045 ? part / 12.92 : Math.pow((part + 0.055) / 1.055, 2.4));
+        }
+        return sum;
+    }
+
+    @Test
+    void thePageKnowsOfEachRuleItsStateAndWhereItsRatesComeFrom() throws IOException {
+        write(comparison());
+        JsonObject data = dataOf(Files.readString(folder.resolve("report.html")));
+        JsonObject sgd = data.getAsJsonArray("rules").get(0).getAsJsonObject();
+        assertEquals("Sgd", sgd.get("name").getAsString());
+        assertEquals("the book's picture", sgd.get("pathRate").getAsString());
+        assertEquals("each rule's own default", sgd.get("trainingRate").getAsString());
+        JsonObject row = data.getAsJsonArray("table").get(1).getAsJsonObject();
+        assertEquals("[\"v\"]", row.get("state").toString());
+        assertEquals("each rule's own default", row.get("trainingRate").getAsString());
+        assertEquals(RULES, List.copyOf(data.getAsJsonObject("colours").keySet()));
+    }
+
+    @Test
+    void aTrainingOfARuleThatIsNotComparedIsRefused() {
+        String message = assertThrows(
+                        IllegalArgumentException.class,
+                        () -> new Comparison(
+                                rules(List.of("Sgd")),
+                                List.of(),
+                                List.of(training("Adam", "CPU", 1)),
+                                List.of(),
+                                List.of(),
+                                FACTS))
+                .getMessage();
+        assertEquals("rules: expected Adam among [Sgd]", message);
+    }
+
     // ---- The pictures
+
+    /** Eight are told apart in one chart; more have a panel each, on which their line is drawn in their colour over the others in grey. */
+    @Test
+    void moreRulesThanColoursTellApartHaveAChartEach() throws IOException {
+        List<String> many = new ArrayList<>(RULES);
+        for (int n = 1; n <= 3; n++) many.add("Rule" + n);
+        List<Training> trainings = new ArrayList<>();
+        for (String rule : many) trainings.add(training(rule, Collections.nCopies(60, 1f + many.indexOf(rule))));
+        int eight = heightOf(PngCharts.training(of(trainings.subList(0, 8).toArray(Training[]::new))));
+        assertEquals(2 * 640, eight);
+        byte[] nine = PngCharts.training(of(trainings.toArray(Training[]::new)));
+        Files.write(folder.resolve("nine.png"), nine);
+        assertDrawn("nine.png", 2 * 1200, many);
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(nine));
+        int panel = image.getWidth() / 3;
+        int sgd = pixel(ChartColors.of(many).get("Sgd"));
+        for (int x = panel; x < image.getWidth(); x++) {
+            for (int y = 0; y < image.getHeight(); y++) assertTrue(image.getRGB(x, y) != sgd, "only on its own");
+        }
+    }
 
     @Test
     void thePicturesAreDrawnAtTwiceTheirSize() throws IOException {
@@ -514,7 +584,11 @@ class ReportTest {
 
     private static List<ComparedRule> rules(List<String> names) {
         return names.stream()
-                .map(name -> new ComparedRule(name, List.of(), "the book's picture", "the rule's own default"))
+                .map(name -> new ComparedRule(
+                        name,
+                        name.equals("Sgd") ? List.of() : List.of("v"),
+                        "the book's picture",
+                        "each rule's own default"))
                 .toList();
     }
 
