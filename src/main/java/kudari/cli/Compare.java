@@ -63,10 +63,11 @@ final class Compare extends TrainingCommand {
     @Option(
             names = "--rules",
             paramLabel = "all|RULE[,RULE...]",
-            description = "which rules, of ${COMPLETION-CANDIDATES} (default: the article's six, the first of these)",
+            description = "which rules, of ${COMPLETION-CANDIDATES} (default: the article's six, ${DEFAULT-VALUE})",
+            defaultValue = "sgd,momentum,nesterov,adagrad,rmsprop,adam",
             converter = RulesOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)
-    private RulesOption rules = new RulesOption(RuleOption.ARTICLE);
+    private RulesOption rules;
 
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
     private Integer steps;

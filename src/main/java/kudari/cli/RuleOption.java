@@ -29,7 +29,7 @@ import picocli.CommandLine.TypeConversionException;
  */
 record RuleOption(Class<?> type) {
 
-    /** All of them, in the order in which {@link Rule} names them, which begins with the article's. */
+    /** All of them, in the order in which {@link Rule} names them. */
     static final List<RuleOption> ALL = Stream.concat(
                     Stream.of(Rule.class.getPermittedSubclasses()), Stream.of(AdamW.class))
             .map(RuleOption::new)
@@ -49,10 +49,6 @@ record RuleOption(Class<?> type) {
             0.3,
             Adam.class,
             0.3);
-
-    /** The six of the article, which are those in the book's picture. */
-    static final List<RuleOption> ARTICLE =
-            ALL.stream().filter(option -> PATH_RATES.containsKey(option.type)).toList();
 
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;

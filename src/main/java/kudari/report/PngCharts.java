@@ -95,14 +95,15 @@ final class PngCharts {
                 .filter(path -> path.device().equals(device))
                 .map(path -> new Panel(path.rule(), path.settings(), panel(path, colours.get(path.rule()))))
                 .toList();
-        return panels("f(x, y) = x²/20 + y²", panels, List.of());
+        return panels("f(x, y) = x²/20 + y²", "", panels, List.of());
     }
 
     /** A small chart, with what stands over it. */
     private record Panel(String rule, String words, XYChart chart) {}
 
-    /** Small charts side by side, smaller where there are many, and sentences under them. */
-    private static byte[] panels(String title, List<Panel> panels, List<String> notes) throws IOException {
+    /** Small charts side by side, smaller where there are many, with words over them and sentences under them. */
+    private static byte[] panels(String title, String words, List<Panel> panels, List<String> notes)
+            throws IOException {
         boolean many = panels.size() > PANELS_PER_ROW * PANELS_PER_ROW;
         int perRow = many ? SMALL_PANELS_PER_ROW : PANELS_PER_ROW, height = many ? SMALL_PANEL_HEIGHT : PANEL_HEIGHT;
         int columns = Math.min(perRow, panels.size()), rows = (panels.size() + columns - 1) / columns;
@@ -111,6 +112,8 @@ final class PngCharts {
             g.setColor(INK);
             g.setFont(font(Font.BOLD, 17));
             g.drawString(title, 20, 36);
+            g.setFont(font(Font.PLAIN, 13));
+            g.drawString(words, 20, 57);
             for (int n = 0; n < panels.size(); n++) {
                 Graphics2D panel = (Graphics2D) g.create();
                 panel.translate(n % columns * width, HEADING + n / columns * height);
@@ -185,11 +188,11 @@ final class PngCharts {
                 cutOff(comparison.trainings(), Math.pow(10, frame.bottom), Math.pow(10, frame.top)).stream()
                         .flatMap(PngCharts::lines)
                         .toList();
-        String title = "Training loss: the median of the " + SMOOTHING + " steps around each, and faintly every step"
+        String median = "the median of the " + SMOOTHING + " steps around each, and faintly every step"
                 + strokes(comparison.devices());
         List<String> rules = curves.stream().map(Curve::rule).distinct().toList();
         if (rules.size() <= MOST_TOGETHER) {
-            XYChart chart = together(title, curves, frame);
+            XYChart chart = together("Training loss: " + median, curves, frame);
             return png(WIDTH, CHART_HEIGHT + height(notes), g -> {
                 chart.paint(g, WIDTH, CHART_HEIGHT);
                 draw(g, notes, CHART_HEIGHT);
@@ -198,7 +201,8 @@ final class PngCharts {
         List<Panel> panels = rules.stream()
                 .map(rule -> new Panel(rule, finalLoss(rule, curves), apart(rule, curves, frame)))
                 .toList();
-        return panels(title + "; grey: the other rules; beside each name its final loss", panels, notes);
+        String words = "In colour: " + median + "; in grey: the other rules. Beside each name: its final loss.";
+        return panels("Training loss", words, panels, notes);
     }
 
     /** A training's losses as they are drawn. */

@@ -339,6 +339,10 @@ function headings() {
   }
 }
 
+/** Hyperparameters, of which none is torn apart at the end of a line. */
+const pieces = (text, separator) => text.split(separator).flatMap((piece, n) =>
+  [...(n > 0 ? [separator] : []), make('span', { class: 'piece' }, piece)]);
+
 function rows() {
   const table = sorted(shown(data.table));
   const best = {
@@ -353,8 +357,8 @@ function rows() {
     make('tr', { 'data-rule': row.rule },
       make('th', { scope: 'row' }, swatch(row.rule), row.rule),
       ...(several ? [make('td', { class: 'settings wide' }, row.device)] : []),
-      make('td', { class: 'settings wide' }, row.state.join(', ') || '–'),
-      make('td', { class: 'settings wide' }, row.settings),
+      make('td', { class: 'settings state wide' }, row.state.join(', ') || '–'),
+      make('td', { class: 'settings wide' }, ...pieces(row.settings, ', ')),
       cell(row, 'finalLoss', row.finalLoss === null && row.steps > 0 ? 'diverged' : number(row.finalLoss)),
       cell(row, 'testAccuracy', orDash(percents)(row.testAccuracy)),
       cell(row, 'microsPerUpdate', number(row.microsPerUpdate)),
@@ -363,7 +367,8 @@ function rows() {
     // Where the page is narrow, a row of its own; the style sheet shows one or the other.
     make('tr', { class: 'narrow', 'data-rule': row.rule },
       make('td', { class: 'settings', colspan: 6 },
-        [...(several ? [row.device] : []), row.state.length > 0 ? 'state ' + row.state.join(', ') : 'no state', row.settings].join(' · '))),
+        [...(several ? [row.device] : []), row.state.length > 0 ? 'state ' + row.state.join(', ') : 'no state', ''].join(' · '),
+        ...pieces(row.settings, ', '))),
   ]));
 }
 
