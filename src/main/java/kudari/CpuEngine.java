@@ -20,7 +20,8 @@ public final class CpuEngine extends Engine {
     /** From so many elements a step uses all threads; below, waking them costs more than they save. */
     static final int PARALLEL_FROM = 1 << 16;
 
-    private static final int MOST_THREADS = 1024;
+    /** More threads than this are refused. */
+    public static final int MOST_THREADS = 1024;
 
     private final Workers workers;
 

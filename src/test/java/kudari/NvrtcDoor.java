@@ -14,7 +14,8 @@ public final class NvrtcDoor {
 
     /** The PTX of a kernel file of the library's, such as {@code adam.cu}. */
     public static String ptx(String file) {
-        byte[] code = Nvrtc.compile(Nvrtc.Source.of(file), Nvrtc.options(75, true)).code();
+        byte[] code =
+                Nvrtc.compile(Nvrtc.Source.of(file), Nvrtc.options(75, true)).code();
         return new String(code, StandardCharsets.UTF_8);
     }
 }

@@ -37,6 +37,9 @@ public final class Network implements AutoCloseable {
     /** Rows that an evaluation takes at a time: as fast as more, and small enough for any cache. */
     private static final int EVALUATION_ROWS = 500;
 
+    /** The longest array that Java makes. */
+    private static final int MOST_WEIGHTS = Integer.MAX_VALUE - 8;
+
     private final Engine engine;
     private final Dense dense;
     private final int[] widths;
@@ -67,7 +70,7 @@ public final class Network implements AutoCloseable {
      * @param init the spread of the weights
      * @param seed any number
      * @param widths the number of inputs, then of units in each layer; the last is the number of classes
-     * @throws IllegalArgumentException if there are fewer than two widths, or one is not positive
+     * @throws IllegalArgumentException if there are fewer than two widths, one is not positive, or a layer has more weights than an array holds
      * @throws UnsupportedOperationException if the engine is the CPU and OpenBLAS is not there
      * @throws kudari.CudaException if the engine is a device and cuBLAS is not there
      */
@@ -80,6 +83,12 @@ public final class Network implements AutoCloseable {
             if (width < 1)
                 throw new IllegalArgumentException("widths: expected positive numbers, got " + Arrays.toString(widths));
         }
+        for (int l = 1; l < widths.length; l++) {
+            long weights = Math.multiplyFull(widths[l - 1], widths[l]);
+            if (weights > MOST_WEIGHTS)
+                throw new IllegalArgumentException("widths: expected at most " + MOST_WEIGHTS
+                        + " weights in a layer, got " + widths[l - 1] + " · " + widths[l]);
+        }
         this.engine = engine;
         this.dense = Dense.on(engine);
         this.widths = widths.clone();
@@ -88,7 +97,7 @@ public final class Network implements AutoCloseable {
         Random random = new Random(seed);
         for (int l = 0; l < layers.length; l++) {
             int in = widths[l], out = widths[l + 1];
-            float[] weights = new float[Math.multiplyExact(in, out)];
+            float[] weights = new float[in * out];
             double deviation = init.deviation(in);
             for (int i = 0; i < weights.length; i++) weights[i] = (float) (deviation * random.nextGaussian());
             Layer layer = new Layer(

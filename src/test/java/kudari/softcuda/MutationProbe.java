@@ -25,11 +25,24 @@ final class MutationProbe {
 
     /** Numbers at the edges of something. */
     private static final String[] NUMBERS = {
-        "0", "-1", "3", "31", "1025", "65536", "4294967295", "4294967296", "18446744073709551615", "99999999999999999999", "0x", "0f", "1.5"
+        "0",
+        "-1",
+        "3",
+        "31",
+        "1025",
+        "65536",
+        "4294967295",
+        "4294967296",
+        "18446744073709551615",
+        "99999999999999999999",
+        "0x",
+        "0f",
+        "1.5"
     };
 
     private static final String[] PIECES = {
-        "(", ")", "{", "}", "[", "]", "<", ">", ",", ";", ":", "|", "@", "!", "-", "+", "=", "\"", "/*", "//", ".", "%", "_", "\u00e9", "\u0001"
+        "(", ")", "{", "}", "[", "]", "<", ">", ",", ";", ":", "|", "@", "!", "-", "+", "=", "\"", "/*", "//", ".", "%",
+        "_", "\u00e9", "\u0001"
     };
 
     /** Words, each with the blanks behind it: the tokens of PTX, roughly. */
@@ -80,7 +93,9 @@ final class MutationProbe {
                 case 4 -> damaged.add(at, PIECES[random.nextInt(PIECES.length)]);
                 case 5 -> damaged.set(at, PIECES[random.nextInt(PIECES.length)]);
                 case 6 -> damaged.set(at, NUMBERS[random.nextInt(NUMBERS.length)] + " ");
-                case 7 -> damaged.subList(at, Math.min(damaged.size(), at + random.nextInt(20))).clear();
+                case 7 ->
+                    damaged.subList(at, Math.min(damaged.size(), at + random.nextInt(20)))
+                            .clear();
                 case 8 -> damaged.set(at, inside(damaged.get(at)));
                 default -> damaged.set(at, alike(words, damaged.get(at)));
             }
