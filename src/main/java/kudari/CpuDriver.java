@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.stream.Stream;
 import kudari.rule.Rule;
 
 /**
@@ -15,11 +16,19 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** The distance of two shares' counters, in ints, so that two threads do not write to the same cache line. */
     private static final int APART = 32;
 
-    /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, clipped gradient and state. */
-    private record Chunk(int tensor, int group, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {}
+    /** What a rule's loop runs over: the elements of a parameter, of its gradient and of its state. */
+    private record Operands(float[] p, float[] g, float[][] s) {}
+
+    /**
+     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state.
+     *
+     * @param whole what the loop runs over, all of the tensor; null where it runs over copies, a tile at a time
+     */
+    private record Chunk(
+            int tensor, int group, CpuTensor p, CpuTensor g, CpuTensor[] s, Operands whole, int from, int to) {}
 
     /** A piece of one gradient, for its sum of squares. */
-    private record Piece(float[] g, int from, int to) {}
+    private record Piece(CpuTensor g, int from, int to) {}
 
     /** What is shared out: the c-th piece of it, done by a thread. */
     private interface Work {
@@ -40,6 +49,10 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private float[][] k;
     private Chunk[] chunks = {};
+
+    /** Of each thread, where there is one whose loop cannot run over the tensors themselves. */
+    private Operands[] tiles = {};
+
     private Piece[] pieces = {};
 
     /** Of each tensor: its first piece, and behind the last tensor the number of pieces; what its gradient, and its update, are multiplied by. */
@@ -76,20 +89,23 @@ final class CpuDriver extends Driver implements Workers.Job {
         List<Chunk> chunks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
+        boolean tiled = false;
         for (int n = 0; n < plan.size(); n++) {
-            float[] p = engine.array(plan.params()[n]), g = engine.array(plan.grads()[n]);
-            float[][] s = new float[plan.state()[n].length][];
-            for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
-            float[] clipped = limit < Float.POSITIVE_INFINITY ? new float[g.length] : g;
-            for (long from = 0; from < p.length; from += CpuEngine.CHUNK) {
-                int to = (int) Math.min(from + CpuEngine.CHUNK, p.length);
-                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
+            CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
+            CpuTensor[] s = Arrays.copyOf(plan.state()[n], plan.state()[n].length, CpuTensor[].class);
+            Operands whole = whole(p, g, s);
+            tiled |= whole == null;
+            int size = (int) p.size();
+            for (long from = 0; from < size; from += CpuEngine.CHUNK) {
+                int to = (int) Math.min(from + CpuEngine.CHUNK, size);
+                chunks.add(new Chunk(n, plan.groups()[n], p, g, s, whole, (int) from, to));
             }
-            for (long from = 0; guard.reduces() && from < g.length; from += Reduce.PIECE) {
-                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.length)));
+            for (long from = 0; guard.reduces() && from < size; from += Reduce.PIECE) {
+                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, size)));
             }
             firsts[n + 1] = pieces.size();
         }
+        if (tiled && tiles.length == 0) tiles = tiles();
         this.chunks = chunks.toArray(new Chunk[0]);
         this.pieces = pieces.toArray(new Piece[0]);
         this.firsts = firsts;
@@ -97,6 +113,29 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.scale = filled(plan.size(), (float) guard.scale());
         this.trust = filled(plan.size(), 1);
         this.shares = engine.shares(plan.elements());
+    }
+
+    /** What a loop can run over as it is; null if it needs copies. */
+    private Operands whole(CpuTensor p, CpuTensor g, CpuTensor[] s) {
+        boolean whole = limit == Float.POSITIVE_INFINITY && p.array != null && g.array != null;
+        for (CpuTensor array : s) whole &= array.array != null;
+        return whole
+                ? new Operands(
+                        p.array,
+                        g.array,
+                        Arrays.stream(s).map(array -> array.array).toArray(float[][]::new))
+                : null;
+    }
+
+    private Operands[] tiles() {
+        int most =
+                Arrays.stream(rules).mapToInt(rule -> rule.state().size()).max().orElseThrow();
+        return Stream.generate(() -> new Operands(
+                        new float[CpuEngine.TILE],
+                        new float[Math.max(CpuEngine.TILE, Reduce.PIECE)],
+                        new float[most][CpuEngine.TILE]))
+                .limit(engine.threads())
+                .toArray(Operands[]::new);
     }
 
     private static float[] filled(int size, float value) {
@@ -165,31 +204,57 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void apply(int c, int thread) {
         Chunk chunk = chunks[c];
-        int from = chunk.from, to = chunk.to;
-        float[] k = this.k[chunk.group], p = chunk.p, g = chunk.g;
-        float scale = this.scale[chunk.tensor], floor = k[Control.FLOOR];
-        if (limit < Float.POSITIVE_INFINITY) {
-            clip(g, chunk.clipped, from, to, scale, limit);
-            g = chunk.clipped;
-            scale = 1;
+        if (chunk.whole != null) {
+            apply(chunk, chunk.whole, scale[chunk.tensor], chunk.from, chunk.to);
+        } else {
+            for (int from = chunk.from; from < chunk.to; from += CpuEngine.TILE) {
+                apply(chunk, from, Math.min(CpuEngine.TILE, chunk.to - from), tiles[thread]);
+            }
         }
-        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, chunk.s);
+        if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
+    }
+
+    private void apply(Chunk chunk, Operands of, float scale, int from, int to) {
+        float[] k = this.k[chunk.group], p = of.p;
+        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, of.g, of.s);
+        float floor = k[Control.FLOOR];
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
-        if (zeroes) Arrays.fill(chunk.g, from, to, 0);
     }
 
-    private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
-        for (int i = from; i < to; i++) clipped[i] = Math.max(-limit, Math.min(scale * g[i], limit));
+    /** Through copies of so many elements. */
+    private void apply(Chunk chunk, int from, int count, Operands tile) {
+        chunk.p.read(from, count, tile.p);
+        chunk.g.read(from, count, tile.g);
+        for (int a = 0; a < chunk.s.length; a++) chunk.s[a].read(from, count, tile.s[a]);
+        float scale = this.scale[chunk.tensor];
+        if (limit < Float.POSITIVE_INFINITY) {
+            clip(tile.g, count, scale, limit);
+            scale = 1;
+        }
+        apply(chunk, tile, scale, 0, count);
+        chunk.p.write(from, count, tile.p);
+        for (int a = 0; a < chunk.s.length; a++) chunk.s[a].write(from, count, tile.s[a]);
+    }
+
+    private static void clip(float[] g, int count, float scale, float limit) {
+        for (int i = 0; i < count; i++) g[i] = Math.max(-limit, Math.min(scale * g[i], limit));
     }
 
     private void zero(int c, int thread) {
-        Arrays.fill(chunks[c].g, chunks[c].from, chunks[c].to, 0);
+        chunks[c].g.fill(chunks[c].from, chunks[c].to, 0);
     }
 
     private void sum(int c, int thread) {
-        partials[c] = Reduce.piece(pieces[c].g, pieces[c].from, pieces[c].to, lanes[thread]);
+        Piece piece = pieces[c];
+        if (piece.g.array != null) {
+            partials[c] = Reduce.piece(piece.g.array, piece.from, piece.to, lanes[thread]);
+        } else {
+            int count = piece.to - piece.from;
+            piece.g.read(piece.from, count, tiles[thread].g);
+            partials[c] = Reduce.piece(tiles[thread].g, 0, count, lanes[thread]);
+        }
     }
 
     @Override
