@@ -16,16 +16,23 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** The distance of two shares' counters, in ints, so that two threads do not write to the same cache line. */
     private static final int APART = 32;
 
-    /** What a rule's loop runs over: the elements of a parameter, of its gradient and of its state. */
-    private record Operands(float[] p, float[] g, float[][] s) {}
+    /**
+     * Elements for a rule's loop: of a parameter, its gradient and its state.
+     *
+     * @param clipped takes the clipped gradient
+     */
+    private record Operands(float[] p, float[] g, float[] clipped, float[][] s) {}
+
+    /** What a thread copies the elements of a tile to, and the arrays of state that it works on. */
+    private record Tile(float[] p, float[] g, float[][] s, float[][] borrowed) {}
 
     /**
      * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state.
      *
-     * @param whole what the loop runs over, all of the tensor; null where it runs over copies, a tile at a time
+     * @param arrays all elements of the tensor where they are arrays; else null, and the loop runs over a tile at a time
      */
     private record Chunk(
-            int tensor, int group, CpuTensor p, CpuTensor g, CpuTensor[] s, Operands whole, int from, int to) {}
+            int tensor, int group, CpuTensor p, CpuTensor g, CpuTensor[] s, Operands arrays, int from, int to) {}
 
     /** A piece of one gradient, for its sum of squares. */
     private record Piece(CpuTensor g, int from, int to) {}
@@ -51,7 +58,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private Chunk[] chunks = {};
 
     /** Of each thread, where there is one whose loop cannot run over the tensors themselves. */
-    private Operands[] tiles = {};
+    private Tile[] tiles = {};
 
     private Piece[] pieces = {};
 
@@ -93,19 +100,20 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
             CpuTensor[] s = Arrays.copyOf(plan.state()[n], plan.state()[n].length, CpuTensor[].class);
-            Operands whole = whole(p, g, s);
-            tiled |= whole == null;
+            Operands arrays = arrays(p, g, s);
+            tiled |= arrays == null;
             int size = (int) p.size();
             for (long from = 0; from < size; from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, size);
-                chunks.add(new Chunk(n, plan.groups()[n], p, g, s, whole, (int) from, to));
+                chunks.add(new Chunk(n, plan.groups()[n], p, g, s, arrays, (int) from, to));
             }
             for (long from = 0; guard.reduces() && from < size; from += Reduce.PIECE) {
                 pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, size)));
             }
             firsts[n + 1] = pieces.size();
         }
-        if (tiled && tiles.length == 0) tiles = tiles();
+        if (tiled && tiles.length == 0)
+            tiles = Stream.generate(this::tile).limit(engine.threads()).toArray(Tile[]::new);
         this.chunks = chunks.toArray(new Chunk[0]);
         this.pieces = pieces.toArray(new Piece[0]);
         this.firsts = firsts;
@@ -115,27 +123,21 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.shares = engine.shares(plan.elements());
     }
 
-    /** What a loop can run over as it is; null if it needs copies. */
-    private Operands whole(CpuTensor p, CpuTensor g, CpuTensor[] s) {
-        boolean whole = limit == Float.POSITIVE_INFINITY && p.array != null && g.array != null;
-        for (CpuTensor array : s) whole &= array.array != null;
-        return whole
-                ? new Operands(
-                        p.array,
-                        g.array,
-                        Arrays.stream(s).map(array -> array.array).toArray(float[][]::new))
-                : null;
+    private Operands arrays(CpuTensor p, CpuTensor g, CpuTensor[] s) {
+        float[][] arrays = Arrays.stream(s).map(array -> array.array).toArray(float[][]::new);
+        if (p.array == null || g.array == null || Arrays.asList(arrays).contains(null)) return null;
+        return new Operands(
+                p.array, g.array, limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null, arrays);
     }
 
-    private Operands[] tiles() {
+    private Tile tile() {
         int most =
                 Arrays.stream(rules).mapToInt(rule -> rule.state().size()).max().orElseThrow();
-        return Stream.generate(() -> new Operands(
-                        new float[CpuEngine.TILE],
-                        new float[Math.max(CpuEngine.TILE, Reduce.PIECE)],
-                        new float[most][CpuEngine.TILE]))
-                .limit(engine.threads())
-                .toArray(Operands[]::new);
+        return new Tile(
+                new float[CpuEngine.TILE],
+                new float[Math.max(CpuEngine.TILE, Reduce.PIECE)],
+                new float[most][CpuEngine.TILE],
+                new float[most][]);
     }
 
     private static float[] filled(int size, float value) {
@@ -204,8 +206,9 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void apply(int c, int thread) {
         Chunk chunk = chunks[c];
-        if (chunk.whole != null) {
-            apply(chunk, chunk.whole, scale[chunk.tensor], chunk.from, chunk.to);
+        Operands of = chunk.arrays;
+        if (of != null) {
+            apply(chunk, chunk.from, chunk.to, of.p, of.g, of.clipped, of.s);
         } else {
             for (int from = chunk.from; from < chunk.to; from += CpuEngine.TILE) {
                 apply(chunk, from, Math.min(CpuEngine.TILE, chunk.to - from), tiles[thread]);
@@ -214,32 +217,32 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
-    private void apply(Chunk chunk, Operands of, float scale, int from, int to) {
-        float[] k = this.k[chunk.group], p = of.p;
-        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, of.g, of.s);
-        float floor = k[Control.FLOOR];
+    /** So many elements of a tensor that is not in arrays. */
+    private void apply(Chunk chunk, int from, int count, Tile tile) {
+        float[] p = chunk.p.borrow(from, count, tile.p), g = chunk.g.borrow(from, count, tile.g);
+        float[][] s = tile.borrowed;
+        for (int a = 0; a < chunk.s.length; a++) s[a] = chunk.s[a].borrow(from, count, tile.s[a]);
+        apply(chunk, 0, count, p, g, tile.g, s);
+        chunk.p.giveBack(from, count, p);
+        for (int a = 0; a < chunk.s.length; a++) chunk.s[a].giveBack(from, count, s[a]);
+    }
+
+    private void apply(Chunk chunk, int from, int to, float[] p, float[] g, float[] clipped, float[][] s) {
+        float[] k = this.k[chunk.group];
+        float scale = this.scale[chunk.tensor], floor = k[Control.FLOOR];
+        if (limit < Float.POSITIVE_INFINITY) {
+            clip(g, clipped, from, to, scale, limit);
+            g = clipped;
+            scale = 1;
+        }
+        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, s);
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
     }
 
-    /** Through copies of so many elements. */
-    private void apply(Chunk chunk, int from, int count, Operands tile) {
-        chunk.p.read(from, count, tile.p);
-        chunk.g.read(from, count, tile.g);
-        for (int a = 0; a < chunk.s.length; a++) chunk.s[a].read(from, count, tile.s[a]);
-        float scale = this.scale[chunk.tensor];
-        if (limit < Float.POSITIVE_INFINITY) {
-            clip(tile.g, count, scale, limit);
-            scale = 1;
-        }
-        apply(chunk, tile, scale, 0, count);
-        chunk.p.write(from, count, tile.p);
-        for (int a = 0; a < chunk.s.length; a++) chunk.s[a].write(from, count, tile.s[a]);
-    }
-
-    private static void clip(float[] g, int count, float scale, float limit) {
-        for (int i = 0; i < count; i++) g[i] = Math.max(-limit, Math.min(scale * g[i], limit));
+    private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
+        for (int i = from; i < to; i++) clipped[i] = Math.max(-limit, Math.min(scale * g[i], limit));
     }
 
     private void zero(int c, int thread) {

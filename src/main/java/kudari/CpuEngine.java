@@ -82,7 +82,7 @@ public final class CpuEngine extends Engine {
             throw new IllegalArgumentException("shape " + Arrays.toString(extents) + ": expected "
                     + Tensor.size(extents) + " values, got " + elements.remaining());
         }
-        return new CpuTensor(this, elements, extents);
+        return new CpuTensor(this, extents, elements.slice());
     }
 
     /**
@@ -101,13 +101,28 @@ public final class CpuEngine extends Engine {
 
     @Override
     Tensor allocate(long[] shape) {
+        return allocate(shape, Tensor.LARGEST_ARRAY);
+    }
+
+    /** In an array of a tile each where the tensor is no array itself: then a step need not copy them. */
+    @Override
+    Tensor allocateState(Tensor like) {
+        return allocate(like.shape(), ((CpuTensor) like).array == null ? TILE : Tensor.LARGEST_ARRAY);
+    }
+
+    /** In arrays of at most so many elements. */
+    private Tensor allocate(long[] shape, int most) {
         long size = Tensor.size(shape);
         if (size > Tensor.LARGEST_ARRAY) {
             throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": " + size
                     + " elements, but a tensor on the CPU has at most " + Tensor.LARGEST_ARRAY);
         }
         try {
-            return new CpuTensor(this, FloatBuffer.wrap(new float[(int) size]), shape);
+            FloatBuffer[] parts = new FloatBuffer[Math.max(1, (int) ((size + most - 1) / most))];
+            for (int n = 0; n < parts.length; n++) {
+                parts[n] = FloatBuffer.allocate((int) Math.min(most, size - (long) n * most));
+            }
+            return new CpuTensor(this, shape, parts);
         } catch (OutOfMemoryError e) {
             OutOfMemoryError error = new OutOfMemoryError(
                     "shape " + Arrays.toString(shape) + ": " + 4 * size + " bytes do not fit the Java heap of at most "
