@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicIntegerArray;
-import java.util.stream.Stream;
 import kudari.rule.Rule;
 
 /**
@@ -23,13 +22,10 @@ final class CpuDriver extends Driver implements Workers.Job {
      */
     private record Operands(float[] p, float[] g, float[] clipped, float[][] s) {}
 
-    /** What a thread copies the elements of a tile to, and the arrays of state that it works on. */
-    private record Tile(float[] p, float[] g, float[][] s, float[][] borrowed) {}
-
     /**
      * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state.
      *
-     * @param arrays all elements of the tensor where they are arrays; else null, and the loop runs over a tile at a time
+     * @param arrays all elements of the tensor, where they are arrays; null where the loop must run over copies
      */
     private record Chunk(
             int tensor, int group, CpuTensor p, CpuTensor g, CpuTensor[] s, Operands arrays, int from, int to) {}
@@ -57,8 +53,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     private float[][] k;
     private Chunk[] chunks = {};
 
-    /** Of each thread, where there is one whose loop cannot run over the tensors themselves. */
-    private Tile[] tiles = {};
+    /** Of each thread, what copies are made in. */
+    private Operands[] tiles = {};
 
     private Piece[] pieces = {};
 
@@ -96,24 +92,22 @@ final class CpuDriver extends Driver implements Workers.Job {
         List<Chunk> chunks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
-        boolean tiled = false;
+        boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
             CpuTensor[] s = Arrays.copyOf(plan.state()[n], plan.state()[n].length, CpuTensor[].class);
             Operands arrays = arrays(p, g, s);
-            tiled |= arrays == null;
-            int size = (int) p.size();
-            for (long from = 0; from < size; from += CpuEngine.CHUNK) {
-                int to = (int) Math.min(from + CpuEngine.CHUNK, size);
+            copies |= arrays == null;
+            for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
+                int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
                 chunks.add(new Chunk(n, plan.groups()[n], p, g, s, arrays, (int) from, to));
             }
-            for (long from = 0; guard.reduces() && from < size; from += Reduce.PIECE) {
-                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, size)));
+            for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
+                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
             firsts[n + 1] = pieces.size();
         }
-        if (tiled && tiles.length == 0)
-            tiles = Stream.generate(this::tile).limit(engine.threads()).toArray(Tile[]::new);
+        if (copies && tiles.length == 0) tiles = tiles();
         this.chunks = chunks.toArray(new Chunk[0]);
         this.pieces = pieces.toArray(new Piece[0]);
         this.firsts = firsts;
@@ -123,21 +117,23 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.shares = engine.shares(plan.elements());
     }
 
+    /** The tensors' elements, if all of them are arrays; else null. */
     private Operands arrays(CpuTensor p, CpuTensor g, CpuTensor[] s) {
         float[][] arrays = Arrays.stream(s).map(array -> array.array).toArray(float[][]::new);
         if (p.array == null || g.array == null || Arrays.asList(arrays).contains(null)) return null;
-        return new Operands(
-                p.array, g.array, limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null, arrays);
+        boolean clips = limit < Float.POSITIVE_INFINITY;
+        return new Operands(p.array, g.array, clips ? new float[g.array.length] : null, arrays);
     }
 
-    private Tile tile() {
-        int most =
-                Arrays.stream(rules).mapToInt(rule -> rule.state().size()).max().orElseThrow();
-        return new Tile(
-                new float[CpuEngine.TILE],
-                new float[Math.max(CpuEngine.TILE, Reduce.PIECE)],
-                new float[most][CpuEngine.TILE],
-                new float[most][]);
+    private Operands[] tiles() {
+        int state = 0;
+        for (Rule rule : rules) state = Math.max(state, rule.state().size());
+        Operands[] tiles = new Operands[engine.threads()];
+        for (int thread = 0; thread < tiles.length; thread++) {
+            float[][] tile = engine.tile(thread, 2 + state);
+            tiles[thread] = new Operands(tile[0], tile[1], tile[1], Arrays.copyOfRange(tile, 2, 2 + state));
+        }
+        return tiles;
     }
 
     private static float[] filled(int size, float value) {
@@ -206,36 +202,36 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void apply(int c, int thread) {
         Chunk chunk = chunks[c];
-        Operands of = chunk.arrays;
-        if (of != null) {
-            apply(chunk, chunk.from, chunk.to, of.p, of.g, of.clipped, of.s);
+        if (chunk.arrays != null) {
+            apply(chunk, chunk.arrays, chunk.from, chunk.to);
         } else {
-            for (int from = chunk.from; from < chunk.to; from += CpuEngine.TILE) {
-                apply(chunk, from, Math.min(CpuEngine.TILE, chunk.to - from), tiles[thread]);
-            }
+            copyIn(chunk, tiles[thread]);
+            apply(chunk, tiles[thread], 0, chunk.to - chunk.from);
+            copyOut(chunk, tiles[thread]);
         }
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
-    /** So many elements of a tensor that is not in arrays. */
-    private void apply(Chunk chunk, int from, int count, Tile tile) {
-        float[] p = chunk.p.borrow(from, count, tile.p), g = chunk.g.borrow(from, count, tile.g);
-        float[][] s = tile.borrowed;
-        for (int a = 0; a < chunk.s.length; a++) s[a] = chunk.s[a].borrow(from, count, tile.s[a]);
-        apply(chunk, 0, count, p, g, tile.g, s);
-        chunk.p.giveBack(from, count, p);
-        for (int a = 0; a < chunk.s.length; a++) chunk.s[a].giveBack(from, count, s[a]);
+    private static void copyIn(Chunk chunk, Operands tile) {
+        chunk.p.read(chunk.from, chunk.to, tile.p);
+        chunk.g.read(chunk.from, chunk.to, tile.g);
+        for (int n = 0; n < chunk.s.length; n++) chunk.s[n].read(chunk.from, chunk.to, tile.s[n]);
     }
 
-    private void apply(Chunk chunk, int from, int to, float[] p, float[] g, float[] clipped, float[][] s) {
-        float[] k = this.k[chunk.group];
+    private static void copyOut(Chunk chunk, Operands tile) {
+        chunk.p.write(chunk.from, chunk.to, tile.p);
+        for (int n = 0; n < chunk.s.length; n++) chunk.s[n].write(chunk.from, chunk.to, tile.s[n]);
+    }
+
+    private void apply(Chunk chunk, Operands of, int from, int to) {
+        float[] k = this.k[chunk.group], p = of.p, g = of.g;
         float scale = this.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
-            clip(g, clipped, from, to, scale, limit);
-            g = clipped;
+            clip(g, of.clipped, from, to, scale, limit);
+            g = of.clipped;
             scale = 1;
         }
-        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, s);
+        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, of.s);
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
@@ -251,13 +247,15 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void sum(int c, int thread) {
         Piece piece = pieces[c];
-        if (piece.g.array != null) {
-            partials[c] = Reduce.piece(piece.g.array, piece.from, piece.to, lanes[thread]);
-        } else {
-            int count = piece.to - piece.from;
-            piece.g.read(piece.from, count, tiles[thread].g);
-            partials[c] = Reduce.piece(tiles[thread].g, 0, count, lanes[thread]);
+        float[] g = piece.g.array;
+        int from = piece.from, to = piece.to;
+        if (g == null) {
+            g = tiles[thread].g;
+            piece.g.read(from, to, g);
+            to -= from;
+            from = 0;
         }
+        partials[c] = Reduce.piece(g, from, to, lanes[thread]);
     }
 
     @Override

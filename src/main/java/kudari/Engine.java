@@ -105,17 +105,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     /** A tensor in which every element is the same. */
     final Tensor full(float value, long... shape) {
-        return filled(zeros(shape), value);
-    }
-
-    /** State of a parameter, or of what has its shape and place, in which every element is the same. */
-    final Tensor state(float value, Tensor like) {
-        check();
-        return filled(allocateState(like), value);
-    }
-
-    private Tensor filled(Tensor zeros, float value) {
-        return value == 0 ? zeros : filled(zeros, tensor -> tensor.fill(value));
+        return value == 0 ? zeros(shape) : filled(zeros(shape), tensor -> tensor.fill(value));
     }
 
     /** The tensor, filled; or, if that fails, freed. */
@@ -179,11 +169,6 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     }
 
     abstract Tensor allocate(long[] shape);
-
-    /** Zeros of a tensor's shape, where a step gets at them best together with it. */
-    Tensor allocateState(Tensor like) {
-        return allocate(like.shape());
-    }
 
     /** Frees a tensor that no caller has seen. */
     abstract void discard(Tensor tensor);

@@ -294,7 +294,7 @@ public final class Optimizer {
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
             checkShape(what, like, tensor);
-            copy[n] = engine.state(0, tensor);
+            copy[n] = engine.zeros(tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
         }
@@ -442,7 +442,7 @@ public final class Optimizer {
         Rule rule = control.first()[part];
         Tensor[] arrays = new Tensor[rule.state().size()];
         for (int n = 0; n < arrays.length; n++) {
-            arrays[n] = engine.state(rule.initial(n), param);
+            arrays[n] = engine.full(rule.initial(n), param.shape());
             fresh.add(arrays[n]);
         }
         return new State(rule.state(), arrays);
