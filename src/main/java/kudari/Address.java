@@ -27,8 +27,9 @@ final class Address {
     static long of(Buffer buffer) {
         if (OF == null)
             throw new UnsupportedOperationException(
-                    "a direct buffer: expected a Java that tells its address, 22 or later or one with the module jdk.unsupported,"
-                            + " got neither; start java with --add-modules jdk.unsupported");
+                    "elements: expected a Java that tells the address of a direct buffer, 22 or later or with the module"
+                            + " jdk.unsupported, got " + Runtime.version().feature()
+                            + " without; say 'requires jdk.unsupported' in module-info.java");
         try {
             return (long) OF.invokeExact(buffer);
         } catch (Throwable e) {

@@ -95,7 +95,7 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      * Copies the elements of another tensor in, in the order of the engine's work.
      *
      * @param other of the same engine and as many elements; its shape may differ
-     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
      */
     public final void set(Tensor other) {
@@ -119,7 +119,7 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      *
      * @param other of the same engine and as many elements; its shape may differ
      * @param factor what its elements are multiplied by
-     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
      */
     public final void add(Tensor other, float factor) {
@@ -131,6 +131,10 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
         engine.checkOwn(other);
         if (other.size != size)
             throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
+        long apart = Math.abs(from() - other.from());
+        if (memory() == other.memory() && apart > 0 && apart < Float.BYTES * size)
+            throw new IllegalArgumentException(
+                    this + ": expected other memory or the same, got " + other + ", which overlaps it in part");
     }
 
     abstract AsyncRead newAsyncRead();
