@@ -16,11 +16,23 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** The distance of two shares' counters, in ints, so that two threads do not write to the same cache line. */
     private static final int APART = 32;
 
-    /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, clipped gradient and state. */
-    private record Chunk(int tensor, int group, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {}
+    /**
+     * Elements for a rule's loop: of a parameter, its gradient and its state.
+     *
+     * @param clipped takes the clipped gradient
+     */
+    private record Operands(float[] p, float[] g, float[] clipped, float[][] s) {}
+
+    /**
+     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state.
+     *
+     * @param arrays all elements of the tensor, where they are arrays; null where the loop must run over copies
+     */
+    private record Chunk(
+            int tensor, int group, CpuTensor p, CpuTensor g, CpuTensor[] s, Operands arrays, int from, int to) {}
 
     /** A piece of one gradient, for its sum of squares. */
-    private record Piece(float[] g, int from, int to) {}
+    private record Piece(CpuTensor g, int from, int to) {}
 
     /** What is shared out: the c-th piece of it, done by a thread. */
     private interface Work {
@@ -40,6 +52,9 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final float[][][] ring;
 
     private float[][] k;
+
+    /** Of each thread, what copies are made in. */
+    private Operands[] tiles = {};
 
     /**
      * The work over some tensors.
@@ -89,20 +104,22 @@ final class CpuDriver extends Driver implements Workers.Job {
         List<Chunk> chunks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
+        boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
-            float[] p = engine.array(plan.params()[n]), g = engine.array(plan.grads()[n]);
-            float[][] s = new float[plan.state()[n].length][];
-            for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
-            float[] clipped = limit < Float.POSITIVE_INFINITY ? new float[g.length] : g;
-            for (long from = 0; from < p.length; from += CpuEngine.CHUNK) {
-                int to = (int) Math.min(from + CpuEngine.CHUNK, p.length);
-                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
+            CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
+            CpuTensor[] s = Arrays.copyOf(plan.state()[n], plan.state()[n].length, CpuTensor[].class);
+            Operands arrays = arrays(p, g, s);
+            copies |= arrays == null;
+            for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
+                int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
+                chunks.add(new Chunk(n, plan.groups()[n], p, g, s, arrays, (int) from, to));
             }
-            for (long from = 0; guard.reduces() && from < g.length; from += Reduce.PIECE) {
-                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.length)));
+            for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
+                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
             firsts[n + 1] = pieces.size();
         }
+        if (copies && tiles.length == 0) tiles = tiles();
         return new Laid(
                 chunks.toArray(new Chunk[0]),
                 pieces.toArray(new Piece[0]),
@@ -116,6 +133,25 @@ final class CpuDriver extends Driver implements Workers.Job {
     @Override
     void use(Layout layout) {
         laid = (Laid) layout;
+    }
+
+    /** The tensors' elements, if all of them are arrays; else null. */
+    private Operands arrays(CpuTensor p, CpuTensor g, CpuTensor[] s) {
+        float[][] arrays = Arrays.stream(s).map(array -> array.array).toArray(float[][]::new);
+        if (p.array == null || g.array == null || Arrays.asList(arrays).contains(null)) return null;
+        boolean clips = limit < Float.POSITIVE_INFINITY;
+        return new Operands(p.array, g.array, clips ? new float[g.array.length] : null, arrays);
+    }
+
+    private Operands[] tiles() {
+        int state = 0;
+        for (Rule rule : rules) state = Math.max(state, rule.state().size());
+        Operands[] tiles = new Operands[engine.threads()];
+        for (int thread = 0; thread < tiles.length; thread++) {
+            float[][] tile = engine.tile(thread, 2 + state);
+            tiles[thread] = new Operands(tile[0], tile[1], tile[1], Arrays.copyOfRange(tile, 2, 2 + state));
+        }
+        return tiles;
     }
 
     private static float[] filled(int size, float value) {
@@ -188,19 +224,39 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
-        int from = chunk.from, to = chunk.to;
-        float[] k = this.k[chunk.group], p = chunk.p, g = chunk.g;
+        if (chunk.arrays != null) {
+            apply(chunk, chunk.arrays, chunk.from, chunk.to);
+        } else {
+            copyIn(chunk, tiles[thread]);
+            apply(chunk, tiles[thread], 0, chunk.to - chunk.from);
+            copyOut(chunk, tiles[thread]);
+        }
+        if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
+    }
+
+    private static void copyIn(Chunk chunk, Operands tile) {
+        chunk.p.read(chunk.from, chunk.to, tile.p);
+        chunk.g.read(chunk.from, chunk.to, tile.g);
+        for (int n = 0; n < chunk.s.length; n++) chunk.s[n].read(chunk.from, chunk.to, tile.s[n]);
+    }
+
+    private static void copyOut(Chunk chunk, Operands tile) {
+        chunk.p.write(chunk.from, chunk.to, tile.p);
+        for (int n = 0; n < chunk.s.length; n++) chunk.s[n].write(chunk.from, chunk.to, tile.s[n]);
+    }
+
+    private void apply(Chunk chunk, Operands of, int from, int to) {
+        float[] k = this.k[chunk.group], p = of.p, g = of.g;
         float scale = laid.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
-            clip(g, chunk.clipped, from, to, scale, limit);
-            g = chunk.clipped;
+            clip(g, of.clipped, from, to, scale, limit);
+            g = of.clipped;
             scale = 1;
         }
-        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, chunk.s);
+        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, of.s);
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
-        if (zeroes) Arrays.fill(chunk.g, from, to, 0);
     }
 
     private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
@@ -209,12 +265,20 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void zero(int c, int thread) {
         Chunk chunk = laid.chunks[c];
-        Arrays.fill(chunk.g, chunk.from, chunk.to, 0);
+        chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
     private void sum(int c, int thread) {
         Piece piece = laid.pieces[c];
-        laid.partials[c] = Reduce.piece(piece.g, piece.from, piece.to, lanes[thread]);
+        float[] g = piece.g.array;
+        int from = piece.from, to = piece.to;
+        if (g == null) {
+            g = tiles[thread].g;
+            piece.g.read(from, to, g);
+            to -= from;
+            from = 0;
+        }
+        laid.partials[c] = Reduce.piece(g, from, to, lanes[thread]);
     }
 
     @Override

@@ -1,5 +1,7 @@
 package kudari;
 
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Optional;
@@ -9,7 +11,7 @@ import kudari.rule.Rule;
  * The CPU engine: tensors are Java arrays, a step is the rule's own loop. It defines what is right; every other engine must equal it bit
  * for bit.
  *
- * <p>This class is the one place where the arrays show: {@link #wrap} makes a tensor of an array that is already there, {@link #array} gives
+ * <p>This class is the one place where the arrays show: {@link #wrap} makes a tensor of memory that is already there, {@link #array} gives
  * the array of a tensor, so that a training loop can compute its gradients where the optimizer reads them.
  */
 public final class CpuEngine extends Engine {
@@ -25,11 +27,15 @@ public final class CpuEngine extends Engine {
 
     private final Workers workers;
 
+    /** Of each thread, arrays of a chunk each. */
+    private final float[][][] tiles;
+
     CpuEngine(int threads) {
         if (threads < 1 || threads > MOST_THREADS) {
             throw new IllegalArgumentException("threads: expected from 1 to " + MOST_THREADS + ", got " + threads);
         }
         workers = new Workers(threads);
+        tiles = new float[threads][0][];
     }
 
     /** The number of threads, the caller's among them. */
@@ -44,23 +50,54 @@ public final class CpuEngine extends Engine {
      * @param shape the extents, outermost first, whose product is the length of the array; left out, the array is a vector
      */
     public Tensor wrap(float[] values, long... shape) {
+        return wrap(FloatBuffer.wrap(values), shape);
+    }
+
+    /**
+     * A tensor over memory that stays the caller's, outside the heap or a part of an array, {@code FloatBuffer.wrap(array, from, count)}: what either
+     * changes, the other sees. A step changes it in place, a chunk at a time by way of arrays that stay in a core's cache, and computes the same bits as on an array; it takes twice to
+     * three times as long.
+     *
+     * <p>That memory overlaps with a parameter's, or with anything else that a step writes, is noticed by array and address: not where a file or a
+     * device is mapped to two addresses. The tensor keeps the buffer, and so what belongs to it; memory that is freed by hand, or only open to one
+     * thread, is the caller's to keep while the tensor is used, and to open to all threads.
+     *
+     * @param elements from position to limit, in row-major order; direct and in native order, or over an array, and not read-only. Its own position and
+     *     limit may change afterwards
+     * @param shape the extents, outermost first, whose product is the number of elements; left out, they are a vector
+     * @throws UnsupportedOperationException if the buffer is direct, and this Java is older than 22 and without the module jdk.unsupported
+     */
+    public Tensor wrap(FloatBuffer elements, long... shape) {
         checkOpen();
-        long[] extents = shape.length == 0 ? new long[] {values.length} : shape;
-        if (Tensor.size(extents) != values.length) {
+        if (elements.isReadOnly())
+            throw new IllegalArgumentException("elements: expected a buffer that can be written, got a read-only one");
+        if (elements.order() != ByteOrder.nativeOrder())
+            throw new IllegalArgumentException("elements: expected the order of this machine, "
+                    + ByteOrder.nativeOrder() + ", got " + elements.order()
+                    + "; say order(ByteOrder.nativeOrder()) before asFloatBuffer()");
+        if (!elements.isDirect() && !elements.hasArray())
+            throw new IllegalArgumentException(
+                    "elements: expected a direct buffer or one over a float[], got one over a byte[] or other elements");
+        long[] extents = shape.length == 0 ? new long[] {elements.remaining()} : shape;
+        if (Tensor.size(extents) != elements.remaining()) {
             throw new IllegalArgumentException("shape " + Arrays.toString(extents) + ": expected "
-                    + Tensor.size(extents) + " values, got " + values.length);
+                    + Tensor.size(extents) + " values, got " + elements.remaining());
         }
-        return new CpuTensor(this, values, extents);
+        return new CpuTensor(this, elements.slice(), extents);
     }
 
     /**
      * The array in which a tensor of this engine lives, not a copy.
      *
-     * @throws IllegalArgumentException if the tensor is another engine's
+     * @throws IllegalArgumentException if the tensor is another engine's, or lives in a buffer that is not all of one array
      */
     public float[] array(Tensor tensor) {
         checkOwn(tensor);
-        return ((CpuTensor) tensor).values;
+        float[] array = ((CpuTensor) tensor).array;
+        if (array == null)
+            throw new IllegalArgumentException(
+                    tensor + ": expected a tensor that is an array, got one that wraps a buffer; use get and set");
+        return array;
     }
 
     @Override
@@ -71,7 +108,7 @@ public final class CpuEngine extends Engine {
                     + " elements, but a tensor on the CPU has at most " + Tensor.LARGEST_ARRAY);
         }
         try {
-            return new CpuTensor(this, new float[(int) size], shape);
+            return new CpuTensor(this, FloatBuffer.allocate((int) size), shape);
         } catch (OutOfMemoryError e) {
             OutOfMemoryError error = new OutOfMemoryError(
                     "shape " + Arrays.toString(shape) + ": " + 4 * size + " bytes do not fit the Java heap of at most "
@@ -79,6 +116,17 @@ public final class CpuEngine extends Engine {
             error.initCause(e);
             throw error;
         }
+    }
+
+    /** A thread's own arrays of a chunk each, at least so many: for copies of what lies in no array. Allocates those that nobody has asked for before. */
+    float[][] tile(int thread, int arrays) {
+        float[][] tile = tiles[thread];
+        if (tile.length < arrays) {
+            int had = tile.length;
+            tile = tiles[thread] = Arrays.copyOf(tile, arrays);
+            for (int n = had; n < arrays; n++) tile[n] = new float[CHUNK];
+        }
+        return tile;
     }
 
     @Override

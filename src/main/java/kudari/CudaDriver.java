@@ -131,7 +131,7 @@ final class CudaDriver extends Driver {
             implements Layout {
 
         long address(int word) {
-            return Addresses.of(memory) + (long) word * Long.BYTES;
+            return JCudaAddress.of(memory) + (long) word * Long.BYTES;
         }
 
         @Override
@@ -274,7 +274,7 @@ final class CudaDriver extends Driver {
     @Override
     void use(Layout layout) {
         Table table = (Table) layout;
-        long control = Addresses.of(this.control), told = table.address(table.toldAt);
+        long control = JCudaAddress.of(this.control), told = table.address(table.toldAt);
         pieces = table.pieces;
         reduce.set(0, table.address(table.piecesAt))
                 .set(1, (long) table.pieces)

@@ -144,7 +144,7 @@ public final class CudaEngine extends Engine {
      * @param stream the address; 0 for the null stream, on which nothing can be captured
      */
     public static CudaEngine open(int ordinal, long stream) {
-        return open(ordinal, Addresses.stream(stream));
+        return open(ordinal, JCudaAddress.stream(stream));
     }
 
     /** One that can compile its kernels, which it would find out only at the first of them. */
@@ -263,7 +263,7 @@ public final class CudaEngine extends Engine {
      * @throws IllegalArgumentException if it is null, no multiple of 4, or no memory of this device and its primary context
      */
     public Tensor wrap(CUdeviceptr pointer, long... shape) {
-        return wrap(Addresses.of(pointer), shape);
+        return wrap(JCudaAddress.of(pointer), shape);
     }
 
     /**
@@ -274,7 +274,7 @@ public final class CudaEngine extends Engine {
     public Tensor wrap(long address, long... shape) {
         checkOpen();
         if (Tensor.size(shape) > 0) inContext(() -> checkMemory(address));
-        return new CudaTensor(this, Addresses.pointer(address), shape);
+        return new CudaTensor(this, JCudaAddress.pointer(address), shape);
     }
 
     private void checkMemory(long address) {
@@ -285,14 +285,14 @@ public final class CudaEngine extends Engine {
         long owner = attribute(address, CU_POINTER_ATTRIBUTE_CONTEXT, what);
         int on = (int) attribute(address, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, what);
         // Memory of a pool belongs to a device, and to no context.
-        if (on != ordinal || owner != 0 && owner != Addresses.of(context))
+        if (on != ordinal || owner != 0 && owner != JCudaAddress.of(context))
             throw new IllegalArgumentException(what + ": expected that of memory of the primary context of " + name
                     + ", got that of " + (on == ordinal ? "another context" : "device " + on));
     }
 
     private static long attribute(long address, int attribute, String what) {
         long[] value = new long[1];
-        if (CudaException.code(() -> cuPointerGetAttribute(Pointer.to(value), attribute, Addresses.pointer(address)))
+        if (CudaException.code(() -> cuPointerGetAttribute(Pointer.to(value), attribute, JCudaAddress.pointer(address)))
                 != 0)
             throw new IllegalArgumentException(
                     what + ": expected that of device memory, got one that CUDA does not know");
@@ -545,7 +545,7 @@ public final class CudaEngine extends Engine {
     private void begin(CudaGraph graph) {
         if (capture.isPresent()) throw new IllegalStateException("a capture within a capture");
         checkNotCapturing("a capture");
-        if (Addresses.of(stream) == 0)
+        if (JCudaAddress.of(stream) == 0)
             throw new IllegalStateException(
                     "nothing can be captured on the null stream: open the engine on a stream of its own");
         graph.begin();

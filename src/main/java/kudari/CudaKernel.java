@@ -58,7 +58,7 @@ public final class CudaKernel implements AutoCloseable {
         must(() -> cuModuleGetFunction(this.function, module, function), "cuModuleGetFunction of " + this);
         page = engine.allocatePage(2 * MOST_ARGUMENTS * SLOT);
         slots = page.getByteBuffer(0, 2 * MOST_ARGUMENTS * SLOT).order(ByteOrder.nativeOrder());
-        long base = Addresses.of(page);
+        long base = JCudaAddress.of(page);
         for (int n = 0; n < MOST_ARGUMENTS; n++) slots.putLong(slot(MOST_ARGUMENTS + n), base + n * SLOT);
         Pointer addresses = page.withByteOffset(MOST_ARGUMENTS * SLOT);
         CUstream stream = engine.stream;

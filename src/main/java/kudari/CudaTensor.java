@@ -17,7 +17,7 @@ final class CudaTensor extends Tensor {
         super(engine, shape);
         this.engine = engine;
         this.pointer = pointer;
-        this.address = Addresses.of(pointer);
+        this.address = JCudaAddress.of(pointer);
     }
 
     @Override

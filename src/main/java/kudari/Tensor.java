@@ -101,7 +101,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
      * Copies the elements of another tensor in, in the order of the engine's work.
      *
      * @param other of the same engine and as many elements; its shape may differ
-     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      */
     public final void set(Tensor other) {
         checkLike(other);
@@ -133,7 +133,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
      *
      * @param other of the same engine and as many elements; its shape may differ
      * @param factor what its elements are multiplied by
-     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      */
     public final void add(Tensor other, float factor) {
         checkLike(other);
@@ -181,6 +181,10 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.checkOwn(other);
         if (other.size != size)
             throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
+        long apart = Math.abs(from() - other.from());
+        if (memory() == other.memory() && apart > 0 && apart < Float.BYTES * size)
+            throw new IllegalArgumentException(
+                    this + ": expected other memory or the same, got " + other + ", which overlaps it in part");
     }
 
     abstract AsyncRead newAsyncRead();

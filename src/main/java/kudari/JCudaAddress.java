@@ -7,9 +7,9 @@ import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUstream;
 
 /** The addresses in JCuda's objects, which it neither shows nor takes. */
-final class Addresses {
+final class JCudaAddress {
 
-    private Addresses() {}
+    private JCudaAddress() {}
 
     /** The address that a pointer holds. */
     static long of(Pointer pointer) {
