@@ -11,6 +11,7 @@ import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.AmsGrad;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
@@ -146,7 +147,21 @@ class ConventionsTest {
                         -6.67900135526,
                         1.69400023717,
                         0.263188835972,
-                        0.305322210281));
+                        0.305322210281),
+                valley(
+                        "Keras Adam, amsgrad",
+                        AmsGrad.of(0.3),
+                        -6.70000135526,
+                        1.70000023717,
+                        0.135424698058,
+                        0.318163561179),
+                valley(
+                        "optax amsgrad",
+                        AmsGrad.optax(0.3),
+                        -6.70000000429,
+                        1.70000000075,
+                        -1.09332432365,
+                        -0.14437608302));
     }
 
     private static Arguments valley(String name, Rule rule, double... golden) {

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import kudari.rule.AdaGrad;
@@ -72,18 +73,29 @@ final class Plain {
         return entry -> entry.getValue() == group && grads.containsKey(entry.getKey());
     }
 
+    /** The rules that {@link #move} has lines of. Any other goes by its own loop, of one element at a time. */
+    private static final Set<Class<?>> WRITTEN =
+            Set.of(Sgd.class, Momentum.class, Nesterov.class, AdaGrad.class, RmsProp.class, Adam.class);
+
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
         float[] p = params.get(name);
         float[][] s = states.computeIfAbsent(name, key -> start(rule, p.length));
         double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
         boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
         float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
+        float[] k = new float[Rule.SCALARS], own = new float[p.length];
+        rule.at(t, k);
         for (int i = 0; i < p.length; i++) {
             float g = scale * grad[i];
             if (guard.clip() == Guard.Clip.VALUE) {
                 float max = (float) guard.max();
                 if (g > max) g = max;
                 if (g < -max) g = -max;
+            }
+            if (!WRITTEN.contains(rule.getClass())) {
+                own[i] = g;
+                rule.apply(k, 1, 1, i, i + 1, p, own, s);
+                continue;
             }
             float l2 = (float) rule.l2(), decay = (float) (rule.lr() * rule.decay());
             g = g + l2 * p[i];
@@ -97,7 +109,9 @@ final class Plain {
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;
-        for (float[] array : s) Arrays.fill(array, (float) start);
+        for (int a = 0; a < s.length; a++) {
+            Arrays.fill(s[a], WRITTEN.contains(rule.getClass()) ? (float) start : rule.initial(a));
+        }
         return s;
     }
 

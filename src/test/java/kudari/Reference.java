@@ -106,4 +106,18 @@ abstract class Reference {
             }
         };
     }
+
+    /** Keras's: the largest uncorrected mean so far, and ε added to its root. */
+    static Reference amsGrad(double p, double lr, double beta1, double beta2, double eps) {
+        return new Reference(p) {
+            private double largest;
+
+            @Override
+            void move(double g, int t) {
+                largest = Math.max(largest, decayed(1 - beta2, beta2, 2));
+                double rate = lr * Math.sqrt(1 - Math.pow(beta2, t)) / (1 - Math.pow(beta1, t));
+                p = p - rate * decayed(1 - beta1, beta1, 1) / (Math.sqrt(largest) + eps);
+            }
+        };
+    }
 }

@@ -8,6 +8,7 @@ import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.AmsGrad;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
@@ -57,7 +58,8 @@ class RuleArgumentsTest {
                 bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-46, 0, 0, 0)),
                 bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 1e-44, 0, 0, 0, 0)),
                 bad("epsRoot", "Infinity", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, 0, 0)),
-                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, 0, 0)));
+                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, 0, 0)),
+                bad("eps + epsHat + epsRoot", "0.0", () -> AmsGrad.of(0.1).epsHat(0)));
     }
 
     private static Arguments bad(String name, String value, Executable call) {
@@ -105,6 +107,9 @@ class RuleArgumentsTest {
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, 0, 0), RmsProp.optax(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0), Adam.pytorch(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0.01), AdamW.of());
+        assertEquals(new AmsGrad(0.001, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0), AmsGrad.of());
+        assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, false, 0, 0), AmsGrad.pytorch(0.1));
+        assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), AmsGrad.optax(0.1));
     }
 
     /** A wither changes what it names and nothing else; ε and ε̂ take each other's place. */

@@ -15,6 +15,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
+import kudari.rule.AmsGrad;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
@@ -32,7 +33,8 @@ class RulesTest {
      *
      * @param of the rule with its defaults and this learning rate
      * @param toyRate the learning rate of the book's picture
-     * @param first x and y of the book's picture after one step, from the book's own code in float64
+     * @param first x and y of the book's picture after one step, from the book's own code in float64, or another library's; {@link #UNPUBLISHED} where
+     *     nobody's numbers are known
      * @param thirtieth and after thirty
      * @param reference the definition in float64, from this start and with this learning rate
      * @param rounded one step in float arithmetic with its error bound: p, then the state, before and after
@@ -62,6 +64,12 @@ class RulesTest {
     }
 
     record Hand(Rule rule, float[] gradients, float[] p, float[][] state) {}
+
+    /** Nobody has printed the path of this rule. */
+    private static final double[] UNPUBLISHED = {};
+
+    /** Half of the last of the twelve digits that a library's path was printed with, and the roundings of double. */
+    private static final double PRINTED = 5e-12 + 1e-12;
 
     static final List<Row> TABLE = List.of(
             new Row(
@@ -160,7 +168,31 @@ class RulesTest {
                             new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, 0, 0),
                             floats(1, 3, -3),
                             floats(7.8359375, 7.64453125, 7.703125),
-                            new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})));
+                            new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})),
+            new Row(
+                    AmsGrad::of,
+                    0.3,
+                    xy(-6.70000135526, 1.70000023717), // Keras
+                    xy(0.135424698058, 0.318163561179),
+                    (p, lr) -> Reference.amsGrad(p, lr, 0.9, 0.999, 1e-7),
+                    (s, g, lr, t) -> {
+                        double rate = lr * Math.sqrt(1 - Math.pow(0.999, t)) / (1 - Math.pow(0.9, t));
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = mean(0.999, s[2], g.times(g));
+                        s[3] = s[3].larger(Rounded.exact(1).times(s[2]));
+                        Rounded root = s[3].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-7));
+                        s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(root));
+                    },
+                    new Hand(
+                            new AmsGrad(21 / 64.0, 0.5, 0, 0, 1, 0, false, 0, 0),
+                            floats(3, 1, -3),
+                            floats(8 - 63 / 256.0, 8 - 98 / 256.0, 8 - 77 / 256.0),
+                            new float[][] {floats(1.5, 1.25, -0.875), floats(9, 1, 9), floats(9, 9, 9)})));
+
+    /** β·m + (1 − β)·x, as every mean is taken. */
+    private static Rounded mean(double beta, Rounded m, Rounded x) {
+        return Rounded.once(beta).times(m).plus(Rounded.once(1 - beta).times(x));
+    }
 
     static List<Row> table() {
         return TABLE;
@@ -209,14 +241,15 @@ class RulesTest {
         for (int t = 1; t <= 30; t++) {
             x.step(x.p / 10);
             y.step(2 * y.p);
-            if (t == 1) assertArrayEquals(row.first, xy(x.p, y.p), 1e-12);
+            if (t == 1 && row.first != UNPUBLISHED) assertArrayEquals(row.first, xy(x.p, y.p), PRINTED);
         }
-        assertArrayEquals(row.thirtieth, xy(x.p, y.p), 1e-12);
+        if (row.thirtieth != UNPUBLISHED) assertArrayEquals(row.thirtieth, xy(x.p, y.p), PRINTED);
     }
 
     @ParameterizedTest
     @MethodSource("table")
     void theEngineWalksTheBooksPath(Row row) {
+        Reference x = row.reference.at(-7, row.toyRate), y = row.reference.at(2, row.toyRate);
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
             Optimizer optimizer = engine.optimizer(row.of.apply(row.toyRate));
@@ -224,9 +257,11 @@ class RulesTest {
                 float[] xy = p.get();
                 g.set(xy[0] / 10, 2 * xy[1]);
                 optimizer.update(p, g);
-                if (t == 1) assertArrayEquals(row.first, doubles(p.get()), 2e-6);
+                x.step(x.p / 10);
+                y.step(2 * y.p);
+                if (t == 1) assertArrayEquals(xy(x.p, y.p), doubles(p.get()), 2e-6);
             }
-            assertArrayEquals(row.thirtieth, doubles(p.get()), 2e-6);
+            assertArrayEquals(xy(x.p, y.p), doubles(p.get()), 2e-6);
         }
     }
 
