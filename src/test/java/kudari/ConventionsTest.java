@@ -95,6 +95,13 @@ class ConventionsTest {
         return Stream.of(
                 valley("PyTorch SGD", Sgd.of(0.95), -6.335, -1.8, -0.350392995752, 0.0847823165504),
                 valley("PyTorch SGD momentum", Momentum.pytorch(0.1), -6.93, 1.6, 0.896413858494, 0.0880856017151),
+                valley(
+                        "PyTorch SGD momentum, dampening",
+                        Momentum.pytorch(0.1).dampening(0.9),
+                        -6.93,
+                        1.6,
+                        -5.06965263022,
+                        0.108987658758),
                 valley("PyTorch SGD nesterov", Nesterov.pytorch(0.1), -6.867, 1.24, 0.689614901697, -0.000679905836117),
                 valley(
                         "PyTorch SGD momentum, weight_decay",
@@ -272,6 +279,21 @@ class ConventionsTest {
         }
     }
 
+    /** By hand: the first step takes all of the gradient, the second half of it. b is 4, then 4/2 + 8/2. */
+    @Test
+    void theFirstStepIsNotDampened() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(4));
+            Optimizer optimizer =
+                    engine.optimizer(Momentum.pytorch(0.5).momentum(0.5).dampening(0.5));
+            optimizer.update(p, g);
+            assertEquals(8 - 2, p.get()[0]);
+            g.set(8);
+            optimizer.update(p, g);
+            assertEquals(6 - 3, p.get()[0]);
+        }
+    }
+
     /** While the learning rate is constant, the two places of it differ by rounding alone: some 30 roundings of numbers below 16. */
     @ParameterizedTest
     @MethodSource("insideAndOutside")
@@ -292,6 +314,8 @@ class ConventionsTest {
     static Stream<Arguments> insideAndOutside() {
         return Stream.of(
                 Arguments.of(Momentum.of(0.1), Momentum.pytorch(0.1)),
+                Arguments.of(
+                        Momentum.of(0.1).dampening(0.25), Momentum.pytorch(0.1).dampening(0.25)),
                 Arguments.of(Nesterov.of(0.1), Nesterov.pytorch(0.1)));
     }
 

@@ -20,6 +20,7 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Momentum;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
@@ -115,6 +116,7 @@ class LawsTest {
                 .sorted(Comparator.comparing(Method::toString))
                 .map(LawsTest::made);
         Stream<Rule> more = Stream.of(
+                Momentum.of(0.01).dampening(0.5),
                 RmsProp.of(0.01).initialAccumulator(0.25),
                 AdamW.of(0.01),
                 Adam.pytorch(0.01).epsRoot(0.5));

@@ -119,7 +119,9 @@ final class Plain {
     private static float move(Rule rule, long t, float g, float[][] s, int i) {
         if (rule instanceof Sgd r) return (float) r.lr() * g;
         if (rule instanceof Momentum r) {
-            s[0][i] = mean((float) r.momentum() * s[0][i] + (r.inside() ? -(float) r.lr() * g : g));
+            double taken = t == 1 ? 1 : 1 - r.dampening();
+            float now = (float) (r.inside() ? -r.lr() * taken : taken) * g;
+            s[0][i] = mean((float) r.momentum() * s[0][i] + now);
             return r.inside() ? -s[0][i] : (float) r.lr() * s[0][i];
         }
         if (rule instanceof Nesterov r) {

@@ -34,6 +34,7 @@ class RuleArgumentsTest {
                 bad("momentum", "-0.5", () -> Momentum.of(0.1).momentum(-0.5)),
                 bad("momentum", "NaN", () -> Momentum.of(0.1).momentum(Double.NaN)),
                 bad("momentum", "0.99999999", () -> Momentum.of(0.1).momentum(0.99999999)),
+                bad("dampening", "1.0", () -> Momentum.of(0.1).dampening(1)),
                 bad("lr", "-0.1", () -> Nesterov.of(-0.1)),
                 bad("momentum", "1.5", () -> Nesterov.pytorch(0.1).momentum(1.5)),
                 bad("l2", "-1.0", () -> Sgd.of(0.1).l2(-1)),
@@ -88,7 +89,7 @@ class RuleArgumentsTest {
     @Test
     void theDefaultsAreTheBooks() {
         assertEquals(new Sgd(0.01, 0, 0), Sgd.of());
-        assertEquals(new Momentum(0.01, 0.9, true, 0, 0), Momentum.of());
+        assertEquals(new Momentum(0.01, 0.9, 0, true, 0, 0), Momentum.of());
         assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
         assertEquals(new AdaGrad(0.01, 0, 1e-7, 0, 0, 0), AdaGrad.of());
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, 0, 0), RmsProp.of());
@@ -98,7 +99,7 @@ class RuleArgumentsTest {
     /** PyTorch 2.13's, Keras 3's and optax's, as their documentation prints them; PyTorch's λ of AdamW is 0.01. */
     @Test
     void theConventionsAreTheLibraries() {
-        assertEquals(new Momentum(0.1, 0.9, false, 0, 0), Momentum.pytorch(0.1));
+        assertEquals(new Momentum(0.1, 0.9, 0, false, 0, 0), Momentum.pytorch(0.1));
         assertEquals(new Nesterov(0.1, 0.9, false, 0, 0), Nesterov.pytorch(0.1));
         assertEquals(new AdaGrad(0.01, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
         assertEquals(new AdaGrad(0.001, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
@@ -117,8 +118,8 @@ class RuleArgumentsTest {
     void aWitherChangesWhatItNames() {
         assertEquals(new Sgd(1, 2, 3), Sgd.of(9).lr(1).l2(2).decay(3));
         assertEquals(
-                new Momentum(1, 0.5, false, 2, 3),
-                Momentum.pytorch(9).lr(1).momentum(0.5).l2(2).decay(3));
+                new Momentum(1, 0.5, 0.25, false, 2, 3),
+                Momentum.pytorch(9).lr(1).momentum(0.5).dampening(0.25).l2(2).decay(3));
         assertEquals(
                 new Nesterov(1, 0.5, true, 2, 3),
                 Nesterov.of(9).lr(1).momentum(0.5).l2(2).decay(3));
