@@ -20,6 +20,7 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;

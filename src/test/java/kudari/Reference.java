@@ -28,9 +28,14 @@ abstract class Reference {
 
     /** Σ weight·decayᵗ⁻ⁱ·gᵢ^power over the history. */
     final double decayed(double weight, double decay, int power) {
+        return decayed(history.size(), weight, decay, power);
+    }
+
+    /** The same over the first so many gradients. */
+    final double decayed(int count, double weight, double decay, int power) {
         double sum = 0;
-        for (int i = 0; i < history.size(); i++) {
-            sum += weight * Math.pow(decay, history.size() - 1 - i) * Math.pow(history.get(i), power);
+        for (int i = 0; i < count; i++) {
+            sum += weight * Math.pow(decay, count - 1 - i) * Math.pow(history.get(i), power);
         }
         return sum;
     }
@@ -80,6 +85,24 @@ abstract class Reference {
             @Override
             void move(double g, int t) {
                 p = p - lr * g / (Math.sqrt(decayed(1 - rho, rho, 2) + epsRoot) + eps);
+            }
+        };
+    }
+
+    static Reference lion(double p, double lr, double beta1, double beta2) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                p = p - lr * Math.signum(beta1 * decayed(t - 1, 1 - beta2, beta2, 1) + (1 - beta1) * g);
+            }
+        };
+    }
+
+    static Reference signSgd(double p, double lr) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                p = p - lr * Math.signum(g);
             }
         };
     }

@@ -9,10 +9,12 @@ import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.AmsGrad;
+import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
 import kudari.rule.Sgd;
+import kudari.rule.SignSgd;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -53,6 +55,10 @@ class RuleArgumentsTest {
                 bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, 0, 0)),
                 bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, 0, 0)),
                 bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, 0, 0)),
+                bad("lr", "-0.1", () -> Lion.of(-0.1)),
+                bad("beta1", "1.0", () -> Lion.of().betas(1, 0.99)),
+                bad("beta2", "-0.5", () -> Lion.of().betas(0.9, -0.5)),
+                bad("lr", "NaN", () -> SignSgd.of(Double.NaN)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
                 bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, 0, 0)),
                 bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, 0, 0)),
@@ -106,6 +112,7 @@ class RuleArgumentsTest {
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, 0, 0), RmsProp.pytorch(0.01));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, 0, 0), RmsProp.keras(0.001));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, 0, 0), RmsProp.optax(0.001));
+        assertEquals(new Lion(0.001, 0.9, 0.99, 0, 0.001), Lion.optax(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0), Adam.pytorch(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0.01), AdamW.of());
         assertEquals(new AmsGrad(0.001, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0), AmsGrad.of());
@@ -142,6 +149,10 @@ class RuleArgumentsTest {
                         .epsRoot(6)
                         .l2(2)
                         .decay(3));
+        assertEquals(
+                new Lion(1, 0.5, 0.25, 2, 3),
+                Lion.of(9).lr(1).betas(0.5, 0.25).l2(2).decay(3));
+        assertEquals(new SignSgd(1, 2, 3), SignSgd.of(9).lr(1).l2(2).decay(3));
         Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
         assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, 2, 3), adam.eps(4));
         assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, 2, 3), adam.eps(4).epsHat(5));
