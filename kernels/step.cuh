@@ -156,7 +156,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
   if (!known) {
     control->outran++;
   } else if (common.go) {
-    control->done = t;
+    control->done++;
   } else {
     control->skipped++;
   }

@@ -4,6 +4,7 @@ import static kudari.RulesTest.doubles;
 import static kudari.RulesTest.floats;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
 import java.util.Random;
@@ -16,6 +17,8 @@ import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
@@ -77,7 +80,9 @@ class ConventionsTest {
                 Arguments.of(Sgd.of(0.5), new double[] {0.5, -1.0, -0.5, 3.0}),
                 Arguments.of(Adam.of(0.5), new double[] {0.5, 1.5, 2.5, 3.5}),
                 Arguments.of(new AdaGrad(0.5, 0.1, 0, 1e-7, 0, 0), new double[] {0.5233, 1.5007, 2.5005, 3.5061}),
-                Arguments.of(new RmsProp(0.5, 0.9, 0, 0, 1e-7, 0, 0), new double[] {-0.5811, 0.4189, 1.4189, 2.4189}));
+                Arguments.of(
+                        new RmsProp(0.5, 0.9, 0, 0, 1e-7, false, 0, 0),
+                        new double[] {-0.5811, 0.4189, 1.4189, 2.4189}));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -147,6 +152,55 @@ class ConventionsTest {
                         -0.120162285803,
                         0),
                 valley("optax rmsprop", RmsProp.optax(0.3), -6.05131679875, 1.05131670491, -0.153911009277, 0),
+                valley(
+                        "PyTorch RMSprop, momentum",
+                        RmsPropMomentum.of(0.03),
+                        -6.70000004286,
+                        1.7000000075,
+                        0.869540369614,
+                        -0.339778639352),
+                valley(
+                        "PyTorch RMSprop, centered",
+                        RmsPropCentered.of(0.1),
+                        -5.99496232904,
+                        0.994962209993,
+                        -0.594322946158,
+                        0),
+                valley(
+                        "optax rmsprop, centered",
+                        RmsPropCentered.optax(0.1),
+                        -6.66666670446,
+                        1.66666666782,
+                        -1.47593511035,
+                        0.00111982569324),
+                valley(
+                        "optax rmsprop, momentum",
+                        RmsPropMomentum.optax(0.03),
+                        -6.90513167988,
+                        1.90513167049,
+                        -0.0828752805184,
+                        0.276022896936),
+                valley(
+                        "optax rmsprop, bias_correction",
+                        RmsProp.optax(0.3).biasCorrection(true),
+                        -6.70000000306,
+                        1.70000000009,
+                        -0.77419235086,
+                        0),
+                valley(
+                        "Keras RMSprop, momentum",
+                        RmsPropMomentum.keras(0.03),
+                        -6.905131767,
+                        1.90513167316,
+                        -0.082876726351,
+                        0.276022888042),
+                valley(
+                        "Keras RMSprop, centered",
+                        RmsPropCentered.keras(0.1),
+                        -6.66666704459,
+                        1.66666667824,
+                        -1.47593848647,
+                        0.00111982645152),
                 valley("optax lion", Lion.of(0.1), -6.9, 1.9, -4, -1),
                 valley("optax sign_sgd", SignSgd.of(0.1), -6.9, 1.9, -4, 0),
                 valley("Keras Adagrad", AdaGrad.keras(1.5), -5.63301655055, 0.504665645806, -0.158857053316, 0),
@@ -261,7 +315,7 @@ class ConventionsTest {
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8));
             engine.optimizer(new AdaGrad(0.5, 0, 0, 7, 0, 0)).update(p, engine.tensor(floats(3)));
-            engine.optimizer(new RmsProp(0.5, 0.75, 0, 0, 3, 0, 0)).update(q, engine.tensor(floats(2)));
+            engine.optimizer(new RmsProp(0.5, 0.75, 0, 0, 3, false, 0, 0)).update(q, engine.tensor(floats(2)));
             assertEquals(8 - 0.375f, p.get()[0]);
             assertEquals(7.5f, q.get()[0]);
         }
@@ -298,6 +352,24 @@ class ConventionsTest {
         }
     }
 
+    /** The same gradient all the time has no variance; rounded, it has one below 0 again and again, of which PyTorch's root is not a number. */
+    @Test
+    void aVarianceThatRoundsBelowZeroIsZero() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(0.1));
+            Optimizer optimizer = engine.optimizer(RmsPropCentered.of(1e-12));
+            int below = 0;
+            for (int t = 0; t < 3000; t++) {
+                optimizer.update(p, g);
+                float h = optimizer.state(Optimizer.SINGLE).get("h").get()[0],
+                        m = optimizer.state(Optimizer.SINGLE).get("m").get()[0];
+                if (h - m * m < 0) below++;
+            }
+            assertTrue(below > 100, "a variance below 0 came " + below + " times");
+            assertTrue(p.get()[0] < 8, "p is " + p.get()[0]);
+        }
+    }
+
     /** While the learning rate is constant, the two places of it differ by rounding alone: some 30 roundings of numbers below 16. */
     @ParameterizedTest
     @MethodSource("insideAndOutside")
@@ -320,7 +392,10 @@ class ConventionsTest {
                 Arguments.of(Momentum.of(0.1), Momentum.pytorch(0.1)),
                 Arguments.of(
                         Momentum.of(0.1).dampening(0.25), Momentum.pytorch(0.1).dampening(0.25)),
-                Arguments.of(Nesterov.of(0.1), Nesterov.pytorch(0.1)));
+                Arguments.of(Nesterov.of(0.1), Nesterov.pytorch(0.1)),
+                Arguments.of(
+                        new RmsPropMomentum(0.1, 0.9, 0.9, true, 0, 1e-8, 0, false, 0, 0),
+                        RmsPropMomentum.of(0.1).rho(0.9)));
     }
 
     /**

@@ -136,7 +136,9 @@ final class Plain {
         }
         if (rule instanceof RmsProp r) {
             s[0][i] = square((float) r.rho() * s[0][i] + (float) (1 - r.rho()) * (g * g));
-            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+            double c = r.biasCorrection() ? 1 - StrictMath.pow(r.rho(), t) : 1;
+            float lr = (float) (r.lr() * Math.sqrt(c)), eps = (float) (r.eps() * Math.sqrt(c));
+            return lr * g / (root(s[0][i] + (float) (r.epsRoot() * c)) + eps);
         }
         Adam r = (Adam) rule;
         double c1 = 1 - StrictMath.pow(r.beta1(), t), c2 = 1 - StrictMath.pow(r.beta2(), t);

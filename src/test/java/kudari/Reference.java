@@ -89,6 +89,33 @@ abstract class Reference {
         };
     }
 
+    /** The sum of RmsProp's steps so far, each decayed since. */
+    static Reference rmsPropMomentum(double p, double lr, double rho, double mu, double eps, double epsRoot) {
+        return new Reference(p) {
+            private final List<Double> steps = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                steps.add(lr * g / (Math.sqrt(decayed(1 - rho, rho, 2) + epsRoot) + eps));
+                for (int i = 0; i < t; i++) p = p - Math.pow(mu, t - 1 - i) * steps.get(i);
+            }
+        };
+    }
+
+    /** The variance as the weighted mean of squared distances from the weighted mean of the gradients and, for they start from 0, of zeros. */
+    static Reference rmsPropCentered(double p, double lr, double rho, double eps, double epsRoot) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double mean = decayed(1 - rho, rho, 1), variance = Math.pow(rho, t) * mean * mean;
+                for (int i = 0; i < t; i++) {
+                    variance += (1 - rho) * Math.pow(rho, t - 1 - i) * Math.pow(history.get(i) - mean, 2);
+                }
+                p = p - lr * g / (Math.sqrt(variance + epsRoot) + eps);
+            }
+        };
+    }
+
     static Reference lion(double p, double lr, double beta1, double beta2) {
         return new Reference(p) {
             @Override

@@ -13,6 +13,8 @@ import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
 import org.junit.jupiter.api.Test;
@@ -52,9 +54,16 @@ class RuleArgumentsTest {
                 bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0)),
                 // Which the first step would round to 0.
                 bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 1e-39, 0, 0, 0, 0)),
-                bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, 0, 0)),
-                bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, 0, 0)),
-                bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, 0, 0)),
+                bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, false, 0, 0)),
+                bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, false, 0, 0)),
+                bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, false, 0, 0)),
+                bad("epsRoot", "1.0E-45", () -> RmsProp.of()
+                        .biasCorrection(true)
+                        .epsRoot(1e-45)),
+                bad("momentum", "1.0", () -> RmsPropMomentum.of().momentum(1)),
+                bad("eps + epsRoot", "0.0", () -> RmsPropMomentum.of().eps(0)),
+                bad("rho", "1.0", () -> RmsPropCentered.of().rho(1)),
+                bad("eps + epsRoot", "0.0", () -> RmsPropCentered.of().eps(0)),
                 bad("lr", "-0.1", () -> Lion.of(-0.1)),
                 bad("beta1", "1.0", () -> Lion.of().betas(1, 0.99)),
                 bad("beta2", "-0.5", () -> Lion.of().betas(0.9, -0.5)),
@@ -86,7 +95,7 @@ class RuleArgumentsTest {
             Sgd.of(Float.MAX_VALUE);
             Momentum.of(0).momentum(0);
             new AdaGrad(0, 0, Float.MIN_VALUE, 0, 0, 0);
-            new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, 0, 0);
+            new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
         });
     }
@@ -98,7 +107,7 @@ class RuleArgumentsTest {
         assertEquals(new Momentum(0.01, 0.9, 0, true, 0, 0), Momentum.of());
         assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
         assertEquals(new AdaGrad(0.01, 0, 1e-7, 0, 0, 0), AdaGrad.of());
-        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, 0, 0), RmsProp.of());
+        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, false, 0, 0), RmsProp.of());
         assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, 0, 0), Adam.of());
     }
 
@@ -109,9 +118,9 @@ class RuleArgumentsTest {
         assertEquals(new Nesterov(0.1, 0.9, false, 0, 0), Nesterov.pytorch(0.1));
         assertEquals(new AdaGrad(0.01, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
         assertEquals(new AdaGrad(0.001, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
-        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, 0, 0), RmsProp.pytorch(0.01));
-        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, 0, 0), RmsProp.keras(0.001));
-        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, 0, 0), RmsProp.optax(0.001));
+        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, false, 0, 0), RmsProp.pytorch(0.01));
+        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, false, 0, 0), RmsProp.keras(0.001));
+        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, false, 0, 0), RmsProp.optax(0.001));
         assertEquals(new Lion(0.001, 0.9, 0.99, 0, 0.001), Lion.optax(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0), Adam.pytorch(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0.01), AdamW.of());
@@ -140,10 +149,34 @@ class RuleArgumentsTest {
                         .l2(2)
                         .decay(3));
         assertEquals(
-                new RmsProp(1, 0.5, 4, 5, 6, 2, 3),
+                new RmsProp(1, 0.5, 4, 5, 6, true, 2, 3),
                 RmsProp.of(9)
+                        .biasCorrection(true)
                         .lr(1)
                         .rho(0.5)
+                        .initialAccumulator(4)
+                        .eps(5)
+                        .epsRoot(6)
+                        .l2(2)
+                        .decay(3));
+        assertEquals(
+                new RmsPropMomentum(1, 0.5, 0.25, false, 4, 5, 6, true, 2, 3),
+                RmsPropMomentum.of(9)
+                        .biasCorrection(true)
+                        .lr(1)
+                        .rho(0.5)
+                        .momentum(0.25)
+                        .initialAccumulator(4)
+                        .eps(5)
+                        .epsRoot(6)
+                        .l2(2)
+                        .decay(3));
+        assertEquals(
+                new RmsPropCentered(1, 0.5, 0.25, false, 4, 5, 6, 2, 3),
+                RmsPropCentered.of(9)
+                        .lr(1)
+                        .rho(0.5)
+                        .momentum(0.25)
                         .initialAccumulator(4)
                         .eps(5)
                         .epsRoot(6)

@@ -20,6 +20,8 @@ import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
@@ -145,10 +147,50 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
                     },
                     new Hand(
-                            new RmsProp(0.6875, 0.75, 0, 0.375, 0, 0, 0),
+                            new RmsProp(0.6875, 0.75, 0, 0.375, 0, false, 0, 0),
                             floats(2, 1, -2.75),
                             floats(7, 6.5, 7.4453125),
                             new float[][] {floats(1, 1, 2.640625)})),
+            new Row(
+                    RmsPropMomentum::of,
+                    0.03,
+                    xy(-6.70000004286, 1.7000000075),
+                    xy(0.869540369614, -0.339778639352),
+                    (p, lr) -> Reference.rmsPropMomentum(p, lr, 0.99, 0.9, 1e-8, 0),
+                    (s, g, lr, t) -> {
+                        s[1] = mean(0.99, s[1], g.times(g));
+                        Rounded root = s[1].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-8));
+                        s[2] = Rounded.once(0.9)
+                                .times(s[2])
+                                .plus(Rounded.exact(1).times(g).over(root));
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[2]));
+                    },
+                    // RmsProp's steps of 1, 0.5 and -0.9453125, gathered.
+                    new Hand(
+                            new RmsPropMomentum(0.6875, 0.75, 0.5, true, 0, 0.375, 0, false, 0, 0),
+                            floats(2, 1, -2.75),
+                            floats(7, 6, 6.4453125),
+                            new float[][] {floats(1, 1, 2.640625), floats(1, 1, -0.4453125)})),
+            new Row(
+                    RmsPropCentered::of,
+                    0.1,
+                    xy(-5.99496232904, 0.994962209993),
+                    xy(-0.594322946158, 9.74468047587e-09),
+                    (p, lr) -> Reference.rmsPropCentered(p, lr, 0.99, 1e-8, 0),
+                    (s, g, lr, t) -> {
+                        s[1] = mean(0.99, s[1], g.times(g));
+                        s[2] = mean(0.99, s[2], g);
+                        Rounded variance = s[1].minus(s[2].times(s[2]));
+                        Rounded root = variance.plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-8));
+                        s[3] = Rounded.exact(0).times(s[3]).plus(g.over(root));
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[3]));
+                    },
+                    // Variances of 16, 9 and 7.5625, so D is 5, 4 and 3.75, and lr·g/D is 1, 0.9375 and 0.25.
+                    new Hand(
+                            new RmsPropCentered(0.625, 0.5, 0.5, true, 0, 1, 0, 0, 0),
+                            floats(8, 6, 1.5),
+                            floats(7, 5.5625, 4.59375),
+                            new float[][] {floats(32, 34, 18.125), floats(4, 5, 3.25), floats(1, 1.4375, 0.96875)})),
             new Row(
                     Lion::of,
                     0.1,
@@ -156,13 +198,9 @@ class RulesTest {
                     xy(-4, -1),
                     (p, lr) -> Reference.lion(p, lr, 0.9, 0.99),
                     (s, g, lr, t) -> {
-                        Rounded mixed = Rounded.once(0.9)
-                                .times(s[1])
-                                .plus(Rounded.once(1 - 0.9).times(g));
+                        Rounded mixed = mean(0.9, s[1], g);
                         s[0] = s[0].minus(Rounded.once(lr).times(mixed.sign()));
-                        s[1] = Rounded.once(0.99)
-                                .times(s[1])
-                                .plus(Rounded.once(1 - 0.99).times(g));
+                        s[1] = mean(0.99, s[1], g);
                     },
                     // The third gradient is against the mean, which is stronger.
                     new Hand(new Lion(0.5, 0.5, 0.75, 0, 0), floats(1, 3, -0.5), floats(7.5, 7, 6.5), new float[][] {
