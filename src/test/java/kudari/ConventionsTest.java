@@ -43,7 +43,7 @@ class ConventionsTest {
                 Arguments.of("Adam's defaults", Adam.of(0.001), new double[][] {
                     {0.999}, {0.9982}, {0.9974}, {0.9965}, {0.9955}
                 }),
-                Arguments.of("Adagrad from 0.3", new AdaGrad(0.2, 0.3, 0, 1e-6, 0, 0), new double[][] {
+                Arguments.of("Adagrad from 0.3", new AdaGrad(0.2, 0, 0.3, 0, 1e-6, 0, 0), new double[][] {
                     all(0.9963),
                     {0.9604, 0.9278, 0.9003, 0.8784, 0.8615, 0.8487, 0.8388, 0.8313, 0.8255, 0.8209},
                     {0.9251, 0.8629, 0.8137, 0.7768, 0.7497, 0.7298, 0.7151, 0.704, 0.6956, 0.6891},
@@ -79,7 +79,7 @@ class ConventionsTest {
         return Stream.of(
                 Arguments.of(Sgd.of(0.5), new double[] {0.5, -1.0, -0.5, 3.0}),
                 Arguments.of(Adam.of(0.5), new double[] {0.5, 1.5, 2.5, 3.5}),
-                Arguments.of(new AdaGrad(0.5, 0.1, 0, 1e-7, 0, 0), new double[] {0.5233, 1.5007, 2.5005, 3.5061}),
+                Arguments.of(new AdaGrad(0.5, 0, 0.1, 0, 1e-7, 0, 0), new double[] {0.5233, 1.5007, 2.5005, 3.5061}),
                 Arguments.of(
                         new RmsProp(0.5, 0.9, 0, 0, 1e-7, false, 0, 0),
                         new double[] {-0.5811, 0.4189, 1.4189, 2.4189}));
@@ -119,6 +119,13 @@ class ConventionsTest {
                         0.0732685900857),
                 valley("PyTorch Adagrad", AdaGrad.pytorch(1.5), -5.50000000021, 0.500000000038, -0.120162247247, 0),
                 valley("PyTorch Adagrad, eps 1e-7", AdaGrad.of(1.5), -5.50000021429, 0.5000000375, -0.120162322314, 0),
+                valley(
+                        "PyTorch Adagrad, lr_decay, from 0.1",
+                        AdaGrad.pytorch(1.5).lrDecay(0.1).initialAccumulator(0.1),
+                        -5.63301643488,
+                        0.5046656412,
+                        -1.20895153384,
+                        2.37128556569e-6),
                 valley("PyTorch RMSprop", RmsProp.pytorch(0.3), -4.00000042857, -0.999999925, -5.35117002639e-6, 0),
                 valley("PyTorch RMSprop, eps 1e-7", RmsProp.of(0.3), -4.00000428571, -0.99999925, -5.35132704043e-6, 0),
                 valley(
@@ -314,7 +321,7 @@ class ConventionsTest {
     void epsilonInsideTheRootIsAddedToTheSquare() {
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8));
-            engine.optimizer(new AdaGrad(0.5, 0, 0, 7, 0, 0)).update(p, engine.tensor(floats(3)));
+            engine.optimizer(new AdaGrad(0.5, 0, 0, 0, 7, 0, 0)).update(p, engine.tensor(floats(3)));
             engine.optimizer(new RmsProp(0.5, 0.75, 0, 0, 3, false, 0, 0)).update(q, engine.tensor(floats(2)));
             assertEquals(8 - 0.375f, p.get()[0]);
             assertEquals(7.5f, q.get()[0]);

@@ -18,6 +18,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Momentum;
@@ -119,6 +120,7 @@ class LawsTest {
                 .map(LawsTest::made);
         Stream<Rule> more = Stream.of(
                 Momentum.of(0.01).dampening(0.5),
+                AdaGrad.pytorch(0.01).lrDecay(0.1),
                 RmsProp.of(0.01).initialAccumulator(0.25),
                 RmsProp.optax(0.01).biasCorrection(true),
                 RmsPropMomentum.of(0.01).biasCorrection(true).initialAccumulator(0.25),

@@ -132,7 +132,8 @@ final class Plain {
         }
         if (rule instanceof AdaGrad r) {
             s[0][i] = square(s[0][i] + g * g);
-            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+            float lr = (float) (r.lr() / (1 + (t - 1) * r.lrDecay()));
+            return lr * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
         }
         if (rule instanceof RmsProp r) {
             s[0][i] = square((float) r.rho() * s[0][i] + (float) (1 - r.rho()) * (g * g));

@@ -47,13 +47,14 @@ class RuleArgumentsTest {
                 bad("decay", "-0.1", () -> AdamW.of().decay(-0.1)),
                 bad("lr·decay", "1.0E40", () -> RmsProp.of(1e20).decay(1e20)),
                 bad("lr", "NaN", () -> AdaGrad.of(Double.NaN)),
-                bad("initialAccumulator", "-1.0", () -> new AdaGrad(0.1, -1, 1e-7, 0, 0, 0)),
-                bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 1e-46, 0, 0, 0)),
-                bad("eps", "NaN", () -> new AdaGrad(0.1, 0, Double.NaN, 0, 0, 0)),
-                bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 1e-7, -1e-7, 0, 0)),
-                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0)),
+                bad("lrDecay", "-0.1", () -> AdaGrad.of().lrDecay(-0.1)),
+                bad("initialAccumulator", "-1.0", () -> new AdaGrad(0.1, 0, -1, 1e-7, 0, 0, 0)),
+                bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 0, 1e-46, 0, 0, 0)),
+                bad("eps", "NaN", () -> new AdaGrad(0.1, 0, 0, Double.NaN, 0, 0, 0)),
+                bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 0, 1e-7, -1e-7, 0, 0)),
+                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0, 0)),
                 // Which the first step would round to 0.
-                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 1e-39, 0, 0, 0, 0)),
+                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 1e-39, 0, 0, 0, 0)),
                 bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, false, 0, 0)),
                 bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, false, 0, 0)),
                 bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, false, 0, 0)),
@@ -94,7 +95,7 @@ class RuleArgumentsTest {
             Sgd.of(0);
             Sgd.of(Float.MAX_VALUE);
             Momentum.of(0).momentum(0);
-            new AdaGrad(0, 0, Float.MIN_VALUE, 0, 0, 0);
+            new AdaGrad(0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
             new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
         });
@@ -106,7 +107,7 @@ class RuleArgumentsTest {
         assertEquals(new Sgd(0.01, 0, 0), Sgd.of());
         assertEquals(new Momentum(0.01, 0.9, 0, true, 0, 0), Momentum.of());
         assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
-        assertEquals(new AdaGrad(0.01, 0, 1e-7, 0, 0, 0), AdaGrad.of());
+        assertEquals(new AdaGrad(0.01, 0, 0, 1e-7, 0, 0, 0), AdaGrad.of());
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, false, 0, 0), RmsProp.of());
         assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, 0, 0), Adam.of());
     }
@@ -116,8 +117,8 @@ class RuleArgumentsTest {
     void theConventionsAreTheLibraries() {
         assertEquals(new Momentum(0.1, 0.9, 0, false, 0, 0), Momentum.pytorch(0.1));
         assertEquals(new Nesterov(0.1, 0.9, false, 0, 0), Nesterov.pytorch(0.1));
-        assertEquals(new AdaGrad(0.01, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
-        assertEquals(new AdaGrad(0.001, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
+        assertEquals(new AdaGrad(0.01, 0, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
+        assertEquals(new AdaGrad(0.001, 0, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, false, 0, 0), RmsProp.pytorch(0.01));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, false, 0, 0), RmsProp.keras(0.001));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, false, 0, 0), RmsProp.optax(0.001));
@@ -140,9 +141,10 @@ class RuleArgumentsTest {
                 new Nesterov(1, 0.5, true, 2, 3),
                 Nesterov.of(9).lr(1).momentum(0.5).l2(2).decay(3));
         assertEquals(
-                new AdaGrad(1, 4, 5, 6, 2, 3),
+                new AdaGrad(1, 0.5, 4, 5, 6, 2, 3),
                 AdaGrad.of(9)
                         .lr(1)
+                        .lrDecay(0.5)
                         .initialAccumulator(4)
                         .eps(5)
                         .epsRoot(6)

@@ -129,7 +129,7 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
                     },
                     new Hand(
-                            new AdaGrad(0.5, 0, 3, 0, 0, 0),
+                            new AdaGrad(0.5, 0, 0, 3, 0, 0, 0),
                             floats(3, 4, -12),
                             floats(7.75, 7.5, 7.875),
                             new float[][] {floats(9, 25, 169)})),
