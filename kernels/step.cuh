@@ -36,9 +36,18 @@ __device__ __forceinline__ float rate(float lr, float x) {
   return lr == 0 ? 0 : lr * x;
 }
 
+// As Java's Math.max: NaN where either is, and of two zeros the positive, whose sign bit is 0.
+__device__ __forceinline__ float larger(float a, float b) {
+  return a == b ? __int_as_float(__float_as_int(a) & __float_as_int(b)) : a > b || a != a ? a : b;
+}
+
 // As Java's Math.max(-limit, Math.min(x, limit)): NaN stays NaN.
 __device__ __forceinline__ float clamp(float x, float limit) {
   return x > limit ? limit : x < -limit ? -limit : x;
+}
+
+__device__ __forceinline__ float sign(float x) {
+  return clamp(x * 0x1p127f * 0x1p127f, 1);
 }
 
 // ---- the walk ----
@@ -147,19 +156,20 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
   if (!known) {
     control->outran++;
   } else if (common.go) {
-    control->done = t;
+    control->done++;
   } else {
     control->skipped++;
   }
 }
 
-// Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces.
+// Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. Where there are three
+// arrays and more, 64 registers do not hold them all: fewer blocks then, whose threads each have more bytes on the way, in 80.
 #define STEP(name, STATES)                                                                                                              \
   struct name##Rule {                                                                                                                   \
     template <int E>                                                                                                                    \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \
   };                                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(256, 4)                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : 3)                                                                 \
       name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
     drive<STATES, name##Rule>(chunks, count, told, control, last);                                                                      \
   }                                                                                                                                     \

@@ -4,8 +4,11 @@ import static kudari.RulesTest.assertSameBits;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -14,14 +17,14 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.function.DoubleFunction;
 import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Momentum;
-import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -107,19 +110,32 @@ class LawsTest {
         }
     }
 
-    /** Every rule in every form that libraries know. */
+    /** Every rule in every form that libraries know, by the methods that take a learning rate and make one; and some forms more. */
     static Stream<Rule> rules() {
-        List<DoubleFunction<Rule>> forms = List.of(
-                Momentum::pytorch,
-                Nesterov::pytorch,
-                AdaGrad::pytorch,
-                AdaGrad::keras,
-                RmsProp::keras,
-                lr -> RmsProp.of(lr).initialAccumulator(0.25),
-                AdamW::of,
-                lr -> Adam.pytorch(lr).epsRoot(0.5));
-        return Stream.concat(RulesTest.TABLE.stream().map(RulesTest.Row::of), forms.stream())
-                .map(of -> of.apply(0.01));
+        Stream<Rule> named = RulesTest.TABLE.stream()
+                .flatMap(row -> Stream.of(row.of().apply(1).getClass().getMethods()))
+                .filter(method -> Modifier.isStatic(method.getModifiers())
+                        && Arrays.equals(method.getParameterTypes(), new Class<?>[] {double.class}))
+                .sorted(Comparator.comparing(Method::toString))
+                .map(LawsTest::made);
+        Stream<Rule> more = Stream.of(
+                Momentum.of(0.01).dampening(0.5),
+                AdaGrad.pytorch(0.01).lrDecay(0.1),
+                RmsProp.of(0.01).initialAccumulator(0.25),
+                RmsProp.optax(0.01).biasCorrection(true),
+                RmsPropMomentum.of(0.01).biasCorrection(true).initialAccumulator(0.25),
+                RmsPropCentered.keras(0.01).momentum(0.9),
+                AdamW.of(0.01),
+                Adam.pytorch(0.01).epsRoot(0.5));
+        return Stream.concat(named, more).distinct();
+    }
+
+    private static Rule made(Method method) {
+        try {
+            return (Rule) method.invoke(null, 0.01);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(method + " makes a rule of a learning rate", e);
+        }
     }
 
     @ParameterizedTest

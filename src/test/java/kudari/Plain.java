@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import kudari.rule.AdaGrad;
@@ -72,18 +73,29 @@ final class Plain {
         return entry -> entry.getValue() == group && grads.containsKey(entry.getKey());
     }
 
+    /** The rules that {@link #move} has lines of. Any other goes by its own loop, of one element at a time. */
+    private static final Set<Class<?>> WRITTEN =
+            Set.of(Sgd.class, Momentum.class, Nesterov.class, AdaGrad.class, RmsProp.class, Adam.class);
+
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
         float[] p = params.get(name);
         float[][] s = states.computeIfAbsent(name, key -> start(rule, p.length));
         double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
         boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
         float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
+        float[] k = new float[Rule.SCALARS], own = new float[p.length];
+        rule.at(t, k);
         for (int i = 0; i < p.length; i++) {
             float g = scale * grad[i];
             if (guard.clip() == Guard.Clip.VALUE) {
                 float max = (float) guard.max();
                 if (g > max) g = max;
                 if (g < -max) g = -max;
+            }
+            if (!WRITTEN.contains(rule.getClass())) {
+                own[i] = g;
+                rule.apply(k, 1, 1, i, i + 1, p, own, s);
+                continue;
             }
             float l2 = (float) rule.l2(), decay = (float) (rule.lr() * rule.decay());
             g = g + l2 * p[i];
@@ -97,7 +109,9 @@ final class Plain {
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;
-        for (float[] array : s) Arrays.fill(array, (float) start);
+        for (int a = 0; a < s.length; a++) {
+            Arrays.fill(s[a], WRITTEN.contains(rule.getClass()) ? (float) start : rule.initial(a));
+        }
         return s;
     }
 
@@ -105,7 +119,9 @@ final class Plain {
     private static float move(Rule rule, long t, float g, float[][] s, int i) {
         if (rule instanceof Sgd r) return (float) r.lr() * g;
         if (rule instanceof Momentum r) {
-            s[0][i] = mean((float) r.momentum() * s[0][i] + (r.inside() ? -(float) r.lr() * g : g));
+            double taken = t == 1 ? 1 : 1 - r.dampening();
+            float now = (float) (r.inside() ? -r.lr() * taken : taken) * g;
+            s[0][i] = mean((float) r.momentum() * s[0][i] + now);
             return r.inside() ? -s[0][i] : (float) r.lr() * s[0][i];
         }
         if (rule instanceof Nesterov r) {
@@ -116,11 +132,14 @@ final class Plain {
         }
         if (rule instanceof AdaGrad r) {
             s[0][i] = square(s[0][i] + g * g);
-            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+            float lr = (float) (r.lr() / (1 + (t - 1) * r.lrDecay()));
+            return lr * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
         }
         if (rule instanceof RmsProp r) {
             s[0][i] = square((float) r.rho() * s[0][i] + (float) (1 - r.rho()) * (g * g));
-            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+            double c = r.biasCorrection() ? 1 - StrictMath.pow(r.rho(), t) : 1;
+            float lr = (float) (r.lr() * Math.sqrt(c)), eps = (float) (r.eps() * Math.sqrt(c));
+            return lr * g / (root(s[0][i] + (float) (r.epsRoot() * c)) + eps);
         }
         Adam r = (Adam) rule;
         double c1 = 1 - StrictMath.pow(r.beta1(), t), c2 = 1 - StrictMath.pow(r.beta2(), t);

@@ -44,6 +44,24 @@ record Rounded(double value, double error) {
         return rounded(quotient, (error + Math.abs(quotient) * o.error) / (Math.abs(o.value) - o.error));
     }
 
+    Rounded abs() {
+        return new Rounded(Math.abs(value), error);
+    }
+
+    Rounded larger(Rounded o) {
+        return new Rounded(Math.max(value, o.value), Math.max(error, o.error));
+    }
+
+    /** −limit to limit, where limit is a float or infinite. */
+    Rounded clamp(double limit) {
+        return new Rounded(Math.max(-limit, Math.min(value, limit)), Math.min(error, 2 * limit));
+    }
+
+    /** Certain only where the error is smaller than the value. */
+    Rounded sign() {
+        return new Rounded(Math.signum(value), Math.abs(value) > error || error == 0 ? 0 : 2);
+    }
+
     /** |√a − √b| = |a − b| / (√a + √b). */
     Rounded sqrt() {
         double root = Math.sqrt(value);

@@ -15,11 +15,16 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
+import kudari.rule.AmsGrad;
+import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import kudari.rule.SignSgd;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -32,7 +37,8 @@ class RulesTest {
      *
      * @param of the rule with its defaults and this learning rate
      * @param toyRate the learning rate of the book's picture
-     * @param first x and y of the book's picture after one step, from the book's own code in float64
+     * @param first x and y of the book's picture after one step, from the book's own code in float64, or another library's; {@link #UNPUBLISHED} where
+     *     nobody's numbers are known
      * @param thirtieth and after thirty
      * @param reference the definition in float64, from this start and with this learning rate
      * @param rounded one step in float arithmetic with its error bound: p, then the state, before and after
@@ -62,6 +68,12 @@ class RulesTest {
     }
 
     record Hand(Rule rule, float[] gradients, float[] p, float[][] state) {}
+
+    /** Nobody has printed the path of this rule. */
+    private static final double[] UNPUBLISHED = {};
+
+    /** Half of the last of the twelve digits that a library's path was printed with, and the roundings of double. */
+    private static final double PRINTED = 5e-12 + 1e-12;
 
     static final List<Row> TABLE = List.of(
             new Row(
@@ -117,7 +129,7 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
                     },
                     new Hand(
-                            new AdaGrad(0.5, 0, 3, 0, 0, 0),
+                            new AdaGrad(0.5, 0, 0, 3, 0, 0, 0),
                             floats(3, 4, -12),
                             floats(7.75, 7.5, 7.875),
                             new float[][] {floats(9, 25, 169)})),
@@ -135,10 +147,73 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(lr).times(g).over(root));
                     },
                     new Hand(
-                            new RmsProp(0.6875, 0.75, 0, 0.375, 0, 0, 0),
+                            new RmsProp(0.6875, 0.75, 0, 0.375, 0, false, 0, 0),
                             floats(2, 1, -2.75),
                             floats(7, 6.5, 7.4453125),
                             new float[][] {floats(1, 1, 2.640625)})),
+            new Row(
+                    RmsPropMomentum::of,
+                    0.03,
+                    xy(-6.70000004286, 1.7000000075),
+                    xy(0.869540369614, -0.339778639352),
+                    (p, lr) -> Reference.rmsPropMomentum(p, lr, 0.99, 0.9, 1e-8, 0),
+                    (s, g, lr, t) -> {
+                        s[1] = mean(0.99, s[1], g.times(g));
+                        Rounded root = s[1].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-8));
+                        s[2] = Rounded.once(0.9)
+                                .times(s[2])
+                                .plus(Rounded.exact(1).times(g).over(root));
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[2]));
+                    },
+                    // RmsProp's steps of 1, 0.5 and -0.9453125, gathered.
+                    new Hand(
+                            new RmsPropMomentum(0.6875, 0.75, 0.5, true, 0, 0.375, 0, false, 0, 0),
+                            floats(2, 1, -2.75),
+                            floats(7, 6, 6.4453125),
+                            new float[][] {floats(1, 1, 2.640625), floats(1, 1, -0.4453125)})),
+            new Row(
+                    RmsPropCentered::of,
+                    0.1,
+                    xy(-5.99496232904, 0.994962209993),
+                    xy(-0.594322946158, 9.74468047587e-09),
+                    (p, lr) -> Reference.rmsPropCentered(p, lr, 0.99, 1e-8, 0),
+                    (s, g, lr, t) -> {
+                        s[1] = mean(0.99, s[1], g.times(g));
+                        s[2] = mean(0.99, s[2], g);
+                        Rounded variance = s[1].minus(s[2].times(s[2]));
+                        Rounded root = variance.plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-8));
+                        s[3] = Rounded.exact(0).times(s[3]).plus(g.over(root));
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[3]));
+                    },
+                    // Variances of 16, 9 and 7.5625, so D is 5, 4 and 3.75, and lr·g/D is 1, 0.9375 and 0.25.
+                    new Hand(
+                            new RmsPropCentered(0.625, 0.5, 0.5, true, 0, 1, 0, 0, 0),
+                            floats(8, 6, 1.5),
+                            floats(7, 5.5625, 4.59375),
+                            new float[][] {floats(32, 34, 18.125), floats(4, 5, 3.25), floats(1, 1.4375, 0.96875)})),
+            new Row(
+                    Lion::of,
+                    0.1,
+                    xy(-6.9, 1.9),
+                    xy(-4, -1),
+                    (p, lr) -> Reference.lion(p, lr, 0.9, 0.99),
+                    (s, g, lr, t) -> {
+                        Rounded mixed = mean(0.9, s[1], g);
+                        s[0] = s[0].minus(Rounded.once(lr).times(mixed.sign()));
+                        s[1] = mean(0.99, s[1], g);
+                    },
+                    // The third gradient is against the mean, which is stronger.
+                    new Hand(new Lion(0.5, 0.5, 0.75, 0, 0), floats(1, 3, -0.5), floats(7.5, 7, 6.5), new float[][] {
+                        floats(0.25, 0.9375, 0.578125)
+                    })),
+            new Row(
+                    SignSgd::of,
+                    0.1,
+                    xy(-6.9, 1.9),
+                    xy(-4, -6.38378239159e-16),
+                    Reference::signSgd,
+                    (s, g, lr, t) -> s[0] = s[0].minus(Rounded.once(lr).times(g.sign())),
+                    new Hand(SignSgd.of(0.5), floats(3, 0, -0.25), floats(7.5, 7.5, 8), new float[][] {})),
             new Row(
                     Adam::of,
                     0.3,
@@ -160,7 +235,31 @@ class RulesTest {
                             new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, 0, 0),
                             floats(1, 3, -3),
                             floats(7.8359375, 7.64453125, 7.703125),
-                            new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})));
+                            new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})),
+            new Row(
+                    AmsGrad::of,
+                    0.3,
+                    xy(-6.70000135526, 1.70000023717), // Keras
+                    xy(0.135424698058, 0.318163561179),
+                    (p, lr) -> Reference.amsGrad(p, lr, 0.9, 0.999, 1e-7),
+                    (s, g, lr, t) -> {
+                        double rate = lr * Math.sqrt(1 - Math.pow(0.999, t)) / (1 - Math.pow(0.9, t));
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = mean(0.999, s[2], g.times(g));
+                        s[3] = s[3].larger(Rounded.exact(1).times(s[2]));
+                        Rounded root = s[3].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-7));
+                        s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(root));
+                    },
+                    new Hand(
+                            new AmsGrad(21 / 64.0, 0.5, 0, 0, 1, 0, false, 0, 0),
+                            floats(3, 1, -3),
+                            floats(8 - 63 / 256.0, 8 - 98 / 256.0, 8 - 77 / 256.0),
+                            new float[][] {floats(1.5, 1.25, -0.875), floats(9, 1, 9), floats(9, 9, 9)})));
+
+    /** β·m + (1 − β)·x, as every mean is taken. */
+    private static Rounded mean(double beta, Rounded m, Rounded x) {
+        return Rounded.once(beta).times(m).plus(Rounded.once(1 - beta).times(x));
+    }
 
     static List<Row> table() {
         return TABLE;
@@ -209,14 +308,15 @@ class RulesTest {
         for (int t = 1; t <= 30; t++) {
             x.step(x.p / 10);
             y.step(2 * y.p);
-            if (t == 1) assertArrayEquals(row.first, xy(x.p, y.p), 1e-12);
+            if (t == 1 && row.first != UNPUBLISHED) assertArrayEquals(row.first, xy(x.p, y.p), PRINTED);
         }
-        assertArrayEquals(row.thirtieth, xy(x.p, y.p), 1e-12);
+        if (row.thirtieth != UNPUBLISHED) assertArrayEquals(row.thirtieth, xy(x.p, y.p), PRINTED);
     }
 
     @ParameterizedTest
     @MethodSource("table")
     void theEngineWalksTheBooksPath(Row row) {
+        Reference x = row.reference.at(-7, row.toyRate), y = row.reference.at(2, row.toyRate);
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
             Optimizer optimizer = engine.optimizer(row.of.apply(row.toyRate));
@@ -224,10 +324,20 @@ class RulesTest {
                 float[] xy = p.get();
                 g.set(xy[0] / 10, 2 * xy[1]);
                 optimizer.update(p, g);
-                if (t == 1) assertArrayEquals(row.first, doubles(p.get()), 2e-6);
+                x.step(x.p / 10);
+                y.step(2 * y.p);
+                if (t == 1) assertArrayEquals(xy(x.p, y.p), doubles(p.get()), 2e-6);
             }
-            assertArrayEquals(row.thirtieth, doubles(p.get()), 2e-6);
+            assertArrayEquals(xy(x.p, y.p), doubles(p.get()), carried(row.of.apply(row.toyRate)));
         }
+    }
+
+    /**
+     * How far a float path may be off after thirty steps. What rounding adds dies away where a smaller gradient makes a smaller step. Steps by the sign
+     * alone carry to the end what each loses: half of the last bit of a number below 8.
+     */
+    static double carried(Rule rule) {
+        return rule instanceof Lion || rule instanceof SignSgd ? 30 * 0x1p-22 : 2e-6;
     }
 
     /**

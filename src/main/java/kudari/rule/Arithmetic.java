@@ -32,6 +32,25 @@ final class Arithmetic {
         return lr == 0 ? 0 : lr * x;
     }
 
+    /** The larger of two: NaN where either is, and of two zeros the positive. */
+    static float larger(float a, float b) {
+        return Math.max(a, b);
+    }
+
+    /** x, or the nearest of −limit and limit where it lies beyond; NaN stays NaN. */
+    static float clamp(float x, float limit) {
+        return Math.max(-limit, Math.min(x, limit));
+    }
+
+    /** −1, 0 or 1; NaN of NaN, and −0 of −0. Even the smallest subnormal number times 2²⁵⁴ is above 1; a loop with {@code Math.signum} is not vectorised. */
+    static float sign(float x) {
+        return clamp(x * 0x1p127f * 0x1p127f, 1);
+    }
+
+    static float abs(float x) {
+        return Math.abs(x);
+    }
+
     /** The correctly rounded float root. */
     static float sqrt(float x) {
         return (float) Math.sqrt(x);
