@@ -8,12 +8,19 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.util.Arrays;
 import java.util.Random;
 import java.util.stream.Stream;
+import kudari.rule.AdEMAMix;
+import kudari.rule.AdaBelief;
+import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Adamax;
+import kudari.rule.Adan;
 import kudari.rule.AmsGrad;
 import kudari.rule.Momentum;
+import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -161,7 +168,54 @@ class ConventionsTest {
                         -6.70000000429,
                         1.70000000075,
                         -1.09332432365,
-                        -0.14437608302));
+                        -0.14437608302),
+                valley(
+                        "optax adabelief",
+                        AdaBelief.of(0.3),
+                        -6.66666666667,
+                        1.66666666667,
+                        1.27127402591,
+                        0.249797155786),
+                valley(
+                        "DL4J AdaBelief",
+                        AdaBelief.of(0.3).eps(1e-14).epsRoot(1e-14),
+                        -6.66666666667,
+                        1.66666666667,
+                        1.27127402583,
+                        0.249797155787),
+                valley("PyTorch NAdam", NAdam.of(0.3), -6.68306447102, 1.68306446729, -1.07320233608, -0.0273879642756),
+                valley("optax nadam", NAdam.optax(0.3), -6.55789474316, 1.55789473795, 0.0696089770443, 0.156851878168),
+                valley("PyTorch RAdam", RAdam.of(0.3), -6.79, 0.8, -5.4337724905, -0.478026608355),
+                valley(
+                        "PyTorch Adamax",
+                        Adamax.of(0.3),
+                        -6.70000000429,
+                        1.70000000075,
+                        -1.04069998877,
+                        -0.137167845962),
+                valley(
+                        "Keras Adamax",
+                        Adamax.keras(0.3),
+                        -6.70000004286,
+                        1.7000000075,
+                        -1.04070043456,
+                        -0.137167860468),
+                valley("PyTorch Adadelta", AdaDelta.of(1), -6.99683775461, 1.99683772333, -6.8930685075, 1.89458843278),
+                valley(
+                        "Keras Adadelta",
+                        AdaDelta.keras(1),
+                        -6.99858578932,
+                        1.99858578653,
+                        -6.95515315419,
+                        1.95543685831),
+                valley("optax adan", Adan.optax(0.3), -6.70000000735, 1.70000000084, 1.19243984023, 0.165132315663),
+                valley(
+                        "optax ademamix",
+                        AdEMAMix.of(0.3),
+                        -6.69985000429,
+                        1.69985000075,
+                        0.182311361764,
+                        0.31923970194));
     }
 
     private static Arguments valley(String name, Rule rule, double... golden) {

@@ -26,7 +26,23 @@ import java.util.List;
  * never becomes subnormal, for a processor works on subnormal numbers up to a hundred times slower. Gradients below about 3·10<sup>−18</sup>,
  * whose squares are subnormal, still cost that.
  */
-public sealed interface Rule permits Sgd, Momentum, Nesterov, AdaGrad, RmsProp, Adam, AmsGrad {
+public sealed interface Rule
+        permits Sgd,
+                Momentum,
+                Nesterov,
+                AdaGrad,
+                RmsProp,
+                Adam,
+                AmsGrad,
+                AdaBelief,
+                NAdam,
+                RAdam,
+                Adamax,
+                AdaDelta,
+                Yogi,
+                Adan,
+                AdEMAMix,
+                Adopt {
 
     /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
     int SCALARS = 16;
