@@ -66,12 +66,15 @@ class RuleArgumentsTest {
                 bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, 0, 0)),
                 bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, 0, 0)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
-                bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, 0, 0)),
-                bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, 0, 0)),
-                bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-46, 0, 0, 0)),
-                bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 1e-44, 0, 0, 0, 0)),
-                bad("epsRoot", "Infinity", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, 0, 0)),
-                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, 0, 0)),
+                bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, true, 0, 0)),
+                bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, true, 0, 0)),
+                bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-46, 0, true, 0, 0)),
+                bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 1e-44, 0, 0, true, 0, 0)),
+                bad(
+                        "epsRoot",
+                        "Infinity",
+                        () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, true, 0, 0)),
+                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, true, 0, 0)),
                 bad("eps + epsHat + epsRoot", "0.0", () -> AmsGrad.of(0.1).epsHat(0)),
                 bad("eps + epsRoot", "0.0", () -> AdaBelief.of(0.1).eps(0).epsRoot(1e-39)),
                 bad("psi", "-1.0", () -> NAdam.of(0.1).psi(-1)),
@@ -105,7 +108,7 @@ class RuleArgumentsTest {
             Momentum.of(0).momentum(0);
             new AdaGrad(0, 0, Float.MIN_VALUE, 0, 0, 0);
             new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, 0, 0);
-            new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
+            new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
         });
     }
 
@@ -117,7 +120,7 @@ class RuleArgumentsTest {
         assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
         assertEquals(new AdaGrad(0.01, 0, 1e-7, 0, 0, 0), AdaGrad.of());
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, 0, 0), RmsProp.of());
-        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, 0, 0), Adam.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, true, 0, 0), Adam.of());
     }
 
     /** PyTorch 2.13's, Keras 3's and optax's, as their documentation prints them; PyTorch's λ of AdamW is 0.01. */
@@ -130,8 +133,9 @@ class RuleArgumentsTest {
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, 0, 0), RmsProp.pytorch(0.01));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, 0, 0), RmsProp.keras(0.001));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, 0, 0), RmsProp.optax(0.001));
-        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0), Adam.pytorch(0.001));
-        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0.01), AdamW.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), Adam.pytorch(0.001));
+        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0.01), AdamW.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 0, 1e-7, false, 0, 0), Adam.article(0.001));
         assertEquals(new AmsGrad(0.001, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0), AmsGrad.of());
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, false, 0, 0), AmsGrad.pytorch(0.1));
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), AmsGrad.optax(0.1));
@@ -210,7 +214,7 @@ class RuleArgumentsTest {
                         .l2(2)
                         .decay(3));
         Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
-        assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, 2, 3), adam.eps(4));
-        assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, 2, 3), adam.eps(4).epsHat(5));
+        assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, true, 2, 3), adam.eps(4));
+        assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, true, 2, 3), adam.eps(4).epsHat(5));
     }
 }

@@ -174,7 +174,7 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(root));
                     },
                     new Hand(
-                            new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, 0, 0),
+                            new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, true, 0, 0),
                             floats(1, 3, -3),
                             floats(7.8359375, 7.64453125, 7.703125),
                             new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})),
@@ -625,13 +625,18 @@ class RulesTest {
                         1),
                 new Pair(
                         "Adam with β₁ = 0 is RmsProp when the correction has died away",
-                        new Adam(0.01, 0, 0.99, 0, 1e-7, 0, 0, 0),
+                        new Adam(0.01, 0, 0.99, 0, 1e-7, 0, true, 0, 0),
                         RmsProp.of(0.01),
                         1_000_000),
                 new Pair(
+                        "Adam without bias correction is Adam when the correction has died away",
+                        Adam.of(0.01).biasCorrection(false),
+                        Adam.of(0.01),
+                        1_000_000),
+                new Pair(
                         "Adam's two places for ε agree when the correction has died away",
-                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0, 0, 0),
-                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0, 0, 0),
+                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0, true, 0, 0),
+                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0, true, 0, 0),
                         1_000_000));
     }
 
