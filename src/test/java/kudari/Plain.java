@@ -142,7 +142,8 @@ final class Plain {
             return lr * g / (root(s[0][i] + (float) (r.epsRoot() * c)) + eps);
         }
         Adam r = (Adam) rule;
-        double c1 = 1 - StrictMath.pow(r.beta1(), t), c2 = 1 - StrictMath.pow(r.beta2(), t);
+        double c1 = r.biasCorrection() ? 1 - StrictMath.pow(r.beta1(), t) : 1;
+        double c2 = r.biasCorrection() ? 1 - StrictMath.pow(r.beta2(), t) : 1;
         s[0][i] = mean((float) r.beta1() * s[0][i] + (float) (1 - r.beta1()) * g);
         s[1][i] = square((float) r.beta2() * s[1][i] + (float) (1 - r.beta2()) * (g * g));
         float alpha = (float) (r.lr() * Math.sqrt(c2) / c1);

@@ -33,7 +33,13 @@ abstract class Reference {
 
     /** The same over the first so many gradients. */
     final double decayed(int count, double weight, double decay, int power) {
+        return decayed(history.subList(0, count), weight, decay, power);
+    }
+
+    /** The same of any numbers. */
+    static double decayed(List<Double> history, double weight, double decay, int power) {
         double sum = 0;
+        int count = history.size();
         for (int i = 0; i < count; i++) {
             sum += weight * Math.pow(decay, count - 1 - i) * Math.pow(history.get(i), power);
         }
@@ -167,6 +173,151 @@ abstract class Reference {
                 largest = Math.max(largest, decayed(1 - beta2, beta2, 2));
                 double rate = lr * Math.sqrt(1 - Math.pow(beta2, t)) / (1 - Math.pow(beta1, t));
                 p = p - rate * decayed(1 - beta1, beta1, 1) / (Math.sqrt(largest) + eps);
+            }
+        };
+    }
+
+    /** The authors': the mean of the squared distance to the gradient's mean, with ε_root added in each step. */
+    static Reference adaBelief(double p, double lr, double beta1, double beta2, double eps, double epsRoot) {
+        return new Reference(p) {
+            private final List<Double> off = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                double m = decayed(1 - beta1, beta1, 1);
+                off.add(g - m);
+                double s = decayed(off, 1 - beta2, beta2, 2) + epsRoot * (1 - Math.pow(beta2, t)) / (1 - beta2);
+                double hat = Math.sqrt(s / (1 - Math.pow(beta2, t)));
+                p = p - lr * m / (1 - Math.pow(beta1, t)) / (hat + eps);
+            }
+        };
+    }
+
+    /** PyTorch's: the means corrected by the product of the momenta so far. */
+    static Reference nadam(double p, double lr, double beta1, double beta2, double psi, double eps) {
+        return new Reference(p) {
+            private double product = 1;
+
+            @Override
+            void move(double g, int t) {
+                double now = nadamMomentum(beta1, psi, t), next = nadamMomentum(beta1, psi, t + 1);
+                product *= now;
+                double m = decayed(1 - beta1, beta1, 1), v = decayed(1 - beta2, beta2, 2) / (1 - Math.pow(beta2, t));
+                double ahead = (1 - now) / (1 - product) * g + next / (1 - product * next) * m;
+                p = p - lr * ahead / (Math.sqrt(v) + eps);
+            }
+        };
+    }
+
+    static double nadamMomentum(double beta1, double psi, int t) {
+        return beta1 * (1 - 0.5 * Math.pow(0.96, t * psi));
+    }
+
+    /** PyTorch's: ε added to the uncorrected root. */
+    static Reference radam(double p, double lr, double beta1, double beta2, double eps) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double m = decayed(1 - beta1, beta1, 1) / (1 - Math.pow(beta1, t)), r = rectification(beta2, t);
+                double root = Math.sqrt(decayed(1 - beta2, beta2, 2)) + eps;
+                p = p - lr * m * (r == 0 ? 1 : r * Math.sqrt(1 - Math.pow(beta2, t)) / root);
+            }
+        };
+    }
+
+    /** rₜ of RAdam, and 0 where its ρₜ is 5 or less. */
+    static double rectification(double beta2, int t) {
+        double last = 2 / (1 - beta2) - 1, rho = last - 2 * t * Math.pow(beta2, t) / (1 - Math.pow(beta2, t));
+        return rho <= 5 ? 0 : Math.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho));
+    }
+
+    /** PyTorch's: ε beside |g|, inside the maximum. */
+    static Reference adamax(double p, double lr, double beta1, double beta2, double eps) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double u = 0;
+                for (int i = 0; i < t; i++) {
+                    u = Math.max(u, Math.pow(beta2, t - 1 - i) * (Math.abs(history.get(i)) + eps));
+                }
+                p = p - lr / (1 - Math.pow(beta1, t)) * decayed(1 - beta1, beta1, 1) / u;
+            }
+        };
+    }
+
+    static Reference adaDelta(double p, double lr, double rho, double eps) {
+        return new Reference(p) {
+            private final List<Double> steps = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                // Of the steps before this one, whose weights begin with 1 − ρ as those of the gradients do.
+                double d = decayed(steps, 1 - rho, rho, 2), h = decayed(1 - rho, rho, 2);
+                steps.add(Math.sqrt(d + eps) / Math.sqrt(h + eps) * g);
+                p = p - lr * steps.get(t - 1);
+            }
+        };
+    }
+
+    /** optax's: both arrays from a small number, and both corrected as if from 0. */
+    static Reference yogi(double p, double lr, double beta1, double beta2, double start, double eps) {
+        return new Reference(p) {
+            private double v = start;
+
+            @Override
+            void move(double g, int t) {
+                v -= (1 - beta2) * Math.signum(v - g * g) * g * g;
+                double m = decayed(1 - beta1, beta1, 1) + start * Math.pow(beta1, t);
+                double hat = Math.sqrt(v / (1 - Math.pow(beta2, t)));
+                p = p - lr * m / (1 - Math.pow(beta1, t)) / (hat + eps);
+            }
+        };
+    }
+
+    /** The authors': the change of the gradient weighs as much as its mean keeps. */
+    static Reference adan(double p, double lr, double beta1, double beta2, double beta3, double eps) {
+        return new Reference(p) {
+            private final List<Double> changes = new ArrayList<>(), looks = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                changes.add(t == 1 ? 0 : g - history.get(t - 2));
+                looks.add(g + beta2 * changes.get(t - 1));
+                double m = decayed(1 - beta1, beta1, 1) / (1 - Math.pow(beta1, t));
+                double d = decayed(changes, 1 - beta2, beta2, 1) / (1 - Math.pow(beta2, t));
+                double n = decayed(looks, 1 - beta3, beta3, 2) / (1 - Math.pow(beta3, t));
+                p = p - lr * (m + beta2 * d) / (Math.sqrt(n) + eps);
+            }
+        };
+    }
+
+    /** optax's: no warm-up, and the slow mean uncorrected. */
+    static Reference adEMAMix(double p, double lr, double beta1, double beta2, double beta3, double alpha, double eps) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double fast = decayed(1 - beta1, beta1, 1) / (1 - Math.pow(beta1, t));
+                double v = decayed(1 - beta2, beta2, 2) / (1 - Math.pow(beta2, t));
+                p = p - lr * (fast + alpha * decayed(1 - beta3, beta3, 1)) / (Math.sqrt(v) + eps);
+            }
+        };
+    }
+
+    /** The authors', with clipping: a gradient is divided by what the gradients before it leave. */
+    static Reference adopt(double p, double lr, double beta1, double beta2, double eps) {
+        return new Reference(p) {
+            private final List<Double> normed = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                if (t == 1) return;
+                double v = Math.pow(history.get(0), 2) * Math.pow(beta2, t - 2);
+                for (int i = 2; i < t; i++) {
+                    v += (1 - beta2) * Math.pow(beta2, t - 1 - i) * Math.pow(history.get(i - 1), 2);
+                }
+                double limit = Math.pow(t - 1, 0.25), quotient = g / Math.max(Math.sqrt(v), eps);
+                normed.add(Math.max(-limit, Math.min(quotient, limit)));
+                p = p - lr * decayed(normed, 1 - beta1, beta1, 1);
             }
         };
     }

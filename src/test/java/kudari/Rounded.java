@@ -52,9 +52,9 @@ record Rounded(double value, double error) {
         return new Rounded(Math.max(value, o.value), Math.max(error, o.error));
     }
 
-    /** −limit to limit, where limit is a float or infinite. */
-    Rounded clamp(double limit) {
-        return new Rounded(Math.max(-limit, Math.min(value, limit)), Math.min(error, 2 * limit));
+    /** −limit to limit, where limit itself may be off by as much. */
+    Rounded clamp(double limit, double off) {
+        return new Rounded(Math.max(-limit, Math.min(value, limit)), Math.max(error, off));
     }
 
     /** Certain only where the error is smaller than the value. */

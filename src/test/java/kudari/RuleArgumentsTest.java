@@ -4,19 +4,32 @@ import static kudari.OptimizerTest.refused;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.lang.reflect.Method;
+import java.lang.reflect.RecordComponent;
+import java.util.List;
 import java.util.stream.Stream;
+import kudari.rule.AdEMAMix;
+import kudari.rule.AdaBelief;
+import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Adamax;
+import kudari.rule.Adan;
+import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
 import kudari.rule.Lion;
 import kudari.rule.Momentum;
+import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
+import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
+import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -70,13 +83,28 @@ class RuleArgumentsTest {
                 bad("beta2", "-0.5", () -> Lion.of().betas(0.9, -0.5)),
                 bad("lr", "NaN", () -> SignSgd.of(Double.NaN)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
-                bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, 0, 0)),
-                bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, 0, 0)),
-                bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-46, 0, 0, 0)),
-                bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 1e-44, 0, 0, 0, 0)),
-                bad("epsRoot", "Infinity", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, 0, 0)),
-                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, 0, 0)),
-                bad("eps + epsHat + epsRoot", "0.0", () -> AmsGrad.of(0.1).epsHat(0)));
+                bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, true, 0, 0)),
+                bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, true, 0, 0)),
+                bad("epsHat", "1.0E-46", () -> new Adam(0.1, 0.9, 0.999, 0, 1e-46, 0, true, 0, 0)),
+                bad("eps", "1.0E-44", () -> new Adam(0.1, 0.9, 0.999, 1e-44, 0, 0, true, 0, 0)),
+                bad(
+                        "epsRoot",
+                        "Infinity",
+                        () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, true, 0, 0)),
+                bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, true, 0, 0)),
+                bad("eps + epsHat + epsRoot", "0.0", () -> AmsGrad.of(0.1).epsHat(0)),
+                bad("eps + epsRoot", "0.0", () -> AdaBelief.of(0.1).eps(0).epsRoot(1e-39)),
+                bad("psi", "-1.0", () -> NAdam.of(0.1).psi(-1)),
+                bad("psi", "NaN", () -> NAdam.of(0.1).psi(Double.NaN)),
+                bad("threshold", "3.0", () -> RAdam.of(0.1).threshold(3)),
+                bad("eps + epsMax", "0.0", () -> Adamax.of(0.1).epsMax(1e-39)),
+                bad("eps", "0.0", () -> AdaDelta.of(0.1).eps(0)),
+                bad("eps + epsRoot", "0.0", () -> Yogi.of(0.1).eps(0)),
+                bad("ahead", "-1.0", () -> Adan.of(0.1).ahead(-1)),
+                bad("beta3", "1.0", () -> Adan.of(0.1).betas(0.98, 0.92, 1)),
+                bad("alpha", "-1.0", () -> AdEMAMix.of(0.1).alpha(-1)),
+                bad("warmUp", "-1.0", () -> AdEMAMix.of(0.1).warmUp(-1)),
+                bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)));
     }
 
     private static Arguments bad(String name, String value, Executable call) {
@@ -97,7 +125,7 @@ class RuleArgumentsTest {
             Momentum.of(0).momentum(0);
             new AdaGrad(0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
             new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
-            new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
+            new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
         });
     }
 
@@ -109,7 +137,7 @@ class RuleArgumentsTest {
         assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
         assertEquals(new AdaGrad(0.01, 0, 0, 1e-7, 0, 0, 0), AdaGrad.of());
         assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, false, 0, 0), RmsProp.of());
-        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, 0, 0), Adam.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, true, 0, 0), Adam.of());
     }
 
     /** PyTorch 2.13's, Keras 3's and optax's, as their documentation prints them; PyTorch's λ of AdamW is 0.01. */
@@ -123,11 +151,55 @@ class RuleArgumentsTest {
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, false, 0, 0), RmsProp.keras(0.001));
         assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, false, 0, 0), RmsProp.optax(0.001));
         assertEquals(new Lion(0.001, 0.9, 0.99, 0, 0.001), Lion.optax(0.001));
-        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0), Adam.pytorch(0.001));
-        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, 0, 0.01), AdamW.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), Adam.pytorch(0.001));
+        assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0.01), AdamW.of());
+        assertEquals(new Adam(0.001, 0.9, 0.999, 0, 0, 1e-7, false, 0, 0), Adam.article(0.001));
         assertEquals(new AmsGrad(0.001, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0), AmsGrad.of());
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, false, 0, 0), AmsGrad.pytorch(0.1));
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), AmsGrad.optax(0.1));
+    }
+
+    /** The same of every rule and every value that it has a method for. */
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aMethodNamedLikeAValueChangesThatValueAlone(RulesTest.Row row) throws ReflectiveOperationException {
+        Rule rule = row.of().apply(0.5);
+        for (RecordComponent component : rule.getClass().getRecordComponents()) {
+            Object value = component.getType() == boolean.class
+                    ? (Object) !(boolean) component.getAccessor().invoke(rule)
+                    : component.getType() == long.class ? (Object) 7L : (Object) 4.25;
+            Method method;
+            try {
+                method = rule.getClass().getMethod(component.getName(), component.getType());
+            } catch (NoSuchMethodException e) {
+                continue; // betas
+            }
+            if (List.of("momentum", "rho").contains(component.getName())) value = 0.375;
+            Object changed = method.invoke(rule, value);
+            for (RecordComponent each : rule.getClass().getRecordComponents()) {
+                boolean other =
+                        component.getName().startsWith("eps") && each.getName().startsWith("eps");
+                Object before = each.getAccessor().invoke(rule),
+                        after = each.getAccessor().invoke(changed);
+                if (each.getName().equals(component.getName())) assertEquals(value, after, component.getName());
+                else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
+            }
+        }
+        assertEquals(new AdaBelief(0.001, 0.9, 0.999, 1e-16, 1e-16, 0, 0), AdaBelief.of());
+        assertEquals(new NAdam(0.002, 0.9, 0.999, 0.004, 1e-8, 0, 0), NAdam.of());
+        assertEquals(new NAdam(0.1, 0.9, 0.999, 1, 1e-7, 0, 0), NAdam.keras(0.1));
+        assertEquals(new NAdam(0.1, 0.9, 0.999, Double.POSITIVE_INFINITY, 1e-8, 0, 0), NAdam.optax(0.1));
+        assertEquals(new RAdam(0.001, 0.9, 0.999, 5, 0, 1e-8, 0, 0), RAdam.of());
+        assertEquals(new RAdam(0.1, 0.9, 0.999, 5, 1e-8, 0, 0, 0), RAdam.optax(0.1));
+        assertEquals(new Adamax(0.002, 0.9, 0.999, 0, 1e-8, 0, 0), Adamax.of());
+        assertEquals(new Adamax(0.001, 0.9, 0.999, 1e-7, 0, 0, 0), Adamax.keras(0.001));
+        assertEquals(new AdaDelta(1, 0.9, 1e-6, 0, 0), AdaDelta.of());
+        assertEquals(new AdaDelta(0.001, 0.95, 1e-7, 0, 0), AdaDelta.keras(0.001));
+        assertEquals(new Yogi(0.01, 0.9, 0.999, 1e-6, 1e-3, 0, 0, 0), Yogi.of());
+        assertEquals(new Adan(0.001, 0.98, 0.92, 0.99, 0.92, 1e-8, 0, 0, 0), Adan.of());
+        assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
+        assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
+        assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
     }
 
     /** A wither changes what it names and nothing else; ε and ε̂ take each other's place. */
@@ -189,7 +261,7 @@ class RuleArgumentsTest {
                 Lion.of(9).lr(1).betas(0.5, 0.25).l2(2).decay(3));
         assertEquals(new SignSgd(1, 2, 3), SignSgd.of(9).lr(1).l2(2).decay(3));
         Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
-        assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, 2, 3), adam.eps(4));
-        assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, 2, 3), adam.eps(4).epsHat(5));
+        assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, true, 2, 3), adam.eps(4));
+        assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, true, 2, 3), adam.eps(4).epsHat(5));
     }
 }

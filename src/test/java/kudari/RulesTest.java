@@ -13,18 +13,27 @@ import java.util.Set;
 import java.util.function.DoubleFunction;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import kudari.rule.AdEMAMix;
+import kudari.rule.AdaBelief;
+import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
+import kudari.rule.Adamax;
+import kudari.rule.Adan;
+import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
 import kudari.rule.Lion;
 import kudari.rule.Momentum;
+import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
+import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -232,7 +241,7 @@ class RulesTest {
                         s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(root));
                     },
                     new Hand(
-                            new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, 0, 0),
+                            new Adam(21 / 64.0, 0.5, 0, 0, 1, 0, true, 0, 0),
                             floats(1, 3, -3),
                             floats(7.8359375, 7.64453125, 7.703125),
                             new float[][] {floats(0.5, 1.75, -0.625), floats(1, 9, 9)})),
@@ -254,7 +263,196 @@ class RulesTest {
                             new AmsGrad(21 / 64.0, 0.5, 0, 0, 1, 0, false, 0, 0),
                             floats(3, 1, -3),
                             floats(8 - 63 / 256.0, 8 - 98 / 256.0, 8 - 77 / 256.0),
-                            new float[][] {floats(1.5, 1.25, -0.875), floats(9, 1, 9), floats(9, 9, 9)})));
+                            new float[][] {floats(1.5, 1.25, -0.875), floats(9, 1, 9), floats(9, 9, 9)})),
+            new Row(
+                    AdaBelief::of,
+                    0.3,
+                    xy(-6.66666666667, 1.66666666667), // optax
+                    xy(1.27127402591, 0.249797155786),
+                    (p, lr) -> Reference.adaBelief(p, lr, 0.9, 0.999, 1e-16, 1e-16),
+                    (s, g, lr, t) -> {
+                        double root = Math.sqrt(1 - Math.pow(0.999, t)), rate = lr * root / (1 - Math.pow(0.9, t));
+                        s[1] = mean(0.9, s[1], g);
+                        Rounded off = g.minus(s[1]);
+                        s[2] = mean(0.999, s[2], off.times(off)).plus(Rounded.once(1e-16));
+                        Rounded under = s[2].sqrt().plus(Rounded.once(1e-16 * root));
+                        s[0] = s[0].minus(Rounded.once(rate).times(s[1]).over(under));
+                    },
+                    new Hand(
+                            new AdaBelief(21 / 64.0, 0.5, 0, 0, 7, 0, 0),
+                            floats(6, 9, 0),
+                            floats(8 - 63 / 128.0, 8 - 147 / 128.0, 8 - 183 / 128.0),
+                            new float[][] {floats(3, 6, 3), floats(16, 16, 16)})),
+            new Row(
+                    NAdam::of,
+                    0.3,
+                    xy(-6.68306447102, 1.68306446729), // PyTorch
+                    xy(-1.07320233608, -0.0273879642756),
+                    (p, lr) -> Reference.nadam(p, lr, 0.9, 0.999, 0.004, 1e-8),
+                    (s, g, lr, t) -> {
+                        double root = Math.sqrt(1 - Math.pow(0.999, t)), product = 1;
+                        for (int i = 1; i <= t; i++) product *= Reference.nadamMomentum(0.9, 0.004, i);
+                        double now = Reference.nadamMomentum(0.9, 0.004, t);
+                        double next = Reference.nadamMomentum(0.9, 0.004, t + 1);
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = mean(0.999, s[2], g.times(g));
+                        Rounded over = Rounded.once(lr * root * (1 - now) / (1 - product))
+                                .times(g)
+                                .plus(Rounded.once(lr * root * next / (1 - product * next))
+                                        .times(s[1]));
+                        Rounded under = s[2].sqrt().plus(Rounded.once(1e-8 * root));
+                        s[0] = s[0].minus(over.over(under));
+                    },
+                    new Hand(
+                            new NAdam(105 / 64.0, 0.5, 0, Double.POSITIVE_INFINITY, 1, 0, 0),
+                            floats(3, 1, -3),
+                            floats(8 - 420 / 256.0, 8 - 710 / 256.0, 8 - 481 / 256.0),
+                            new float[][] {floats(1.5, 1.25, -0.875), floats(9, 1, 9)})),
+            new Row(
+                    RAdam::of,
+                    0.3,
+                    xy(-6.79, 0.8), // PyTorch
+                    xy(-5.4337724905, -0.478026608355),
+                    (p, lr) -> Reference.radam(p, lr, 0.9, 0.999, 1e-8),
+                    (s, g, lr, t) -> {
+                        double c1 = 1 - Math.pow(0.9, t), r = Reference.rectification(0.999, t);
+                        double root = Math.sqrt(1 - Math.pow(0.999, t));
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = mean(0.999, s[2], g.times(g));
+                        Rounded under = s[2].sqrt().plus(Rounded.once(1e-8));
+                        if (r == 0) s[0] = s[0].minus(Rounded.once(lr / c1).times(s[1]));
+                        else
+                            s[0] = s[0].minus(
+                                    Rounded.once(lr * r * root / c1).times(s[1]).over(under));
+                    },
+                    new Hand(
+                            new RAdam(21 / 64.0, 0.5, 0.75, 5, 0, 1, 0, 0),
+                            floats(1, 3, -3),
+                            floats(8 - 21 / 64.0, 8 - 70 / 64.0, 8 - 55 / 64.0),
+                            new float[][] {floats(0.5, 1.75, -0.625), floats(0.25, 2.4375, 4.078125)})),
+            new Row(
+                    Adamax::of,
+                    0.3,
+                    xy(-6.70000000429, 1.70000000075), // PyTorch
+                    xy(-1.04069998877, -0.137167845962),
+                    (p, lr) -> Reference.adamax(p, lr, 0.9, 0.999, 1e-8),
+                    (s, g, lr, t) -> {
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = Rounded.once(0.999).times(s[2]).larger(g.abs().plus(Rounded.once(1e-8)));
+                        Rounded over = Rounded.once(lr / (1 - Math.pow(0.9, t))).times(s[1]);
+                        s[0] = s[0].minus(over.over(s[2].plus(Rounded.exact(0))));
+                    },
+                    new Hand(
+                            new Adamax(21 / 64.0, 0.5, 0.5, 0, 1, 0, 0),
+                            floats(3, 0, -7),
+                            floats(8 - 126 / 512.0, 8 - 210 / 512.0, 8 - 135 / 512.0),
+                            new float[][] {floats(1.5, 0.75, -3.125), floats(4, 2, 8)})),
+            new Row(
+                    AdaDelta::of,
+                    1,
+                    xy(-6.99683775461, 1.99683772333), // PyTorch
+                    xy(-6.8930685075, 1.89458843278),
+                    (p, lr) -> Reference.adaDelta(p, lr, 0.9, 1e-6),
+                    (s, g, lr, t) -> {
+                        s[1] = mean(0.9, s[1], g.times(g));
+                        Rounded own = s[2].plus(Rounded.once(1e-6)).sqrt();
+                        Rounded step =
+                                own.over(s[1].plus(Rounded.once(1e-6)).sqrt()).times(g);
+                        s[2] = mean(0.9, s[2], step.times(step));
+                        s[0] = s[0].minus(Rounded.once(lr).times(step));
+                    },
+                    // Two steps in a row are never rational.
+                    new Hand(new AdaDelta(0.5, 0.25, 1, 0, 0), floats(0, 2, 0), floats(8, 7.5, 7.5), new float[][] {
+                        floats(0, 3, 0.75), floats(0, 0.75, 0.1875)
+                    })),
+            new Row(
+                    Yogi::of,
+                    0.3,
+                    UNPUBLISHED,
+                    UNPUBLISHED,
+                    (p, lr) -> Reference.yogi(p, lr, 0.9, 0.999, 1e-6, 1e-3),
+                    (s, g, lr, t) -> {
+                        if (t == 1) s[1] = s[2] = Rounded.once(1e-6);
+                        double root = Math.sqrt(1 - Math.pow(0.999, t)), rate = lr * root / (1 - Math.pow(0.9, t));
+                        Rounded square = g.times(g);
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = s[2].minus(Rounded.once(1 - 0.999)
+                                .times(square)
+                                .times(s[2].minus(square).sign()));
+                        Rounded under = s[2].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-3 * root));
+                        s[0] = s[0].minus(Rounded.once(rate).times(s[1].over(under)));
+                    },
+                    new Hand(
+                            new Yogi(21 / 64.0, 0.5, 0, 0, 3, 0, 0, 0),
+                            floats(5, 12, -12),
+                            floats(8 - 210 / 1024.0, 8 - 413 / 1024.0, 8 - 299 / 1024.0),
+                            new float[][] {floats(2.5, 7.25, -2.375), floats(25, 169, 25)})),
+            new Row(
+                    Adan::of,
+                    0.3,
+                    UNPUBLISHED, // optax's form of it is in ConventionsTest
+                    UNPUBLISHED,
+                    (p, lr) -> Reference.adan(p, lr, 0.98, 0.92, 0.99, 1e-8),
+                    (s, g, lr, t) -> {
+                        double c1 = 1 - Math.pow(0.98, t), c2 = 1 - Math.pow(0.92, t), c3 = 1 - Math.pow(0.99, t);
+                        Rounded change = t == 1 ? Rounded.exact(0) : g.minus(s[4]);
+                        Rounded next = g.plus(Rounded.once(0.92).times(change));
+                        s[1] = mean(0.98, s[1], g);
+                        s[2] = mean(0.92, s[2], change);
+                        s[3] = mean(0.99, s[3], next.times(next));
+                        s[4] = g;
+                        Rounded over = s[1].plus(Rounded.once(0.92 * c1 / c2).times(s[2]));
+                        Rounded under = s[3].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-8 * Math.sqrt(c3)));
+                        s[0] = s[0].minus(Rounded.once(lr * Math.sqrt(c3) / c1).times(over.over(under)));
+                    },
+                    new Hand(
+                            new Adan(21 / 64.0, 0.5, 0.5, 0, 0.5, 3, 0, 0, 0),
+                            floats(5, -7, 1),
+                            floats(8 - 210 / 1024.0, 8 - 63 / 1024.0, 8 - 57 / 1024.0),
+                            new float[][] {
+                                floats(2.5, -2.25, -0.625), floats(0, -6, 1), floats(25, 169, 25), floats(5, -7, 1)
+                            })),
+            new Row(
+                    AdEMAMix::of,
+                    0.3,
+                    xy(-6.69985000429, 1.69985000075), // optax
+                    xy(0.182311361764, 0.31923970194),
+                    (p, lr) -> Reference.adEMAMix(p, lr, 0.9, 0.999, 0.9999, 5, 1e-8),
+                    (s, g, lr, t) -> {
+                        double root = Math.sqrt(1 - Math.pow(0.999, t));
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = mean(0.9999, s[2], g);
+                        s[3] = mean(0.999, s[3], g.times(g));
+                        Rounded over = Rounded.once(lr * root / (1 - Math.pow(0.9, t)))
+                                .times(s[1])
+                                .plus(Rounded.once(lr * root * 5).times(s[2]));
+                        Rounded under = s[3].plus(Rounded.exact(0)).sqrt().plus(Rounded.once(1e-8 * root));
+                        s[0] = s[0].minus(over.over(under));
+                    },
+                    new Hand(
+                            new AdEMAMix(21 / 64.0, 0.5, 0, 0.75, 2, 0, 1, 0, 0, 0),
+                            floats(3, 1, -3),
+                            floats(8 - 3024 / 8192.0, 8 - 7448 / 8192.0, 8 - 6587 / 8192.0),
+                            new float[][] {floats(1.5, 1.25, -0.875), floats(0.75, 0.8125, -0.140625), floats(9, 1, 9)
+                            })),
+            new Row(
+                    Adopt::of,
+                    0.3,
+                    UNPUBLISHED,
+                    UNPUBLISHED,
+                    (p, lr) -> Reference.adopt(p, lr, 0.9, 0.9999, 1e-6),
+                    (s, g, lr, t) -> {
+                        Rounded normed = g.over(s[2].sqrt().larger(Rounded.once(1e-6)));
+                        double limit = (float) Math.pow(t - 1, 0.25);
+                        if (t > 1) s[1] = mean(0.9, s[1], normed.clamp(limit, limit * 0x1p-24));
+                        s[2] = t == 1 ? g.times(g) : mean(0.9999, s[2], g.times(g));
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[1]));
+                    },
+                    new Hand(
+                            new Adopt(0.5, 0.5, 0, 1, true, 0, 0),
+                            floats(4, 8, -6),
+                            floats(8, 7.75, 7.8125),
+                            new float[][] {floats(0, 0.5, -0.125), floats(16, 64, 36)})));
 
     /** β·m + (1 − β)·x, as every mean is taken. */
     private static Rounded mean(double beta, Rounded m, Rounded x) {
@@ -502,13 +700,18 @@ class RulesTest {
                         1),
                 new Pair(
                         "Adam with β₁ = 0 is RmsProp when the correction has died away",
-                        new Adam(0.01, 0, 0.99, 0, 1e-7, 0, 0, 0),
+                        new Adam(0.01, 0, 0.99, 0, 1e-7, 0, true, 0, 0),
                         RmsProp.of(0.01),
                         1_000_000),
                 new Pair(
+                        "Adam without bias correction is Adam when the correction has died away",
+                        Adam.of(0.01).biasCorrection(false),
+                        Adam.of(0.01),
+                        1_000_000),
+                new Pair(
                         "Adam's two places for ε agree when the correction has died away",
-                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0, 0, 0),
-                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0, 0, 0),
+                        new Adam(0.01, 0.9, 0.99, 0, 1e-7, 0, true, 0, 0),
+                        new Adam(0.01, 0.9, 0.99, 1e-7, 0, 0, true, 0, 0),
                         1_000_000));
     }
 

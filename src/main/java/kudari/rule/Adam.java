@@ -23,6 +23,9 @@ import java.util.List;
  * multiplied through by √c₂, as the end of the paper's section 2 does, that is ε·√c₂ here. The book, Keras and TensorFlow add ε̂ to the
  * uncorrected √v ({@link #of(double)}): in the first steps, while c₂ is small, that weighs more. optax's {@code eps_root} is ε_root.
  *
+ * <p>Without the correction, an option of Apex and MXNet, cᵢ = 1: the means are small at first, v more so than m, and the first steps up to
+ * (1 − β₁)/√(1 − β₂), about three times, as long. {@link #article(double)} is that with ε_root alone.
+ *
  * <dl>
  *   <dt>Source
  *   <dd>D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv:1412.6980, algorithm 1.
@@ -41,11 +44,20 @@ import java.util.List;
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
  * @param epsHat ε̂, added to the uncorrected root, 0 or positive, in units of gradient
  * @param epsRoot ε_root, added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
+ * @param biasCorrection whether both means are corrected for having started at zero
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
 public record Adam(
-        double lr, double beta1, double beta2, double eps, double epsHat, double epsRoot, double l2, double decay)
+        double lr,
+        double beta1,
+        double beta2,
+        double eps,
+        double epsHat,
+        double epsRoot,
+        boolean biasCorrection,
+        double l2,
+        double decay)
         implements Rule {
 
     /** Checks that the hyperparameters are in range. */
@@ -68,14 +80,19 @@ public record Adam(
     @Preset(peer = Peer.BOOK, lr = 0.001)
     @Preset(peer = Peer.KERAS, lr = 0.001)
     public static Adam of(double lr) {
-        return new Adam(lr, 0.9, 0.999, 0, 1e-7, 0, 0, 0);
+        return new Adam(lr, 0.9, 0.999, 0, 1e-7, 0, true, 0, 0);
     }
 
     /** The paper's Adam, as in PyTorch and optax: β 0.9 and 0.999, ε = 1e-8 on the corrected root. */
     @Preset(peer = Peer.PYTORCH, lr = 0.001)
     @Preset(peer = Peer.OPTAX)
     public static Adam pytorch(double lr) {
-        return new Adam(lr, 0.9, 0.999, 1e-8, 0, 0, 0, 0);
+        return new Adam(lr, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0);
+    }
+
+    /** Adam as many articles print it: p ← p − lr·m/√(v + ε), with β 0.9 and 0.999, ε = 1e-7 inside the root, and neither mean corrected. */
+    public static Adam article(double lr) {
+        return new Adam(lr, 0.9, 0.999, 0, 0, 1e-7, false, 0, 0);
     }
 
     /** Deeplearning4j's: β 0.9 and 0.999, ε̂ = 1e-8 on the uncorrected root. */
@@ -86,37 +103,42 @@ public record Adam(
 
     @Override
     public Adam lr(double lr) {
-        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with other fractions of its means. */
     public Adam betas(double beta1, double beta2) {
-        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with ε on the corrected root, in the place of any ε̂. */
     public Adam eps(double eps) {
-        return new Adam(lr, beta1, beta2, eps, 0, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, eps, 0, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with ε̂ on the uncorrected root, in the place of any ε. */
     public Adam epsHat(double epsHat) {
-        return new Adam(lr, beta1, beta2, 0, epsHat, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, 0, epsHat, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with another ε inside the root. */
     public Adam epsRoot(double epsRoot) {
-        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, biasCorrection, l2, decay);
+    }
+
+    /** This rule with its means corrected for having started at zero, or as they are. */
+    public Adam biasCorrection(boolean biasCorrection) {
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, biasCorrection, l2, decay);
     }
 
     @Override
     public Adam l2(double l2) {
-        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, biasCorrection, l2, decay);
     }
 
     @Override
     public Adam decay(double decay) {
-        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, l2, decay);
+        return new Adam(lr, beta1, beta2, eps, epsHat, epsRoot, biasCorrection, l2, decay);
     }
 
     @Override
@@ -126,7 +148,7 @@ public record Adam(
 
     @Override
     public void at(long t, float[] k) {
-        double c1 = 1 - power(beta1, t), c2 = 1 - power(beta2, t);
+        double c1 = biasCorrection ? 1 - power(beta1, t) : 1, c2 = biasCorrection ? 1 - power(beta2, t) : 1;
         k[0] = (float) l2;
         k[1] = (float) (lr * decay);
         k[2] = (float) beta1;

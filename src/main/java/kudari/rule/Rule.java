@@ -37,7 +37,16 @@ public sealed interface Rule
                 Lion,
                 SignSgd,
                 Adam,
-                AmsGrad {
+                AmsGrad,
+                AdaBelief,
+                NAdam,
+                RAdam,
+                Adamax,
+                AdaDelta,
+                Yogi,
+                Adan,
+                AdEMAMix,
+                Adopt {
 
     /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
     int SCALARS = 16;
