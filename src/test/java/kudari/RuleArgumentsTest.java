@@ -157,6 +157,21 @@ class RuleArgumentsTest {
         assertEquals(new AmsGrad(0.001, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0), AmsGrad.of());
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, false, 0, 0), AmsGrad.pytorch(0.1));
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), AmsGrad.optax(0.1));
+        assertEquals(new AdaBelief(0.001, 0.9, 0.999, 1e-16, 1e-16, 0, 0), AdaBelief.of());
+        assertEquals(new NAdam(0.002, 0.9, 0.999, 0.004, 1e-8, 0, 0), NAdam.of());
+        assertEquals(new NAdam(0.1, 0.9, 0.999, 1, 1e-7, 0, 0), NAdam.keras(0.1));
+        assertEquals(new NAdam(0.1, 0.9, 0.999, Double.POSITIVE_INFINITY, 1e-8, 0, 0), NAdam.optax(0.1));
+        assertEquals(new RAdam(0.001, 0.9, 0.999, 5, 0, 1e-8, 0, 0), RAdam.of());
+        assertEquals(new RAdam(0.1, 0.9, 0.999, 5, 1e-8, 0, 0, 0), RAdam.optax(0.1));
+        assertEquals(new Adamax(0.002, 0.9, 0.999, 0, 1e-8, 0, 0), Adamax.of());
+        assertEquals(new Adamax(0.001, 0.9, 0.999, 1e-7, 0, 0, 0), Adamax.keras(0.001));
+        assertEquals(new AdaDelta(1, 0.9, 1e-6, 0, 0), AdaDelta.of());
+        assertEquals(new AdaDelta(0.001, 0.95, 1e-7, 0, 0), AdaDelta.keras(0.001));
+        assertEquals(new Yogi(0.01, 0.9, 0.999, 1e-6, 1e-3, 0, 0, 0), Yogi.of());
+        assertEquals(new Adan(0.001, 0.98, 0.92, 0.99, 0.92, 1e-8, 0, 0, 0), Adan.of());
+        assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
+        assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
+        assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
     }
 
     /** The same of every rule and every value that it has a method for. */
@@ -174,7 +189,7 @@ class RuleArgumentsTest {
             } catch (NoSuchMethodException e) {
                 continue; // betas
             }
-            if (List.of("momentum", "rho").contains(component.getName())) value = 0.375;
+            if (List.of("momentum", "rho", "dampening").contains(component.getName())) value = 0.375;
             Object changed = method.invoke(rule, value);
             for (RecordComponent each : rule.getClass().getRecordComponents()) {
                 boolean other =
@@ -185,21 +200,6 @@ class RuleArgumentsTest {
                 else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
             }
         }
-        assertEquals(new AdaBelief(0.001, 0.9, 0.999, 1e-16, 1e-16, 0, 0), AdaBelief.of());
-        assertEquals(new NAdam(0.002, 0.9, 0.999, 0.004, 1e-8, 0, 0), NAdam.of());
-        assertEquals(new NAdam(0.1, 0.9, 0.999, 1, 1e-7, 0, 0), NAdam.keras(0.1));
-        assertEquals(new NAdam(0.1, 0.9, 0.999, Double.POSITIVE_INFINITY, 1e-8, 0, 0), NAdam.optax(0.1));
-        assertEquals(new RAdam(0.001, 0.9, 0.999, 5, 0, 1e-8, 0, 0), RAdam.of());
-        assertEquals(new RAdam(0.1, 0.9, 0.999, 5, 1e-8, 0, 0, 0), RAdam.optax(0.1));
-        assertEquals(new Adamax(0.002, 0.9, 0.999, 0, 1e-8, 0, 0), Adamax.of());
-        assertEquals(new Adamax(0.001, 0.9, 0.999, 1e-7, 0, 0, 0), Adamax.keras(0.001));
-        assertEquals(new AdaDelta(1, 0.9, 1e-6, 0, 0), AdaDelta.of());
-        assertEquals(new AdaDelta(0.001, 0.95, 1e-7, 0, 0), AdaDelta.keras(0.001));
-        assertEquals(new Yogi(0.01, 0.9, 0.999, 1e-6, 1e-3, 0, 0, 0), Yogi.of());
-        assertEquals(new Adan(0.001, 0.98, 0.92, 0.99, 0.92, 1e-8, 0, 0, 0), Adan.of());
-        assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
-        assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
-        assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
     }
 
     /** A wither changes what it names and nothing else; ε and ε̂ take each other's place. */

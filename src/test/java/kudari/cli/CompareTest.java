@@ -295,7 +295,7 @@ class CompareTest {
             delimiter = '|',
             value = {
                 "2|--device=gpu                |got 'gpu'",
-                "2|--rules=sgd,foo             |expected one of sgd, momentum, nesterov, adagrad, rmsprop, adam",
+                "2|--rules=sgd,foo             |expected one of sgd, momentum, nesterov, adagrad, rmsprop, ",
                 "2|--rules=sgd,foo             |'foo'",
                 "2|--rules=nesterow            |got 'nesterow'; did you mean nesterov?",
                 "2|--rules=NESTE               |got 'NESTE'; did you mean nesterov?",
