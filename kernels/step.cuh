@@ -95,6 +95,9 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
     load<E>(p, chunk.p + i);
     load<E>(g, chunk.g + i);
+#ifdef ZERO_GRADIENTS
+    store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
+#endif
     for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
     if (limited) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
@@ -105,9 +108,6 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
     }
     store<E>(chunk.p + i, p);
     for (int a = 0; a < STATES; a++) store<E>(chunk.s[a] + i, s[a]);
-#ifdef ZERO_GRADIENTS
-    store<E>(chunk.g + i, zero);
-#endif
   }
 }
 
@@ -156,7 +156,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
   if (!known) {
     control->outran++;
   } else if (common.go) {
-    control->done = t;
+    control->done++;
   } else {
     control->skipped++;
   }
