@@ -1,7 +1,7 @@
 // The step of rule/Adopt.java: the same lines, over E elements in registers.
 #include "step.cuh"
 
-STEP_IN_BLOCKS(adopt, 2, 3) {
+STEP(adopt, 2) {
   float l2 = k[0], decay = k[1], beta1 = k[2], rest1 = k[3], beta2 = k[4], rest2 = k[5], lr = k[6], eps = k[7], limit = k[8];
   float *m = s[0], *v = s[1];
   for (int i = 0; i < E; i++) {

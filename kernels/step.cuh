@@ -95,6 +95,9 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
     load<E>(p, chunk.p + i);
     load<E>(g, chunk.g + i);
+#ifdef ZERO_GRADIENTS
+    store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
+#endif
     for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
     if (limited) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
@@ -105,9 +108,6 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
     }
     store<E>(chunk.p + i, p);
     for (int a = 0; a < STATES; a++) store<E>(chunk.s[a] + i, s[a]);
-#ifdef ZERO_GRADIENTS
-    store<E>(chunk.g + i, zero);
-#endif
   }
 }
 
@@ -164,15 +164,12 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
-#define STEP(name, STATES) STEP_IN_BLOCKS(name, STATES, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)
-
-// The same for a rule that says how many blocks, for 64 registers do not hold it.
-#define STEP_IN_BLOCKS(name, STATES, BLOCKS)                                                                                            \
+#define STEP(name, STATES)                                                                                                              \
   struct name##Rule {                                                                                                                   \
     template <int E>                                                                                                                    \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \
   };                                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                                             \
+  extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)                                                \
       name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
     drive<STATES, name##Rule>(chunks, count, told, control, last);                                                                      \
   }                                                                                                                                     \

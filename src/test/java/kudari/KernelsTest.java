@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class KernelsTest {
 
     private static final Pattern REGISTERS = Pattern.compile("Used (\\d+) registers");
-    private static final Pattern STEP = Pattern.compile("^STEP\\w*\\(\\w+, (\\d)(?:, (\\d))?\\)", Pattern.MULTILINE);
+    private static final Pattern STEP = Pattern.compile("^STEP\\(\\w+, (\\d)\\)", Pattern.MULTILINE);
     private static final Pattern SPILLS = Pattern.compile("(\\d+) bytes spill (?:stores|loads)");
 
     static Stream<Arguments> kernels() {
@@ -55,7 +55,7 @@ class KernelsTest {
         String java = Files.readString(Path.of("src/main/java/kudari/rule/" + rule + ".java"));
         String cuda = Files.readString(Path.of("kernels/" + kernel + ".cu"));
         List<String> loops = statements(java, "public void apply(", "for (int i = from; i < to; i++)");
-        assertEquals(loops, statements(cuda, "STEP", "for (int i = 0; i < E; i++)"));
+        assertEquals(loops, statements(cuda, "STEP(" + kernel, "for (int i = 0; i < E; i++)"));
         assertTrue(loops.contains("each {"), "it has a loop");
     }
 
@@ -114,20 +114,18 @@ class KernelsTest {
         assertEquals(Collections.nCopies(2 * registers.size(), 0), spills, log);
     }
 
-    /** What step.cuh leaves a thread, by the blocks that a multiprocessor is to hold of 65,536 registers. */
+    /** What step.cuh leaves a thread of a rule, by its state arrays. */
     private static int registersOf(String file) {
         if (file.equals("nn.cu")) return 255; // the cross-entropy is one block, which has a multiprocessor to itself
         Matcher step = STEP.matcher(Nvrtc.Source.of(file).text());
-        if (!step.find()) return 64;
-        int states = Integer.parseInt(step.group(1));
-        String blocks = step.group(2) != null ? step.group(2) : states < 3 ? "4" : states < 4 ? "3" : "2";
-        return 65_536 / 256 / Integer.parseInt(blocks) / 8 * 8;
+        int states = step.find() ? Integer.parseInt(step.group(1)) : 0;
+        return states < 3 ? 64 : states < 4 ? 80 : 128;
     }
 
     /** A kernel as it is, and the one of a rule also as it leaves 0 in the gradients. */
     private static List<Nvrtc.Source> variants(String file) {
         Nvrtc.Source plain = Nvrtc.Source.of(file);
-        if (!plain.text().contains("STEP")) return List.of(plain);
+        if (!plain.text().contains("STEP(")) return List.of(plain);
         return List.of(plain, zeroes(file));
     }
 

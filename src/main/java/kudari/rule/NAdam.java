@@ -155,10 +155,10 @@ public record NAdam(double lr, double beta1, double beta2, double psi, double ep
         for (int i = from; i < to; i++) {
             float gi = gradient(g[i], p[i], scale, l2);
             m[i] = flush(beta1 * m[i] + rest1 * gi, MEAN);
-            v[i] = flush(beta2 * v[i] + rest2 * (gi * gi), SQUARE);
         }
         for (int i = from; i < to; i++) {
             float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            v[i] = flush(beta2 * v[i] + rest2 * (gi * gi), SQUARE);
             p[i] = descend(pi, (now * gi + carried * m[i]) / (sqrt(v[i]) + eps), decay, trust);
         }
     }
