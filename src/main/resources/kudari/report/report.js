@@ -73,6 +73,7 @@ function draw(element) {
   charts.get(element).width = element.clientWidth;
   const fontFamily = getComputedStyle(element).fontFamily;
   drawing.setOption({ animation: false, textStyle: { fontFamily }, ...options(element) }, { notMerge: true });
+  bringOut(drawing);
 }
 
 const drawAll = () => [...charts.keys()].forEach(draw);
@@ -291,15 +292,17 @@ function legend() {
   unfold();
 }
 
+/** The rule that is pointed at, or whose box has the focus: it is brought out wherever it is drawn. */
 let pointed;
 
-/** The rule that is pointed at, or whose box has the focus, is brought out wherever it is drawn. */
+function bringOut(drawing) {
+  drawing.dispatchAction({ type: 'downplay' });
+  if (pointed) drawing.dispatchAction({ type: 'highlight', seriesName: pointed });
+}
+
 function point(rule) {
   pointed = rule;
-  for (const { drawing } of charts.values()) {
-    drawing.dispatchAction({ type: 'downplay' });
-    if (rule) drawing.dispatchAction({ type: 'highlight', seriesName: rule });
-  }
+  for (const { drawing } of charts.values()) bringOut(drawing);
   for (const element of document.querySelectorAll('[data-rule]')) element.classList.toggle('lit', element.dataset.rule === rule);
 }
 
@@ -429,9 +432,9 @@ function panels() {
   const add = trajectories => {
     const plot = make('div', { class: 'panel' });
     const caption = trajectories.flatMap(({ rule, settings }) =>
-      [swatch(rule), ` ${rule} `, make('span', { class: 'settings' }, settings), '\u2003']);
+      [make('span', {}, swatch(rule), ` ${rule}`), ' ', make('span', { class: 'settings' }, settings), '\u2003']);
     place.append(make('figure', trajectories.length === 1 ? { 'data-rule': trajectories[0].rule } : {}, make('figcaption', {}, ...caption), plot,
-      ...trajectories.map(({ rule }) => make('p', { class: 'where', 'data-path': rule }))));
+      make('div', { class: 'places' }, ...trajectories.map(({ rule }) => make('p', { class: 'where', 'data-path': rule })))));
     chart(plot, 'Path of ' + trajectories.map(({ rule }) => rule).join(', ') + ' over the contours of f', element => panel(element, trajectories));
   };
   const trajectories = shown(first(data.trajectories));
