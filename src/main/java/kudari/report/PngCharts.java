@@ -108,7 +108,7 @@ final class PngCharts {
         int perRow = many ? SMALL_PANELS_PER_ROW : PANELS_PER_ROW, height = many ? SMALL_PANEL_HEIGHT : PANEL_HEIGHT;
         int columns = Math.min(perRow, panels.size()), rows = (panels.size() + columns - 1) / columns;
         int width = WIDTH / perRow, bottom = HEADING + rows * height;
-        return png(columns * width, bottom + height(notes) + 8, g -> {
+        return png(columns * width, bottom + height(notes), g -> {
             g.setColor(INK);
             g.setFont(font(Font.BOLD, 17));
             g.drawString(title, 20, 36);
@@ -122,7 +122,7 @@ final class PngCharts {
                 panels.get(n).chart().paint(panel, width, height - CAPTION);
                 panel.dispose();
             }
-            draw(g, notes, bottom + 8);
+            draw(g, notes, bottom + 4);
         });
     }
 

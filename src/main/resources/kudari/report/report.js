@@ -73,6 +73,7 @@ function draw(element) {
   charts.get(element).width = element.clientWidth;
   const fontFamily = getComputedStyle(element).fontFamily;
   drawing.setOption({ animation: false, textStyle: { fontFamily }, ...options(element) }, { notMerge: true });
+  bringOut(drawing);
 }
 
 const drawAll = () => [...charts.keys()].forEach(draw);
@@ -132,7 +133,8 @@ function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, 
   }
   // Charts beside each other have one margin; where there is no room for that, each has its own.
   const margin = lines => 42 + 7 * highest([...lines].map(({ name }) => name.length));
-  const right = names ? margin(element.clientWidth < 500 ? names.keys() : data.rules) : 28, xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
+  const right = names ? margin(element.clientWidth < 500 ? names.keys() : data.rules) : 28;
+  const xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
   const xInterval = spacing(xMax, Math.floor((element.clientWidth - 52 - right) / 52));
   const byId = new Map(drawable.map(line => ['line ' + line.name, line]));
   return {
@@ -164,8 +166,8 @@ function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, 
         triggerLineEvent: true, color: line.grey ? colour('ring') : line.colour,
         lineStyle: { width: line.grey ? 1 : line.faint ? 2 : 1.5, type: line.dashed ? 'dashed' : 'solid' },
         endLabel: {
-          show: Boolean(names) && !line.dashed && !line.grey, formatter: `{dot|●} ${line.name}`, rich: { dot: { color: line.colour } }, color: colour('ink'), distance: 6,
-          offset: [0, names?.get(line) ?? 0], textBorderColor: colour('paper'), textBorderWidth: 3,
+          show: Boolean(names) && !line.dashed && !line.grey, formatter: `{dot|●} ${line.name}`, rich: { dot: { color: line.colour } },
+          color: colour('ink'), distance: 6, offset: [0, names?.get(line) ?? 0], textBorderColor: colour('paper'), textBorderWidth: 3,
         },
         emphasis: { focus: 'series', lineStyle: { width: 3, color: line.colour }, endLabel: { fontWeight: 'bold' } },
         blur: { lineStyle: { opacity: line.grey ? 0.5 : 0.15 }, endLabel: { opacity: 0.25 } },
@@ -241,6 +243,7 @@ function show(names, on) {
   rows();
   panels();
   for (const fill of refill) fill();
+  point(pointed);
 }
 
 /** What the legend says of itself: how many rules are shown, and of each group whether it is all of them, none or some. */
@@ -289,20 +292,24 @@ function legend() {
   unfold();
 }
 
-/** The rule that is pointed at, or whose box has the focus, is brought out wherever it is drawn. */
+/** The rule that is pointed at, or whose box has the focus: it is brought out wherever it is drawn. */
+let pointed;
+
+function bringOut(drawing) {
+  drawing.dispatchAction({ type: 'downplay' });
+  if (pointed) drawing.dispatchAction({ type: 'highlight', seriesName: pointed });
+}
+
 function point(rule) {
-  for (const { drawing } of charts.values()) {
-    drawing.dispatchAction({ type: 'downplay' });
-    if (rule) drawing.dispatchAction({ type: 'highlight', seriesName: rule });
-  }
+  pointed = rule;
+  for (const { drawing } of charts.values()) bringOut(drawing);
   for (const element of document.querySelectorAll('[data-rule]')) element.classList.toggle('lit', element.dataset.rule === rule);
 }
 
-let pointed;
 for (const event of ['pointerover', 'focusin']) {
   document.addEventListener(event, ({ target }) => {
     const rule = target.closest?.('[data-rule]')?.dataset.rule;
-    if (rule !== pointed) point(pointed = rule);
+    if (rule !== pointed) point(rule);
   });
 }
 
@@ -402,9 +409,10 @@ function panel(element, trajectories) {
     series: [
       ...rings.map(ring => ({
         type: 'line', data: ring, silent: true, showSymbol: false, z: 1, lineStyle: { color: colour('ring'), width: 1 },
+        blur: { lineStyle: { opacity: 1 } },
       })),
       {
-        type: 'scatter', data: [[0, 0]], silent: true, z: 1, symbolSize: 11, itemStyle: { color: colour('quiet') },
+        type: 'scatter', data: [[0, 0]], silent: true, z: 1, symbolSize: 11, itemStyle: { color: colour('quiet') }, blur: { itemStyle: { opacity: 1 } },
         symbol: 'path://M-1-5H1V-1H5V1H1V5H-1V1H-5V-1H-1Z',
       },
       ...trajectories.map(({ rule, points }) => ({
@@ -424,9 +432,9 @@ function panels() {
   const add = trajectories => {
     const plot = make('div', { class: 'panel' });
     const caption = trajectories.flatMap(({ rule, settings }) =>
-      [swatch(rule), ` ${rule} `, make('span', { class: 'settings' }, settings), '\u2003']);
+      [make('span', {}, swatch(rule), ` ${rule}`), ' ', make('span', { class: 'settings' }, settings), '\u2003']);
     place.append(make('figure', trajectories.length === 1 ? { 'data-rule': trajectories[0].rule } : {}, make('figcaption', {}, ...caption), plot,
-      ...trajectories.map(({ rule }) => make('p', { class: 'where', 'data-path': rule }))));
+      make('div', { class: 'places' }, ...trajectories.map(({ rule }) => make('p', { class: 'where', 'data-path': rule })))));
     chart(plot, 'Path of ' + trajectories.map(({ rule }) => rule).join(', ') + ' over the contours of f', element => panel(element, trajectories));
   };
   const trajectories = shown(first(data.trajectories));
@@ -532,9 +540,11 @@ const line = (rule, device) => ({
 });
 
 /** Of all the lines, those of a group of rules, and of the others the first device's, in grey and without what stands at its end. */
-const amid = (family, lines) => (family
-  ? lines.map(line => (family.rules.includes(line.rule) ? line : { ...line, grey: true, faint: undefined, marks: false })).filter(line => !line.grey || !line.dashed)
-  : lines);
+function amid(family, lines) {
+  if (!family) return lines;
+  return lines.map(line => (family.rules.includes(line.rule) ? line : { ...line, grey: true, faint: undefined, marks: false }))
+    .filter(({ dashed, grey }) => !dashed || !grey);
+}
 
 const named = lines => lines.filter(({ dashed, grey }) => !dashed && !grey);
 
@@ -612,7 +622,9 @@ function curveCharts(id, label, options, controls, grouped) {
     for (const family of drawn.length > 1 ? drawn : [undefined]) add(family);
   };
   fill();
-  for (const control of controls) at(control).addEventListener('input', () => [...charts.keys()].filter(element => place.contains(element)).forEach(draw));
+  for (const control of controls) {
+    at(control).addEventListener('input', () => [...charts.keys()].filter(element => place.contains(element)).forEach(draw));
+  }
   if (!grouped) return;
   refill.push(fill);
   at(id + '-apart').addEventListener('change', fill);
