@@ -17,19 +17,16 @@ final class CpuDriver extends Driver implements Workers.Job {
     private static final int APART = 32;
 
     /**
-     * Elements for a rule's loop: of a parameter, its gradient and its state.
+     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. The rule's loop runs over them where parameter and
+     * gradient are arrays, and over copies where one is not.
      *
-     * @param clipped takes the clipped gradient
-     */
-    private record Operands(float[] p, float[] g, float[] clipped, float[][] s) {}
-
-    /**
-     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state.
-     *
-     * @param arrays all elements of the tensor, where they are arrays; null where the loop must run over copies
+     * @param clipped takes the clipped gradient, where the loop needs no copies
      */
     private record Chunk(
-            int tensor, int group, CpuTensor p, CpuTensor g, CpuTensor[] s, Operands arrays, int from, int to) {}
+            int tensor, int group, CpuTensor p, CpuTensor g, float[] clipped, float[][] s, int from, int to) {}
+
+    /** A thread's copies of a chunk's elements. */
+    private record Tile(float[] p, float[] g, float[][] s) {}
 
     /** A piece of one gradient, for its sum of squares. */
     private record Piece(CpuTensor g, int from, int to) {}
@@ -53,8 +50,8 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private float[][] k;
 
-    /** Of each thread, what copies are made in. */
-    private Operands[] tiles = {};
+    /** Of each thread, where there is a chunk that needs copies. */
+    private Tile[] tiles = {};
 
     /**
      * The work over some tensors.
@@ -107,12 +104,14 @@ final class CpuDriver extends Driver implements Workers.Job {
         boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
-            CpuTensor[] s = Arrays.copyOf(plan.state()[n], plan.state()[n].length, CpuTensor[].class);
-            Operands arrays = arrays(p, g, s);
-            copies |= arrays == null;
+            boolean inArrays = p.array != null && g.array != null;
+            copies |= !inArrays;
+            float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
+            float[][] s = new float[plan.state()[n].length][];
+            for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                chunks.add(new Chunk(n, plan.groups()[n], p, g, s, arrays, (int) from, to));
+                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
             }
             for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
                 pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
@@ -135,21 +134,13 @@ final class CpuDriver extends Driver implements Workers.Job {
         laid = (Laid) layout;
     }
 
-    /** The tensors' elements, if all of them are arrays; else null. */
-    private Operands arrays(CpuTensor p, CpuTensor g, CpuTensor[] s) {
-        float[][] arrays = Arrays.stream(s).map(array -> array.array).toArray(float[][]::new);
-        if (p.array == null || g.array == null || Arrays.asList(arrays).contains(null)) return null;
-        boolean clips = limit < Float.POSITIVE_INFINITY;
-        return new Operands(p.array, g.array, clips ? new float[g.array.length] : null, arrays);
-    }
-
-    private Operands[] tiles() {
+    private Tile[] tiles() {
         int state = 0;
         for (Rule rule : rules) state = Math.max(state, rule.state().size());
-        Operands[] tiles = new Operands[engine.threads()];
+        Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
-            float[][] tile = engine.tile(thread, 2 + state);
-            tiles[thread] = new Operands(tile[0], tile[1], tile[1], Arrays.copyOfRange(tile, 2, 2 + state));
+            float[][] arrays = engine.tile(thread, 2 + state);
+            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 2, 2 + state));
         }
         return tiles;
     }
@@ -224,36 +215,33 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
-        if (chunk.arrays != null) {
-            apply(chunk, chunk.arrays, chunk.from, chunk.to);
-        } else {
-            copyIn(chunk, tiles[thread]);
-            apply(chunk, tiles[thread], 0, chunk.to - chunk.from);
-            copyOut(chunk, tiles[thread]);
-        }
+        float[] p = chunk.p.array, g = chunk.g.array;
+        if (p != null && g != null) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.from, chunk.to);
+        else applyToCopies(chunk, tiles[thread]);
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
-    private static void copyIn(Chunk chunk, Operands tile) {
-        chunk.p.read(chunk.from, chunk.to, tile.p);
-        chunk.g.read(chunk.from, chunk.to, tile.g);
-        for (int n = 0; n < chunk.s.length; n++) chunk.s[n].read(chunk.from, chunk.to, tile.s[n]);
+    private void applyToCopies(Chunk chunk, Tile tile) {
+        int from = chunk.from, to = chunk.to, count = to - from;
+        // A loop has one index for all arrays. The first elements of the state stand where their copies would.
+        float[][] s = from == 0 ? chunk.s : tile.s;
+        chunk.p.read(from, to, tile.p);
+        chunk.g.read(from, to, tile.g);
+        for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(chunk.s[n], from, s[n], 0, count);
+        apply(chunk, tile.p, tile.g, tile.g, s, 0, count);
+        chunk.p.write(from, to, tile.p);
+        for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(s[n], 0, chunk.s[n], from, count);
     }
 
-    private static void copyOut(Chunk chunk, Operands tile) {
-        chunk.p.write(chunk.from, chunk.to, tile.p);
-        for (int n = 0; n < chunk.s.length; n++) chunk.s[n].write(chunk.from, chunk.to, tile.s[n]);
-    }
-
-    private void apply(Chunk chunk, Operands of, int from, int to) {
-        float[] k = this.k[chunk.group], p = of.p, g = of.g;
+    private void apply(Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {
+        float[] k = this.k[chunk.group];
         float scale = laid.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
-            clip(g, of.clipped, from, to, scale, limit);
-            g = of.clipped;
+            clip(g, clipped, from, to, scale, limit);
+            g = clipped;
             scale = 1;
         }
-        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, of.s);
+        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, s);
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }

@@ -54,13 +54,13 @@ public final class CpuEngine extends Engine {
     }
 
     /**
-     * A tensor over memory that stays the caller's, outside the heap or a part of an array, {@code FloatBuffer.wrap(array, from, count)}: what either
-     * changes, the other sees. A step changes it in place, a chunk at a time by way of arrays that stay in a core's cache, and computes the same bits as on an array; it takes twice to
-     * three times as long.
+     * A tensor over memory that stays the caller's, outside the heap or a part of an array, as {@code FloatBuffer.wrap(array, from, count)}: what either
+     * changes, the other sees. A step changes it in place and computes the same bits as on an array, but takes longer, for it copies a chunk at a time
+     * to arrays and back.
      *
-     * <p>That memory overlaps with a parameter's, or with anything else that a step writes, is noticed by array and address: not where a file or a
-     * device is mapped to two addresses. The tensor keeps the buffer, and so what belongs to it; memory that is freed by hand, or only open to one
-     * thread, is the caller's to keep while the tensor is used, and to open to all threads.
+     * <p>That memory overlaps with other memory is noticed by array and address, and so not where something is mapped to two addresses. The tensor
+     * keeps the buffer, and what the buffer keeps. Memory that is freed by hand or by an arena must stay as long as a tensor there, or an optimizer that
+     * has stepped there, is used; and all threads of the engine must be allowed to it.
      *
      * @param elements from position to limit, in row-major order; direct and in native order, or over an array, and not read-only. Its own position and
      *     limit may change afterwards

@@ -166,7 +166,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
     }
 
     /** Whether another tensor is the same elements, under the same shape. */
-    final boolean isSame(Tensor other) {
+    boolean isSame(Tensor other) {
         return other == this
                 || other != null
                         && other.engine == engine
