@@ -26,6 +26,7 @@ import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
+import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
@@ -217,6 +218,7 @@ class ConventionsTest {
                         -1.47593848647,
                         0.00111982645152),
                 valley("optax lion", Lion.of(0.1), -6.9, 1.9, -4, -1),
+                valley("optax rprop", Rprop.optax(0.1), -7, 2, -0.0425085332098, 0.0333152398099),
                 valley("optax sign_sgd", SignSgd.of(0.1), -6.9, 1.9, -4, 0),
                 valley("Keras Adagrad", AdaGrad.keras(1.5), -5.63301655055, 0.504665645806, -0.158857053316, 0),
                 valley("Keras RMSprop", RmsProp.keras(0.3), -6.05131766999, 1.0513167316, -0.153911860539, 0),
@@ -500,6 +502,23 @@ class ConventionsTest {
             }
             assertTrue(below > 100, "a variance below 0 came " + below + " times");
             assertTrue(p.get()[0] < 8, "p is " + p.get()[0]);
+        }
+    }
+
+    /** By hand: a step grows from 1/2 to 3/4, lr is halved and so is the step, which grows to 3/4 again, turns twice and stops at 1/4. */
+    @Test
+    void stepSizesFollowTheRateWithinTheirBounds() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+            Rprop rule = Rprop.of(0.5).factors(1.5, 0.5).sizes(0.25, 0.75);
+            Optimizer optimizer = engine.optimizer(t -> t < 3 ? rule : rule.lr(0.25));
+            float[] expected = {7.5f, 6.75f, 6.1875f, 5.4375f, 5.4375f, 5.8125f, 5.8125f, 5.5625f};
+            float[] gradients = {1, 1, 1, 1, -1, -1, 1, 1};
+            for (int t = 0; t < expected.length; t++) {
+                g.set(gradients[t]);
+                optimizer.update(p, g);
+                assertEquals(expected[t], p.get()[0], "step " + (t + 1));
+            }
         }
     }
 

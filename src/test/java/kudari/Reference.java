@@ -140,6 +140,23 @@ abstract class Reference {
         };
     }
 
+    /** As PyTorch has it, by comparisons; or as optax has it, late. */
+    static Reference rprop(double p, double lr, double grow, double shrink, double least, double most, boolean late) {
+        return new Reference(p) {
+            private double size = lr, last;
+
+            @Override
+            void move(double g, int t) {
+                double before = last;
+                boolean turned = g * last < 0;
+                if (g * last > 0) size = Math.min(size * grow, most);
+                if (turned) size = Math.max(size * shrink, least);
+                last = turned ? 0 : size * Math.signum(g);
+                p = p - (!late ? last : turned ? 0 : before);
+            }
+        };
+    }
+
     /** The paper's algorithm 1: both means corrected, ε added to the corrected root. */
     static Reference adamOfThePaper(double p, double lr, double beta1, double beta2, double eps, double epsRoot) {
         return new Reference(p) {

@@ -26,6 +26,7 @@ import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
+import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
@@ -82,6 +83,10 @@ class RuleArgumentsTest {
                 bad("beta1", "1.0", () -> Lion.of().betas(1, 0.99)),
                 bad("beta2", "-0.5", () -> Lion.of().betas(0.9, -0.5)),
                 bad("lr", "NaN", () -> SignSgd.of(Double.NaN)),
+                bad("grow", "1.0", () -> Rprop.of().factors(1, 0.5)),
+                bad("shrink", "1.0", () -> Rprop.of().factors(1.2, 1)),
+                bad("smallest", "0.0", () -> Rprop.of().sizes(0, 50)),
+                bad("largest", "1.0E-7", () -> Rprop.of().sizes(1e-6, 1e-7)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
                 bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, true, 0, 0)),
                 bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, true, 0, 0)),
@@ -259,6 +264,9 @@ class RuleArgumentsTest {
         assertEquals(
                 new Lion(1, 0.5, 0.25, 2, 3),
                 Lion.of(9).lr(1).betas(0.5, 0.25).l2(2).decay(3));
+        assertEquals(
+                new Rprop(1, 4, 0.5, 5, 6, true, 2, 3),
+                Rprop.optax(9).lr(1).factors(4, 0.5).sizes(5, 6).l2(2).decay(3));
         assertEquals(new SignSgd(1, 2, 3), SignSgd.of(9).lr(1).l2(2).decay(3));
         Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
         assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, true, 2, 3), adam.eps(4));

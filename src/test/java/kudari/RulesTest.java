@@ -30,6 +30,7 @@ import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
+import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
@@ -223,6 +224,29 @@ class RulesTest {
                     Reference::signSgd,
                     (s, g, lr, t) -> s[0] = s[0].minus(Rounded.once(lr).times(g.sign())),
                     new Hand(SignSgd.of(0.5), floats(3, 0, -0.25), floats(7.5, 7.5, 8), new float[][] {})),
+            new Row(
+                    Rprop::of,
+                    0.1,
+                    UNPUBLISHED, // optax's, which goes one step later, is in ConventionsTest
+                    UNPUBLISHED,
+                    (p, lr) -> Reference.rprop(p, lr, 1.2, 0.5, 1e-6, 50, false),
+                    (s, g, lr, t) -> {
+                        double turn = g.sign().value() * s[2].sign().value();
+                        Rounded factor = Rounded.exact(1)
+                                .plus(Rounded.exact(turn > 0 ? 1 : 0).times(Rounded.once(1.2 - 1)))
+                                .minus(Rounded.exact(turn < 0 ? 1 : 0).times(Rounded.exact(0.5)));
+                        s[1] = (t == 1 ? Rounded.exact(1) : s[1])
+                                .times(factor)
+                                .clamp(Rounded.once(1e-6 / lr), Rounded.once(50 / lr));
+                        s[2] = turn < 0 ? Rounded.exact(0) : s[1].times(g.sign());
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[2]));
+                    },
+                    // The third gradient turns.
+                    new Hand(
+                            new Rprop(0.5, 1.5, 0.5, 0.125, 64, false, 0, 0),
+                            floats(3, 1, -2, -1, -7),
+                            floats(7.5, 6.75, 6.75, 7.125, 7.6875),
+                            new float[][] {floats(1, 1.5, 0.75, 0.75, 1.125), floats(1, 1.5, -0.0, -0.75, -1.125)})),
             new Row(
                     Adam::of,
                     0.3,
@@ -532,10 +556,13 @@ class RulesTest {
 
     /**
      * How far a float path may be off after thirty steps. What rounding adds dies away where a smaller gradient makes a smaller step. Steps by the sign
-     * alone carry to the end what each loses: half of the last bit of a number below 8.
+     * alone carry to the end what each loses: half of the last bit of a number below 8. Rprop's, of which the first fifteen cover 7, are themselves off
+     * by three roundings for each time that they grew.
      */
     static double carried(Rule rule) {
-        return rule instanceof Lion || rule instanceof SignSgd ? 30 * 0x1p-22 : 2e-6;
+        double steps = 30 * 0x1p-22;
+        if (rule instanceof Rprop) return steps + 7 * 15 * 3 * 0x1p-24;
+        return rule instanceof Lion || rule instanceof SignSgd ? steps : 2e-6;
     }
 
     /**

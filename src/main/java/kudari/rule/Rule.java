@@ -36,6 +36,7 @@ public sealed interface Rule
                 RmsPropCentered,
                 Lion,
                 SignSgd,
+                Rprop,
                 Adam,
                 AmsGrad,
                 AdaBelief,

@@ -22,7 +22,7 @@ import java.util.List;
  *   <dt>State
  *   <dd>none; a step moves 12 bytes per parameter.
  *   <dt>Neighbours
- *   <dd>{@link Lion} takes the sign of a mean, and with β₁ = β₂ is the paper's Signum, algorithm 2; Rprop learns the length of each element's step.
+ *   <dd>{@link Lion} takes the sign of a mean, and with β₁ = β₂ is the paper's Signum, algorithm 2; {@link Rprop} learns the length of each element's step.
  * </dl>
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter: the length of a step
