@@ -675,6 +675,46 @@ class CudaFaultsTest {
         assertEquals(Set.of(), memoryAndWaits(), "calls");
     }
 
+    /** Gradients wrapped anew in every step, as they come from elsewhere: at the same address that is nothing, at another a copy of the table. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void tensorsWrappedAnewCostNothingWhereTheyWereAndACopyElsewhere(boolean clips) {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), h = set(cuda, 3, 8);
+        Optimizer adam = cuda.optimizer(Adam.of());
+        if (clips) adam.guard(Guard.clipNorm(1));
+        adam.update(p, g);
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(g));
+        assertEquals(null, calls().get("cuMemcpyHtoDAsync"));
+        assertEquals(Set.of(), memoryAndWaits());
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(t % 2 == 0 ? h : g));
+        assertEquals(10, calls().get("cuMemcpyHtoDAsync"));
+        assertEquals(10, calls().get("cuEventSynchronize"), "for the copy before the last");
+        assertEquals(Set.of(), memoryAndWaits());
+    }
+
+    private Map<String, Tensor> wrapped(Map<String, Tensor> tensors) {
+        Map<String, Tensor> anew = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> anew.put(name, cuda.wrap(cuda.pointer(tensor), tensor.shape())));
+        return anew;
+    }
+
+    @Test
+    void noMoreThanEightSetsAreKeptLaidOut() {
+        Optimizer sgd = cuda.optimizer(Sgd.of(1));
+        Map<String, Tensor> p = set(cuda, IntStream.range(1, 40).toArray()),
+                g = set(cuda, IntStream.range(1, 40).toArray());
+        long[] after = new long[40];
+        for (int n = 0; n < 39; n++) {
+            String name = "W" + n;
+            sgd.update(Map.of(name, p.get(name)), Map.of(name, g.get(name)));
+            after[n] = cuda.allocated();
+        }
+        assertTrue(after[7] > after[6]);
+        for (int n = 9; n < 39; n++) assertEquals(after[8], after[n]);
+    }
+
     // ---- beyond 2^32 ----
 
     @ParameterizedTest
