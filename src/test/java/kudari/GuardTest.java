@@ -339,7 +339,7 @@ class GuardTest {
 
     @Test
     void aLimitThatIsNoneIsRefusedAndSoIsAskingTooLate() {
-        for (double max : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
+        for (double max : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY, 1e39, 1e-50}) {
             refused(
                     IllegalArgumentException.class,
                     () -> engine.optimizer(Sgd.of()).guard(Guard.clipNorm(max)),
@@ -352,6 +352,24 @@ class GuardTest {
         sgd.update(engine.zeros(1), engine.zeros(1));
         refused(IllegalStateException.class, () -> sgd.guard(Guard.clipNorm(1)), "before the first update");
         refused(IllegalStateException.class, sgd::zeroGradients, "before the first update");
+    }
+
+    /** The numbers of a guard are told to a device in float. */
+    @Test
+    void whatFloatCannotHoldIsRefused() {
+        for (double scale : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY, 1e39, 0x1p-127}) {
+            refused(IllegalArgumentException.class, () -> Guard.NONE.scale(scale), "scale", String.valueOf(scale));
+        }
+        for (Guard clips : List.of(Guard.clipNorm(1), Guard.clipTensorNorm(1))) {
+            refused(IllegalArgumentException.class, () -> clips.skips(false), "not finite", "false");
+        }
+        for (double held : new double[] {Float.MIN_NORMAL, Float.MAX_VALUE}) {
+            assertEquals(held, Guard.clipNorm(held).scale(held).scale());
+        }
+        assertEquals(Float.MIN_VALUE, Guard.clipValue(Float.MIN_VALUE).limit());
+        Guard all = new Guard(Guard.Clip.VALUE, 2, 0.25, true);
+        assertEquals(all, Guard.clipValue(2).skips(true).scale(0.25));
+        assertEquals(all, Guard.clipValue(2).scale(0.25).skips(true));
     }
 
     @Test
