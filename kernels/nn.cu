@@ -42,10 +42,11 @@ extern "C" __global__ void __launch_bounds__(256) biasGradient(const float* dy, 
   if (warp == 0 && column < out) sums[column] = lanes[threadIdx.x];
 }
 
-// Softmax cross-entropy; the logits z become the gradient of the mean loss, and row `at` of outcomes the mean loss and the number of rows whose
-// label has the largest logit. A row's share of the mean is 1 / rows. One block: a thread for each row, then a tree over the threads.
+// Softmax cross-entropy; the logits z become the gradient of the mean loss, and row *at of outcomes, which has so many, the mean loss and the number of
+// rows whose label has the largest logit; *at goes on to the next row, and from the last to the first. A row's share of the mean is 1 / rows. One block: a
+// thread for each row, then a tree over the threads.
 extern "C" __global__ void __launch_bounds__(256, 1) crossEntropy(float* z, const float* labels, int rows, double share, int classes,
-                                                                float* outcomes, int at) {
+                                                                float* outcomes, int places, float* at) {
   __shared__ double losses[256];
   __shared__ int rights[256];
   double loss = 0;
@@ -76,6 +77,8 @@ extern "C" __global__ void __launch_bounds__(256, 1) crossEntropy(float* z, cons
     }
   }
   if (threadIdx.x > 0) return;
-  outcomes[2 * at] = (float)(losses[0] * share);
-  outcomes[2 * at + 1] = rights[0];
+  int place = (int)*at;
+  outcomes[2 * place] = (float)(losses[0] * share);
+  outcomes[2 * place + 1] = rights[0];
+  *at = place + 1 < places ? place + 1 : 0;
 }

@@ -41,9 +41,13 @@ __device__ __forceinline__ float larger(float a, float b) {
   return a == b ? __int_as_float(__float_as_int(a) & __float_as_int(b)) : a > b || a != a ? a : b;
 }
 
-// As Java's Math.max(-limit, Math.min(x, limit)): NaN stays NaN.
+// As Java's Math.max(least, Math.min(x, most)), but for a least of 0: NaN stays NaN.
+__device__ __forceinline__ float clamp(float x, float least, float most) {
+  return x > most ? most : x < least ? least : x;
+}
+
 __device__ __forceinline__ float clamp(float x, float limit) {
-  return x > limit ? limit : x < -limit ? -limit : x;
+  return clamp(x, -limit, limit);
 }
 
 __device__ __forceinline__ float sign(float x) {

@@ -11,20 +11,22 @@ package kudari;
  * float[] read = losses.get();
  * }</pre>
  */
-public abstract sealed class AsyncRead permits CpuAsyncRead, CudaAsyncRead {
+public abstract sealed class AsyncRead implements AutoCloseable permits CpuAsyncRead, CudaAsyncRead {
 
     /** The most elements: on a device they arrive in one page of the host's, which a Java buffer must address. */
     private static final long LARGEST = Integer.MAX_VALUE / Float.BYTES;
 
     private final Engine engine;
+    private final Tensor tensor;
     private final float[] values;
-    private boolean started;
+    private boolean started, closed;
 
     AsyncRead(Tensor tensor) {
         if (tensor.size() > LARGEST)
             throw new IllegalStateException(
                     tensor + ": too large for an asynchronous read of at most " + LARGEST + " elements");
         this.engine = tensor.engine;
+        this.tensor = tensor;
         this.values = new float[(int) tensor.size()];
     }
 
@@ -32,11 +34,17 @@ public abstract sealed class AsyncRead permits CpuAsyncRead, CudaAsyncRead {
      * Asks for the elements as they will be when everything asked of the engine so far has been done, and returns at once. What was asked for
      * before and not fetched is forgotten.
      *
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     * @throws IllegalStateException if this, the tensor or the engine is closed, or this is not the thread that opened it
      */
     public final void start() {
-        engine.check();
-        copy(values);
+        checkOpen();
+        tensor.checkOpen();
+        engine.enter();
+        try {
+            copy(values);
+        } finally {
+            engine.leave();
+        }
         started = true;
     }
 
@@ -44,14 +52,34 @@ public abstract sealed class AsyncRead permits CpuAsyncRead, CudaAsyncRead {
      * The elements last asked for; waits for them, and for nothing that was asked of the engine after them.
      *
      * @return an array that the next call writes anew
-     * @throws IllegalStateException if nothing has been asked for, the engine is closed, or this is not the thread that opened it
+     * @throws IllegalStateException if nothing has been asked for, this or the engine is closed, or this is not the thread that opened it
      */
     public final float[] get() {
-        engine.check();
+        checkOpen();
         if (!started) throw new IllegalStateException("nothing to get: start() comes first");
-        arrive(values);
+        engine.enter();
+        try {
+            arrive(values);
+        } finally {
+            engine.leave();
+        }
         return values;
     }
+
+    /** Gives its memory back; the tensor stays. Closing twice does nothing. */
+    @Override
+    public final void close() {
+        if (closed) return;
+        engine.release(this::free);
+        closed = true;
+    }
+
+    private void checkOpen() {
+        engine.checkOpen();
+        if (closed) throw new IllegalStateException("the asynchronous read of " + tensor + " is closed");
+    }
+
+    abstract void free();
 
     abstract void copy(float[] into);
 

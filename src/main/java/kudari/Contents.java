@@ -12,16 +12,16 @@ final class Contents implements BiConsumer<String, Tensor> {
     /** Of {@link Map#of} and {@link Map#copyOf}: a map that cannot change has the same contents as long as it is the same map. */
     private static final Class<?> IMMUTABLE = Map.of().getClass().getSuperclass();
 
-    private Map<String, Tensor> map = Map.of();
+    private Map<String, Tensor> map;
 
     /** In the order in which the map gives them. */
-    private String[] names = {};
+    private final String[] names;
 
-    private Tensor[] tensors = {};
+    private final Tensor[] tensors;
     private int at;
     private boolean same;
 
-    void take(Map<String, Tensor> given) {
+    Contents(Map<String, Tensor> given) {
         Map<String, Tensor> copy =
                 new LinkedHashMap<>(given); // a copy, so that a map that changes meanwhile does no harm
         names = copy.keySet().toArray(new String[0]);
@@ -47,18 +47,18 @@ final class Contents implements BiConsumer<String, Tensor> {
             if (same && at == names.length) return true;
         }
         // The same, it may be, in another order.
-        for (int n = 0; n < names.length; n++) if (given.get(names[n]) != tensors[n]) return false;
+        for (int n = 0; n < names.length; n++) if (!tensors[n].isSame(given.get(names[n]))) return false;
         map = given;
         return true;
     }
 
     boolean isStill(Tensor given) {
-        return names.length == 1 && tensors[0] == given && names[0].equals(Optimizer.SINGLE);
+        return names.length == 1 && tensors[0].isSame(given) && names[0].equals(Optimizer.SINGLE);
     }
 
     @Override
     public void accept(String name, Tensor tensor) {
         int n = at++;
-        same &= n < names.length && tensors[n] == tensor && (names[n] == name || names[n].equals(name));
+        same &= n < names.length && tensors[n].isSame(tensor) && (names[n] == name || names[n].equals(name));
     }
 }

@@ -3,6 +3,7 @@ package kudari;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.LongConsumer;
 import kudari.rule.Rule;
 
@@ -130,6 +131,9 @@ final class Control {
         return done > 0 && done == of.changed ? Part.rule(of.before, done) : of.rule(Math.max(1, done));
     }
 
+    /** The most updates of one optimizer in a graph: what the ring has room for. */
+    static final int MOST_CAPTURED = RING - WINDOW;
+
     /** Gives the steps to a driver. */
     void drive(Driver driver, boolean skips) {
         Driver.Tally tally = idle.heard();
@@ -138,26 +142,20 @@ final class Control {
         this.skips = skips;
     }
 
-    /** Takes the steps from a driver that could not lay out its first plan. */
-    void park() {
-        Driver failed = driver;
-        driver = idle;
-        skips = false;
-        failed.free();
-    }
-
     void onSkip(LongConsumer listener) {
         onSkip = listener;
     }
 
-    /** Lays out a plan. If it throws, nothing has changed. */
-    void load(Plan plan) {
-        boolean[] active = new boolean[parts.length];
-        for (int part : plan.groups()) active[part] = true;
+    /**
+     * Turns to other work.
+     *
+     * @param active which groups take part in it
+     */
+    void use(boolean[] active, Driver.Layout layout) {
         boolean same = true;
         for (int n = 0; n < parts.length; n++) same &= active[n] == parts[n].active;
         long done = same ? 0 : settle();
-        driver.load(plan);
+        driver.use(layout);
         if (same) return;
         for (int n = 0; n < parts.length; n++) {
             Part part = parts[n];
@@ -179,17 +177,33 @@ final class Control {
     }
 
     void step() {
-        long last = known + (asked - knownAsked) + 1; // the last step that this one may be
+        prepare(1);
+        driver.step();
+        asked++;
+    }
+
+    /** Sees to it that so many steps find their scalars. */
+    void prepare(int steps) {
+        long last = known + (asked - knownAsked) + steps; // the last step that these may be
+        if (skips && last - known > MOST_CAPTURED) last = settle() + steps;
         while (sent < last) {
             if (sent + 1 == failing) {
-                last = settle() + 1;
+                last = settle() + steps;
                 if (failing <= last) throw failure;
             } else {
                 send();
             }
         }
+    }
+
+    /** Has a step recorded, which is none until its graph is launched. */
+    void record() {
         driver.step();
-        asked++;
+    }
+
+    /** Counts the updates of a graph that has been launched. */
+    void launched(int updates) {
+        asked += updates;
     }
 
     /** Sends the scalars of the next steps, up to the end of their window or to one for which the schedule throws. */
@@ -239,6 +253,10 @@ final class Control {
     }
 
     private void learn(Driver.Tally tally, long at) {
+        if (tally.outran > 0)
+            throw new IllegalStateException(
+                    tally.outran
+                            + " steps found no scalars of theirs and did nothing; this is a fault of the library, please report it");
         skipped = tally.skipped;
         learn(tally.done, at);
     }
@@ -307,7 +325,12 @@ final class Control {
         private final Tally tally = new Tally();
 
         @Override
-        void load(Plan plan) {
+        Layout layout(Plan plan, Optional<Layout> old) {
+            throw new AssertionError("no driver yet");
+        }
+
+        @Override
+        void use(Layout layout) {
             throw new AssertionError("no driver yet");
         }
 
@@ -331,7 +354,7 @@ final class Control {
 
         @Override
         void count(long done, long skipped) {
-            tally.set(done, skipped, 0);
+            tally.set(done, skipped, 0, 0);
         }
 
         @Override

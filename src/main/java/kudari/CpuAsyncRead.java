@@ -19,4 +19,9 @@ final class CpuAsyncRead extends AsyncRead {
     void arrive(float[] into) {
         // It has.
     }
+
+    @Override
+    void free() {
+        // The garbage collector's.
+    }
 }

@@ -3,6 +3,7 @@ package kudari;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import kudari.rule.Rule;
 
@@ -15,11 +16,20 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** The distance of two shares' counters, in ints, so that two threads do not write to the same cache line. */
     private static final int APART = 32;
 
-    /** A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, clipped gradient and state. */
-    private record Chunk(int tensor, int group, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {}
+    /**
+     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. The rule's loop runs over them where parameter and
+     * gradient are arrays, and over copies where one is not.
+     *
+     * @param clipped takes the clipped gradient, where the loop needs no copies
+     */
+    private record Chunk(
+            int tensor, int group, CpuTensor p, CpuTensor g, float[] clipped, float[][] s, int from, int to) {}
+
+    /** A thread's copies of a chunk's elements. */
+    private record Tile(float[] p, float[] g, float[][] s) {}
 
     /** A piece of one gradient, for its sum of squares. */
-    private record Piece(float[] g, int from, int to) {}
+    private record Piece(CpuTensor g, int from, int to) {}
 
     /** What is shared out: the c-th piece of it, done by a thread. */
     private interface Work {
@@ -39,15 +49,30 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final float[][][] ring;
 
     private float[][] k;
-    private Chunk[] chunks = {};
-    private Piece[] pieces = {};
 
-    /** Of each tensor: its first piece, and behind the last tensor the number of pieces; what its gradient, and its update, are multiplied by. */
-    private int[] firsts = {0};
+    /** Of each thread, where there is a chunk that needs copies. */
+    private Tile[] tiles = {};
 
-    private float[] scale = {}, trust = {};
-    private double[] partials = {};
-    private int shares = 1;
+    /**
+     * The work over some tensors.
+     *
+     * @param firsts the first piece of each tensor, and behind the last tensor the number of pieces
+     * @param partials the sum of each piece
+     * @param scale what the gradient of each tensor is multiplied by
+     * @param trust what its update is multiplied by
+     * @param shares on how many threads
+     */
+    private record Laid(
+            Chunk[] chunks, Piece[] pieces, int[] firsts, double[] partials, float[] scale, float[] trust, int shares)
+            implements Layout {
+        @Override
+        public void free() {
+            // The garbage collector's.
+        }
+    }
+
+    private Laid laid =
+            new Laid(new Chunk[0], new Piece[0], new int[] {0}, new double[0], new float[0], new float[0], 1);
     private Work work = apply;
     private int count;
     private long done, skipped;
@@ -72,31 +97,52 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     @Override
-    void load(Plan plan) {
+    Layout layout(Plan plan, Optional<Layout> old) {
         List<Chunk> chunks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
+        boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
-            float[] p = engine.array(plan.params()[n]), g = engine.array(plan.grads()[n]);
+            CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
+            boolean inArrays = p.array != null && g.array != null;
+            copies |= !inArrays;
+            float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             float[][] s = new float[plan.state()[n].length][];
             for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
-            float[] clipped = limit < Float.POSITIVE_INFINITY ? new float[g.length] : g;
-            for (long from = 0; from < p.length; from += CpuEngine.CHUNK) {
-                int to = (int) Math.min(from + CpuEngine.CHUNK, p.length);
+            for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
+                int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
                 chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
             }
-            for (long from = 0; guard.reduces() && from < g.length; from += Reduce.PIECE) {
-                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.length)));
+            for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
+                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
             firsts[n + 1] = pieces.size();
         }
-        this.chunks = chunks.toArray(new Chunk[0]);
-        this.pieces = pieces.toArray(new Piece[0]);
-        this.firsts = firsts;
-        this.partials = new double[pieces.size()];
-        this.scale = filled(plan.size(), (float) guard.scale());
-        this.trust = filled(plan.size(), 1);
-        this.shares = engine.shares(plan.elements());
+        if (copies && tiles.length == 0) tiles = tiles();
+        return new Laid(
+                chunks.toArray(new Chunk[0]),
+                pieces.toArray(new Piece[0]),
+                firsts,
+                new double[pieces.size()],
+                filled(plan.size(), (float) guard.scale()),
+                filled(plan.size(), 1),
+                engine.shares(plan.elements()));
+    }
+
+    @Override
+    void use(Layout layout) {
+        laid = (Laid) layout;
+    }
+
+    private Tile[] tiles() {
+        int state = 0;
+        for (Rule rule : rules) state = Math.max(state, rule.state().size());
+        Tile[] tiles = new Tile[engine.threads()];
+        for (int thread = 0; thread < tiles.length; thread++) {
+            float[][] arrays = engine.tile(thread, 2 + state);
+            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 2, 2 + state));
+        }
+        return tiles;
     }
 
     private static float[] filled(int size, float value) {
@@ -119,16 +165,18 @@ final class CpuDriver extends Driver implements Workers.Job {
     void step() {
         boolean go = !guard.reduces() || decide();
         k = ring[(int) ((done + 1) % Control.RING)];
-        if (go) share(apply, chunks.length);
-        else if (zeroes) share(zero, chunks.length);
+        if (go) share(apply, laid.chunks.length);
+        else if (zeroes) share(zero, laid.chunks.length);
         if (go) done++;
         else skipped++;
     }
 
     /** Takes the sums, and what follows from them: what each gradient is multiplied by, and whether the step is done. */
     private boolean decide() {
-        share(sum, pieces.length);
-        double[] lanes = this.lanes[0];
+        share(sum, laid.pieces.length);
+        double[] lanes = this.lanes[0], partials = laid.partials;
+        float[] scale = laid.scale;
+        int[] firsts = laid.firsts;
         norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
         float smallest = guard.factor(norm);
         Arrays.fill(scale, smallest);
@@ -144,17 +192,19 @@ final class CpuDriver extends Driver implements Workers.Job {
     private void share(Work work, int count) {
         this.work = work;
         this.count = count;
+        int shares = laid.shares;
         for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
         if (shares == 1) run(0);
         else engine.run(this);
     }
 
     private int start(int share) {
-        return (int) ((long) count * share / shares);
+        return (int) ((long) count * share / laid.shares);
     }
 
     @Override
     public void run(int thread) {
+        int shares = laid.shares;
         for (int n = 0; n < shares; n++) {
             int share = (thread + n) % shares, end = start(share + 1);
             for (int c = next.getAndIncrement(share * APART); c < end; c = next.getAndIncrement(share * APART)) {
@@ -164,20 +214,37 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     private void apply(int c, int thread) {
-        Chunk chunk = chunks[c];
-        int from = chunk.from, to = chunk.to;
-        float[] k = this.k[chunk.group], p = chunk.p, g = chunk.g;
-        float scale = this.scale[chunk.tensor], floor = k[Control.FLOOR];
+        Chunk chunk = laid.chunks[c];
+        float[] p = chunk.p.array, g = chunk.g.array;
+        if (p != null && g != null) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.from, chunk.to);
+        else applyToCopies(chunk, tiles[thread]);
+        if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
+    }
+
+    private void applyToCopies(Chunk chunk, Tile tile) {
+        int from = chunk.from, to = chunk.to, count = to - from;
+        // A loop has one index for all arrays. The first elements of the state stand where their copies would.
+        float[][] s = from == 0 ? chunk.s : tile.s;
+        chunk.p.read(from, to, tile.p);
+        chunk.g.read(from, to, tile.g);
+        for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(chunk.s[n], from, s[n], 0, count);
+        apply(chunk, tile.p, tile.g, tile.g, s, 0, count);
+        chunk.p.write(from, to, tile.p);
+        for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(s[n], 0, chunk.s[n], from, count);
+    }
+
+    private void apply(Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {
+        float[] k = this.k[chunk.group];
+        float scale = laid.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
-            clip(g, chunk.clipped, from, to, scale, limit);
-            g = chunk.clipped;
+            clip(g, clipped, from, to, scale, limit);
+            g = clipped;
             scale = 1;
         }
-        rules[chunk.group].apply(k, scale, trust[chunk.tensor], from, to, p, g, chunk.s);
+        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, s);
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
-        if (zeroes) Arrays.fill(chunk.g, from, to, 0);
     }
 
     private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
@@ -185,16 +252,26 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     private void zero(int c, int thread) {
-        Arrays.fill(chunks[c].g, chunks[c].from, chunks[c].to, 0);
+        Chunk chunk = laid.chunks[c];
+        chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
     private void sum(int c, int thread) {
-        partials[c] = Reduce.piece(pieces[c].g, pieces[c].from, pieces[c].to, lanes[thread]);
+        Piece piece = laid.pieces[c];
+        float[] g = piece.g.array;
+        int from = piece.from, to = piece.to;
+        if (g == null) {
+            g = tiles[thread].g;
+            piece.g.read(from, to, g);
+            to -= from;
+            from = 0;
+        }
+        laid.partials[c] = Reduce.piece(g, from, to, lanes[thread]);
     }
 
     @Override
     void ask() {
-        tally.set(done, skipped, norm);
+        tally.set(done, skipped, 0, norm);
     }
 
     @Override

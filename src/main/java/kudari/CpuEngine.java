@@ -1,13 +1,17 @@
 package kudari;
 
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.Objects;
+import java.util.Optional;
 import kudari.rule.Rule;
 
 /**
  * The CPU engine: tensors are Java arrays, a step is the rule's own loop. It defines what is right; every other engine must equal it bit
  * for bit.
  *
- * <p>This class is the one place where the arrays show: {@link #wrap} makes a tensor of an array that is already there, {@link #array} gives
+ * <p>This class is the one place where the arrays show: {@link #wrap} makes a tensor of memory that is already there, {@link #array} gives
  * the array of a tensor, so that a training loop can compute its gradients where the optimizer reads them.
  */
 public final class CpuEngine extends Engine {
@@ -18,15 +22,20 @@ public final class CpuEngine extends Engine {
     /** From so many elements a step uses all threads; below, waking them costs more than they save. */
     static final int PARALLEL_FROM = 1 << 16;
 
-    private static final int MOST_THREADS = 1024;
+    /** More threads than this are refused. */
+    public static final int MOST_THREADS = 1024;
 
     private final Workers workers;
+
+    /** Of each thread, arrays of a chunk each. */
+    private final float[][][] tiles;
 
     CpuEngine(int threads) {
         if (threads < 1 || threads > MOST_THREADS) {
             throw new IllegalArgumentException("threads: expected from 1 to " + MOST_THREADS + ", got " + threads);
         }
         workers = new Workers(threads);
+        tiles = new float[threads][0][];
     }
 
     /** The number of threads, the caller's among them. */
@@ -41,23 +50,54 @@ public final class CpuEngine extends Engine {
      * @param shape the extents, outermost first, whose product is the length of the array; left out, the array is a vector
      */
     public Tensor wrap(float[] values, long... shape) {
-        check();
-        long[] extents = shape.length == 0 ? new long[] {values.length} : shape;
-        if (Tensor.size(extents) != values.length) {
+        return wrap(FloatBuffer.wrap(values), shape);
+    }
+
+    /**
+     * A tensor over memory that stays the caller's, outside the heap or a part of an array, as {@code FloatBuffer.wrap(array, from, count)}: what either
+     * changes, the other sees. A step changes it in place and computes the same bits as on an array, but takes longer, for it copies a chunk at a time
+     * to arrays and back.
+     *
+     * <p>That memory overlaps with other memory is noticed by array and address, and so not where something is mapped to two addresses. The tensor
+     * keeps the buffer, and what the buffer keeps. Memory that is freed by hand or by an arena must stay as long as a tensor there, or an optimizer that
+     * has stepped there, is used; and all threads of the engine must be allowed to it.
+     *
+     * @param elements from position to limit, in row-major order; direct and in native order, or over an array, and not read-only. Its own position and
+     *     limit may change afterwards
+     * @param shape the extents, outermost first, whose product is the number of elements; left out, they are a vector
+     * @throws UnsupportedOperationException if the buffer is direct, and this Java is older than 22 and without the module jdk.unsupported
+     */
+    public Tensor wrap(FloatBuffer elements, long... shape) {
+        checkOpen();
+        if (elements.isReadOnly())
+            throw new IllegalArgumentException("elements: expected a buffer that can be written, got a read-only one");
+        if (elements.order() != ByteOrder.nativeOrder())
+            throw new IllegalArgumentException("elements: expected the order of this machine, "
+                    + ByteOrder.nativeOrder() + ", got " + elements.order()
+                    + "; say order(ByteOrder.nativeOrder()) before asFloatBuffer()");
+        if (!elements.isDirect() && !elements.hasArray())
+            throw new IllegalArgumentException(
+                    "elements: expected a direct buffer or one over a float[], got one over a byte[] or other elements");
+        long[] extents = shape.length == 0 ? new long[] {elements.remaining()} : shape;
+        if (Tensor.size(extents) != elements.remaining()) {
             throw new IllegalArgumentException("shape " + Arrays.toString(extents) + ": expected "
-                    + Tensor.size(extents) + " values, got " + values.length);
+                    + Tensor.size(extents) + " values, got " + elements.remaining());
         }
-        return new CpuTensor(this, values, extents);
+        return new CpuTensor(this, elements.slice(), extents);
     }
 
     /**
      * The array in which a tensor of this engine lives, not a copy.
      *
-     * @throws IllegalArgumentException if the tensor is another engine's
+     * @throws IllegalArgumentException if the tensor is another engine's, or lives in a buffer that is not all of one array
      */
     public float[] array(Tensor tensor) {
         checkOwn(tensor);
-        return ((CpuTensor) tensor).values;
+        float[] array = ((CpuTensor) tensor).array;
+        if (array == null)
+            throw new IllegalArgumentException(
+                    tensor + ": expected a tensor that is an array, got one that wraps a buffer; use get and set");
+        return array;
     }
 
     @Override
@@ -68,7 +108,7 @@ public final class CpuEngine extends Engine {
                     + " elements, but a tensor on the CPU has at most " + Tensor.LARGEST_ARRAY);
         }
         try {
-            return new CpuTensor(this, new float[(int) size], shape);
+            return new CpuTensor(this, FloatBuffer.allocate((int) size), shape);
         } catch (OutOfMemoryError e) {
             OutOfMemoryError error = new OutOfMemoryError(
                     "shape " + Arrays.toString(shape) + ": " + 4 * size + " bytes do not fit the Java heap of at most "
@@ -78,9 +118,15 @@ public final class CpuEngine extends Engine {
         }
     }
 
-    @Override
-    void discard(Tensor tensor) {
-        // The garbage collector's.
+    /** A thread's own arrays of a chunk each, at least so many: for copies of what lies in no array. Allocates those that nobody has asked for before. */
+    float[][] tile(int thread, int arrays) {
+        float[][] tile = tiles[thread];
+        if (tile.length < arrays) {
+            int had = tile.length;
+            tile = tiles[thread] = Arrays.copyOf(tile, arrays);
+            for (int n = had; n < arrays; n++) tile[n] = new float[CHUNK];
+        }
+        return tile;
     }
 
     @Override
@@ -99,8 +145,29 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    void enter() {
+    public Graph capture(Runnable body) {
+        checkOpen();
+        return new CpuGraph(this, Objects.requireNonNull(body, "body"));
+    }
+
+    @Override
+    Optional<CudaGraph> recording() {
+        return Optional.empty();
+    }
+
+    @Override
+    void checkNotCapturing(String what) {
+        // Nothing is ever recorded.
+    }
+
+    @Override
+    void turn() {
         // The CPU is where we are.
+    }
+
+    @Override
+    void turnBack() {
+        // And where we stay.
     }
 
     @Override

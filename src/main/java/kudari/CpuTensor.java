@@ -1,15 +1,38 @@
 package kudari;
 
+import java.nio.FloatBuffer;
 import java.util.Arrays;
 
-/** A tensor that is a Java array. */
+/** A tensor in a Java buffer: over an array or, where somebody else's memory is wrapped, over a part of one or outside the heap. */
 final class CpuTensor extends Tensor {
 
-    final float[] values;
+    /** What all memory outside the heap is a part of. */
+    private static final Object OUTSIDE = new Object();
 
-    CpuTensor(CpuEngine engine, float[] values, long[] shape) {
+    /** The array whose elements these are, all of them; or null. Only loops over arrays are fast, so others run over copies of a chunk. */
+    final float[] array;
+
+    /** From its first element to its last. */
+    private final FloatBuffer elements;
+
+    private final CpuEngine engine;
+    private final Object memory;
+    private final long from;
+
+    /**
+     * A tensor.
+     *
+     * @param elements all that it has; direct and in native order, or over an array
+     * @throws UnsupportedOperationException if it is direct, and nothing tells its address
+     */
+    CpuTensor(CpuEngine engine, FloatBuffer elements, long[] shape) {
         super(engine, shape);
-        this.values = values;
+        this.engine = engine;
+        this.elements = elements;
+        boolean inHeap = elements.hasArray();
+        array = inHeap && elements.array().length == elements.capacity() ? elements.array() : null;
+        memory = inHeap ? elements.array() : OUTSIDE;
+        from = inHeap ? (long) Float.BYTES * elements.arrayOffset() : BufferAddress.of(elements);
     }
 
     @Override
@@ -18,38 +41,94 @@ final class CpuTensor extends Tensor {
     }
 
     @Override
-    void read(float[] into) {
-        System.arraycopy(values, 0, into, 0, values.length);
+    void free() {
+        // The garbage collector's.
+    }
+
+    /** Copies the elements {@code first} to {@code end} out, to the beginning of an array. */
+    void read(int first, int end, float[] into) {
+        elements.get(first, into, 0, end - first);
+    }
+
+    /** Copies the elements {@code first} to {@code end} in, from the beginning of an array. */
+    void write(int first, int end, float[] values) {
+        elements.put(first, values, 0, end - first);
+    }
+
+    /** Sets the elements {@code first} to {@code end}. */
+    void fill(int first, int end, float value) {
+        if (elements.hasArray()) {
+            int offset = elements.arrayOffset();
+            Arrays.fill(elements.array(), offset + first, offset + end, value);
+        } else {
+            for (int i = first; i < end; i++) elements.put(i, value);
+        }
     }
 
     @Override
-    void write(float[] from) {
-        System.arraycopy(from, 0, values, 0, values.length);
+    void read(float[] into) {
+        read(0, elements.capacity(), into);
+    }
+
+    @Override
+    void write(float[] values) {
+        write(0, elements.capacity(), values);
     }
 
     @Override
     void fill(float value) {
-        Arrays.fill(values, value);
+        fill(0, elements.capacity(), value);
     }
 
     @Override
     void copy(Tensor other) {
-        write(((CpuTensor) other).values);
+        elements.put(0, ((CpuTensor) other).elements, 0, elements.capacity());
     }
 
     @Override
     void addTimes(Tensor other, float factor) {
-        float[] x = values, y = ((CpuTensor) other).values;
-        for (int i = 0; i < x.length; i++) x[i] += factor * y[i];
+        CpuTensor by = (CpuTensor) other;
+        int size = elements.capacity();
+        if (array != null && by.array != null) {
+            add(array, by.array, factor, size);
+            return;
+        }
+        float[][] tile = engine.tile(0, 2);
+        for (int first = 0, end; first < size; first = end) {
+            end = first + Math.min(CpuEngine.CHUNK, size - first);
+            read(first, end, tile[0]);
+            by.read(first, end, tile[1]);
+            add(tile[0], tile[1], factor, end - first);
+            write(first, end, tile[0]);
+        }
+    }
+
+    private static void add(float[] x, float[] y, float factor, int count) {
+        for (int i = 0; i < count; i++) x[i] += factor * y[i];
+    }
+
+    /** An arena may have freed this memory, and another have come to the address: that is the same elements, but only through its own buffer. */
+    @Override
+    boolean isSame(Tensor other) {
+        return super.isSame(other) && (array != null || isThere());
+    }
+
+    private boolean isThere() {
+        try {
+            if (elements.capacity() > 0) elements.get(0);
+            return true;
+        } catch (IllegalStateException e) {
+            return false;
+        }
     }
 
     @Override
     Object memory() {
-        return values;
+        return memory;
     }
 
     @Override
     long from() {
-        return 0;
+        return from;
     }
 }

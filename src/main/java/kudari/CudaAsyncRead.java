@@ -24,4 +24,9 @@ final class CudaAsyncRead extends AsyncRead {
         copy.await();
         page.get(0, into);
     }
+
+    @Override
+    void free() {
+        copy.free();
+    }
 }

@@ -1,21 +1,18 @@
 package kudari;
 
-import static jcuda.driver.JCudaDriver.cuEventRecord;
-import static jcuda.driver.JCudaDriver.cuEventSynchronize;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static kudari.CudaException.must;
 
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.LongBuffer;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
-import jcuda.driver.CUevent;
 import kudari.rule.Rule;
 
 /**
@@ -34,7 +31,7 @@ final class CudaDriver extends Driver {
     private static final int SMALLEST = 1024, LARGEST = 16_384;
 
     /** Where the structs of {@link #LAYOUT} have what the host writes or reads, in bytes. */
-    private static final int SKIPPED = 8, NORM = 24, SLOT_BYTES = 40, GO = 48, SLOTS = 64, SLOT = 16;
+    private static final int SKIPPED = 8, OUTRAN = 16, NORM = 24, SLOT_BYTES = 40, GO = 48, SLOTS = 64, SLOT = 16;
 
     private static final int SCALARS = Rule.SCALARS * Float.BYTES;
 
@@ -92,9 +89,7 @@ final class CudaDriver extends Driver {
     private final CudaKernel reduce;
     private int pieces;
 
-    /** In device memory: what {@link #load} lays out; and step.cuh's Control. */
-    private CUdeviceptr table = new CUdeviceptr();
-
+    /** step.cuh's Control, in device memory. */
     private final CUdeviceptr control;
 
     private final HostCopy look;
@@ -108,12 +103,42 @@ final class CudaDriver extends Driver {
     /** What gives back all that this holds, the last first. */
     private final Deque<Runnable> frees = new ArrayDeque<>();
 
-    /** Scalars on their way: two windows in host memory that stays where it is, and what says that each has been copied. */
-    private final ByteBuffer[] windows = new ByteBuffer[2];
+    /** On their way to the device: scalars, and tables. */
+    private final Upload scalars;
 
-    private final Pointer[] pages = new Pointer[2];
-    private final CUevent[] copied = new CUevent[2];
-    private int window;
+    private Optional<Upload> tables = Optional.empty();
+
+    /**
+     * The work over some tensors, in one block of device memory: for each kind of rule the rows of its chunks; the rows of the pieces to sum; the first
+     * piece of each tensor; what each tensor is told; and room for the partial of each piece.
+     *
+     * @param bytes how many there are of it
+     * @param rows of chunks, of each kind
+     * @param at where those of each kind begin, in words, as the parts do that follow
+     */
+    private record Table(
+            CudaEngine engine,
+            CUdeviceptr memory,
+            long bytes,
+            int[] rows,
+            int[] at,
+            int tensors,
+            int pieces,
+            int piecesAt,
+            int firstsAt,
+            int toldAt,
+            int partialsAt)
+            implements Layout {
+
+        long address(int word) {
+            return JCudaAddress.of(memory) + (long) word * Long.BYTES;
+        }
+
+        @Override
+        public void free() {
+            engine.discard(memory);
+        }
+    }
 
     /**
      * Steps of some groups.
@@ -137,23 +162,15 @@ final class CudaDriver extends Driver {
             this.kinds = kinds.values().toArray(new Launch[0]);
             reduce = mine(engine.kernel(
                     "kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), "reduce"));
-            for (int n = 0; n < 2; n++) {
-                Pointer page = engine.allocatePage((long) Control.WINDOW * slotBytes);
-                frees.push(() -> engine.freePage(page));
-                CUevent event = engine.event();
-                frees.push(() -> engine.freeEvent(event));
-                pages[n] = page;
-                copied[n] = event;
-                windows[n] =
-                        page.getByteBuffer(0, (long) Control.WINDOW * slotBytes).order(ByteOrder.nativeOrder());
-            }
+            scalars = new Upload(engine, (long) Control.WINDOW * slotBytes, "the scalars of an optimizer");
+            frees.push(scalars::free);
             long bytes = SLOTS + (long) Control.RING * slotBytes;
             control = engine.allocateBytes(bytes, "the control block of an optimizer");
             CUdeviceptr mine = control;
             frees.push(() -> engine.freeBytes(mine));
             look = new HostCopy(engine, control, SLOTS, "the counts of an optimizer");
             frees.push(look::free);
-            must(cuMemsetD8Async(control, (byte) 0, bytes, engine.stream), "cuMemsetD8Async of the control block");
+            must(() -> cuMemsetD8Async(mine, (byte) 0, bytes, engine.stream), "cuMemsetD8Async of the control block");
             long[] head = new long[SLOTS / Long.BYTES];
             head[SLOT_BYTES / Long.BYTES] = slotBytes;
             head[GO / Long.BYTES] = 1 | (long) Float.floatToRawIntBits(guard.limit()) << Integer.SIZE;
@@ -170,16 +187,12 @@ final class CudaDriver extends Driver {
     }
 
     private CudaKernel mine(CudaKernel kernel) {
-        frees.push(kernel::free);
+        frees.push(kernel::close);
         return kernel;
     }
 
-    /**
-     * In one block of device memory: for each kind of rule the rows of its chunks; the rows of the pieces to sum; the first piece of each tensor; what
-     * each tensor is told; and room for the partial of each piece.
-     */
     @Override
-    void load(Plan plan) {
+    Layout layout(Plan plan, Optional<Layout> old) {
         int tensors = plan.size();
         long size = chunkSize(engine.multiprocessors * (long) BLOCKS, plan.elements());
         int[] rows = new int[kinds.length], at = new int[kinds.length];
@@ -198,7 +211,8 @@ final class CudaDriver extends Driver {
                 firstsAt = piecesAt + 2 * Math.toIntExact(pieces),
                 toldAt = firstsAt + tensors + 1,
                 partialsAt = toldAt + tensors;
-        LongBuffer to = LongBuffer.allocate(Math.toIntExact(partialsAt + pieces));
+        ByteBuffer page = page(Math.multiplyExact(partialsAt, Long.BYTES));
+        LongBuffer to = page.asLongBuffer();
         int[] chunk = at.clone();
         int piece = 0;
         for (int n = 0; n < tensors; n++) {
@@ -213,35 +227,72 @@ final class CudaDriver extends Driver {
             to.put(toldAt + n, told((float) guard.scale(), 1));
         }
         to.put(firstsAt + tensors, piece);
+        page.position(partialsAt * Long.BYTES);
 
-        CUdeviceptr fresh = engine.allocateBytes((long) to.capacity() * Long.BYTES, "the chunk table");
+        long bytes = (partialsAt + pieces) * Long.BYTES;
+        Optional<Table> before = old.map(Table.class::cast);
+        // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
+        boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.hasGraphs();
+        CUdeviceptr memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
         try {
-            copy(fresh, to.array(), "the chunk table");
-            engine.discard(table);
+            tables.get().send(memory);
         } catch (CudaException e) {
-            engine.discard(fresh);
+            if (!fits) engine.discard(memory);
             throw e;
         }
-        table = fresh;
-        this.pieces = piece;
-        long base = CudaEngine.address(table), control = CudaEngine.address(this.control);
-        reduce.set(0, base + (long) piecesAt * Long.BYTES)
-                .set(1, pieces)
-                .set(2, base + (long) partialsAt * Long.BYTES)
-                .set(3, base + (long) firstsAt * Long.BYTES)
-                .set(4, (long) tensors)
-                .set(5, base + (long) toldAt * Long.BYTES)
+        if (!fits) before.ifPresent(Table::free);
+        return new Table(
+                engine,
+                memory,
+                fits ? before.get().bytes : bytes,
+                rows,
+                at,
+                tensors,
+                piece,
+                piecesAt,
+                firstsAt,
+                toldAt,
+                partialsAt);
+    }
+
+    /** To write a table to. */
+    private ByteBuffer page(int bytes) {
+        if (tables.isEmpty() || tables.get().capacity() < bytes) {
+            Upload larger = new Upload(engine, bytes, "the layout of tensors that no update has seen");
+            Optional<Upload> outgrown = tables;
+            tables = Optional.of(larger);
+            outgrown.ifPresent(this::free);
+        }
+        return tables.get().page();
+    }
+
+    private void free(Upload upload) {
+        engine.finish();
+        upload.free();
+    }
+
+    @Override
+    void use(Layout layout) {
+        Table table = (Table) layout;
+        long control = JCudaAddress.of(this.control), told = table.address(table.toldAt);
+        pieces = table.pieces;
+        reduce.set(0, table.address(table.piecesAt))
+                .set(1, (long) table.pieces)
+                .set(2, table.address(table.partialsAt))
+                .set(3, table.address(table.firstsAt))
+                .set(4, (long) table.tensors)
+                .set(5, told)
                 .set(6, control)
                 .set(7, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
                 .set(8, guard.maxNorm())
                 .set(9, guard.scale());
         for (int kind = 0; kind < kinds.length; kind++) {
-            kinds[kind].rows = rows[kind];
+            kinds[kind].rows = table.rows[kind];
             kinds[kind]
                     .kernel
-                    .set(0, base + (long) at[kind] * Long.BYTES)
-                    .set(1, (long) rows[kind])
-                    .set(2, base + (long) toldAt * Long.BYTES)
+                    .set(0, table.address(table.at[kind]))
+                    .set(1, (long) table.rows[kind])
+                    .set(2, told)
                     .set(3, control)
                     .set(4, kind == kinds.length - 1 ? 1L : 0);
         }
@@ -288,26 +339,20 @@ final class CudaDriver extends Driver {
 
     /** From the heap: the driver takes such a copy's bytes before it returns. In the stream's order, which the null stream's copies do not keep. */
     private void copy(CUdeviceptr to, long[] words, String what) {
+        engine.checkNotCapturing(what);
         must(
-                cuMemcpyHtoDAsync(to, Pointer.to(words), (long) words.length * Long.BYTES, engine.stream),
+                () -> cuMemcpyHtoDAsync(to, Pointer.to(words), (long) words.length * Long.BYTES, engine.stream),
                 "cuMemcpyHtoDAsync of " + what);
     }
 
     @Override
     void send(long first, int steps, float[] k) {
-        must(cuEventSynchronize(copied[window]), "cuEventSynchronize of the scalars sent two windows before");
-        ByteBuffer to = windows[window];
-        to.clear();
+        ByteBuffer to = scalars.page();
         for (int n = 0, from = 0, scalars = slotBytes / Float.BYTES - SLOT / Float.BYTES; n < steps; n++) {
             to.putLong(first + n).putLong(0);
             for (int end = from + scalars; from < end; from++) to.putFloat(k[from]);
         }
-        must(
-                cuMemcpyHtoDAsync(
-                        ring[(int) (first % Control.RING)], pages[window], (long) steps * slotBytes, engine.stream),
-                "cuMemcpyHtoDAsync of the scalars");
-        must(cuEventRecord(copied[window], engine.stream), "cuEventRecord");
-        window = 1 - window;
+        scalars.send(ring[(int) (first % Control.RING)]);
     }
 
     @Override
@@ -328,7 +373,8 @@ final class CudaDriver extends Driver {
     @Override
     Tally heard() {
         look.await();
-        tally.set(look.page.getLong(0), look.page.getLong(SKIPPED), look.page.getDouble(NORM));
+        tally.set(
+                look.page.getLong(0), look.page.getLong(SKIPPED), look.page.getLong(OUTRAN), look.page.getDouble(NORM));
         return tally;
     }
 
@@ -341,7 +387,7 @@ final class CudaDriver extends Driver {
     @Override
     void free() {
         engine.finish();
-        frees.push(() -> engine.freeBytes(table));
+        tables.ifPresent(upload -> frees.push(upload::free));
         CudaException failure = null;
         for (Runnable free : frees) {
             try {

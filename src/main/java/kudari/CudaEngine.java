@@ -3,7 +3,10 @@ package kudari;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-import static jcuda.driver.JCudaDriver.cuCtxSetCurrent;
+import static jcuda.driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_CONTEXT;
+import static jcuda.driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL;
+import static jcuda.driver.JCudaDriver.cuCtxPopCurrent;
+import static jcuda.driver.JCudaDriver.cuCtxPushCurrent;
 import static jcuda.driver.JCudaDriver.cuDeviceGet;
 import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
 import static jcuda.driver.JCudaDriver.cuDeviceGetName;
@@ -23,9 +26,11 @@ import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD32Async;
 import static jcuda.driver.JCudaDriver.cuModuleLoadData;
 import static jcuda.driver.JCudaDriver.cuModuleUnload;
+import static jcuda.driver.JCudaDriver.cuPointerGetAttribute;
 import static jcuda.driver.JCudaDriver.cuStreamCreate;
 import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.driver.JCudaDriver.cuStreamGetCtx;
+import static jcuda.driver.JCudaDriver.cuStreamIsCapturing;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static jcuda.jcublas.JCublas2.cublasCreate;
 import static jcuda.jcublas.JCublas2.cublasDestroy;
@@ -36,7 +41,9 @@ import static kudari.CudaException.mustBlas;
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -45,6 +52,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
@@ -59,6 +67,7 @@ import jcuda.jcublas.JCublas2;
 import jcuda.jcublas.cublasHandle;
 import jcuda.runtime.JCuda;
 import jcuda.runtime.cudaStream_t;
+import kudari.CudaException.Call;
 import kudari.rule.Rule;
 
 /**
@@ -80,8 +89,15 @@ public final class CudaEngine extends Engine {
     private static final long CUBLAS_WORKSPACE = 32 << 20;
 
     private final CUdevice device = new CUdevice();
+    private final int ordinal;
     private final CUcontext context = new CUcontext();
     final CUstream stream;
+
+    /** Calls made again and again, which allocate nothing. */
+    private final CUcontext popped = new CUcontext();
+
+    private final int[] capturing = new int[1];
+    private final Call push = () -> cuCtxPushCurrent(context), pop = () -> cuCtxPopCurrent(popped), ask;
 
     /** Whether the stream is the engine's own, or was handed in. */
     private final boolean owned;
@@ -101,6 +117,14 @@ public final class CudaEngine extends Engine {
     private final Set<CUevent> events = new LinkedHashSet<>();
     private final Map<Nvrtc.Source, CUmodule> modules = new HashMap<>();
 
+    /** What has been captured, and what has to be freed when none of them is left, for they may still use it. */
+    private final Set<CudaGraph> graphs = new LinkedHashSet<>();
+
+    private final Deque<Runnable> kept = new ArrayDeque<>();
+
+    /** The graph under capture. */
+    private Optional<CudaGraph> capture = Optional.empty();
+
     /**
      * An engine whose work goes to a stream that somebody else made: after what is on it already, before what they put there next. The stream
      * stays theirs, and must outlive the engine; closing the engine waits for it.
@@ -112,6 +136,15 @@ public final class CudaEngine extends Engine {
      */
     public static CudaEngine open(int ordinal, CUstream stream) {
         return open(ordinal, Optional.of(stream));
+    }
+
+    /**
+     * The same for a stream of other CUDA bindings, by its address: a {@code cudaStream_t} or {@code CUstream} of C.
+     *
+     * @param stream the address; 0 for the null stream, on which nothing can be captured
+     */
+    public static CudaEngine open(int ordinal, long stream) {
+        return open(ordinal, JCudaAddress.stream(stream));
     }
 
     /** One that can compile its kernels, which it would find out only at the first of them. */
@@ -142,12 +175,15 @@ public final class CudaEngine extends Engine {
 
     CudaEngine(int ordinal, Optional<CUstream> theirs) {
         start("cuda:" + ordinal + ": ");
-        must(cuDeviceGet(device, ordinal), "cuDeviceGet(" + ordinal + ")");
-        must(cuDevicePrimaryCtxRetain(context, device), "cuDevicePrimaryCtxRetain of device " + ordinal);
+        this.ordinal = ordinal;
+        must(() -> cuDeviceGet(device, ordinal), "cuDeviceGet(" + ordinal + ")");
+        must(() -> cuDevicePrimaryCtxRetain(context, device), "cuDevicePrimaryCtxRetain of device " + ordinal);
+        boolean current = false;
         try {
-            must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
+            turn();
+            current = true;
             byte[] text = new byte[256];
-            must(cuDeviceGetName(text, text.length, device), "cuDeviceGetName");
+            must(() -> cuDeviceGetName(text, text.length, device), "cuDeviceGetName");
             name = "cuda:" + ordinal + " ("
                     + new String(text, StandardCharsets.UTF_8)
                             .replaceAll("\0.*", "")
@@ -156,13 +192,17 @@ public final class CudaEngine extends Engine {
                     + attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
             multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
             owned = theirs.isEmpty();
-            stream = theirs.orElseGet(CUstream::new);
-            if (owned) must(cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+            CUstream stream = theirs.orElseGet(CUstream::new);
+            if (owned) must(() -> cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
             else checkContext(stream);
+            this.stream = stream;
+            ask = () -> cuStreamIsCapturing(stream, capturing);
         } catch (RuntimeException e) {
-            cuDevicePrimaryCtxRelease(device);
+            if (current) CudaException.code(pop);
+            CudaException.code(() -> cuDevicePrimaryCtxRelease(device));
             throw e;
         }
+        turnBack();
     }
 
     /**
@@ -172,7 +212,7 @@ public final class CudaEngine extends Engine {
      */
     static void start(String who) {
         driver(who);
-        must(cuInit(0), who + "cuInit");
+        must(() -> cuInit(0), who + "cuInit");
     }
 
     /** The newest CUDA that the driver knows: 12060 for 12.6. */
@@ -187,7 +227,7 @@ public final class CudaEngine extends Engine {
         try {
             Libraries.load(JCuda.class, "JCudaRuntime");
             Libraries.load(JCudaDriver.class, "JCudaDriver");
-            must(cuDriverGetVersion(version), who + "cuDriverGetVersion");
+            must(() -> cuDriverGetVersion(version), who + "cuDriverGetVersion");
         } catch (LinkageError e) {
             throw Libraries.failure(e, "libcuda.so.1", missing);
         }
@@ -196,7 +236,7 @@ public final class CudaEngine extends Engine {
 
     private void checkContext(CUstream stream) {
         CUcontext of = new CUcontext();
-        must(cuStreamGetCtx(stream, of), "cuStreamGetCtx of the stream handed in");
+        must(() -> cuStreamGetCtx(stream, of), "cuStreamGetCtx of the stream handed in");
         if (!of.equals(context)) {
             throw new IllegalArgumentException("stream: expected one of the primary context of " + name
                     + ", got one of another device or context");
@@ -205,13 +245,13 @@ public final class CudaEngine extends Engine {
 
     private int attribute(int attribute) {
         int[] value = new int[1];
-        must(cuDeviceGetAttribute(value, attribute, device), "cuDeviceGetAttribute");
+        must(() -> cuDeviceGetAttribute(value, attribute, device), "cuDeviceGetAttribute");
         return value[0];
     }
 
     /** The stream that all work of this engine goes to, in order: its own, or the one handed in. */
     public CUstream stream() {
-        check();
+        checkOpen();
         return stream;
     }
 
@@ -220,15 +260,43 @@ public final class CudaEngine extends Engine {
      *
      * @param pointer the first element, in memory of this device
      * @param shape the extents, outermost first
+     * @throws IllegalArgumentException if it is null, no multiple of 4, or no memory of this device and its primary context
      */
     public Tensor wrap(CUdeviceptr pointer, long... shape) {
-        check();
-        long address = address(pointer);
-        if (address % Float.BYTES != 0) {
+        return wrap(JCudaAddress.of(pointer), shape);
+    }
+
+    /**
+     * The same by its address, from whatever bindings it comes.
+     *
+     * @see #wrap(CUdeviceptr, long...)
+     */
+    public Tensor wrap(long address, long... shape) {
+        checkOpen();
+        if (Tensor.size(shape) > 0) inContext(() -> checkMemory(address));
+        return new CudaTensor(this, JCudaAddress.pointer(address), shape);
+    }
+
+    private void checkMemory(long address) {
+        String what = "address 0x" + Long.toHexString(address);
+        if (address == 0)
+            throw new IllegalArgumentException(what + ": expected that of memory of " + name + ", got a null pointer");
+        if (address % Float.BYTES != 0) throw new IllegalArgumentException(what + ": expected a multiple of 4 bytes");
+        long owner = attribute(address, CU_POINTER_ATTRIBUTE_CONTEXT, what);
+        int on = (int) attribute(address, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, what);
+        // Memory of a pool belongs to a device, and to no context.
+        if (on != ordinal || owner != 0 && owner != JCudaAddress.of(context))
+            throw new IllegalArgumentException(what + ": expected that of memory of the primary context of " + name
+                    + ", got that of " + (on == ordinal ? "another context" : "device " + on));
+    }
+
+    private static long attribute(long address, int attribute, String what) {
+        long[] value = new long[1];
+        if (CudaException.code(() -> cuPointerGetAttribute(Pointer.to(value), attribute, JCudaAddress.pointer(address)))
+                != 0)
             throw new IllegalArgumentException(
-                    "pointer 0x" + Long.toHexString(address) + ": expected a multiple of 4 bytes");
-        }
-        return new CudaTensor(this, pointer, shape);
+                    what + ": expected that of device memory, got one that CUDA does not know");
+        return value[0];
     }
 
     /**
@@ -258,58 +326,65 @@ public final class CudaEngine extends Engine {
 
     /** So many bytes, aligned to at least 256 as the driver promises, and so to every access. */
     CUdeviceptr allocateBytes(long bytes, String what) {
+        checkNotCapturing(what);
         CUdeviceptr pointer = new CUdeviceptr();
-        must(cuMemAlloc(pointer, bytes), what + ": cuMemAlloc of " + bytes + " bytes");
+        must(() -> cuMemAlloc(pointer, bytes), what + ": cuMemAlloc of " + bytes + " bytes");
         allocations.put(pointer, bytes);
         return pointer;
     }
 
     void freeBytes(CUdeviceptr pointer) {
-        if (!allocations.containsKey(pointer)) return;
-        must(cuMemFree(pointer), "cuMemFree");
-        allocations.remove(pointer); // what could not be freed is tried again at the end
+        free(allocations.keySet(), pointer, () -> cuMemFree(pointer), "cuMemFree");
     }
 
     /** Host memory that stays where it is. */
     Pointer allocatePage(long bytes) {
+        checkNotCapturing("a page of " + bytes + " bytes");
         Pointer page = new Pointer();
-        must(cuMemAllocHost(page, bytes), "cuMemAllocHost of " + bytes + " bytes");
+        must(() -> cuMemAllocHost(page, bytes), "cuMemAllocHost of " + bytes + " bytes");
         pages.add(page);
         return page;
     }
 
     void freePage(Pointer page) {
-        if (!pages.contains(page)) return;
-        must(cuMemFreeHost(page), "cuMemFreeHost");
-        pages.remove(page); // what could not be freed is tried again at the end
+        free(pages, page, () -> cuMemFreeHost(page), "cuMemFreeHost");
     }
 
     /** What can say that the stream has come so far. */
     CUevent event() {
+        checkNotCapturing("an event");
         CUevent event = new CUevent();
-        must(cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        must(() -> cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
         events.add(event);
         return event;
     }
 
     void freeEvent(CUevent event) {
-        if (events.remove(event)) must(cuEventDestroy(event), "cuEventDestroy");
+        free(events, event, () -> cuEventDestroy(event), "cuEventDestroy");
+    }
+
+    /** Frees one of what there is, once; later, where a graph may still use it. What could not be freed is tried again at the end. */
+    private <T> void free(Set<T> all, T one, Call call, String what) {
+        if (!all.contains(one)) return;
+        if (!graphs.isEmpty() || capture.isPresent()) {
+            kept.add(() -> free(all, one, call, what));
+            return;
+        }
+        must(call, what);
+        all.remove(one);
     }
 
     /** Waits for all work asked for so far. */
     void finish() {
-        must(cuStreamSynchronize(stream), "cuStreamSynchronize");
-    }
-
-    @Override
-    void discard(Tensor tensor) {
-        discard(((CudaTensor) tensor).pointer);
+        checkNotCapturing("a wait");
+        must(() -> cuStreamSynchronize(stream), "cuStreamSynchronize");
     }
 
     /** Frees memory that work asked for may still be writing to. */
     void discard(CUdeviceptr pointer) {
+        if (!allocations.containsKey(pointer)) return;
         try {
-            finish();
+            if (capture.isEmpty()) finish();
         } finally {
             freeBytes(pointer);
         }
@@ -318,15 +393,13 @@ public final class CudaEngine extends Engine {
     void fill(CudaTensor tensor, float value) {
         if (tensor.size() == 0) return;
         must(
-                cuMemsetD32Async(tensor.pointer, Float.floatToRawIntBits(value), tensor.size(), stream),
-                "cuMemsetD32Async of " + tensor);
+                () -> cuMemsetD32Async(tensor.pointer, Float.floatToRawIntBits(value), tensor.size(), stream),
+                "cuMemsetD32Async");
     }
 
     void copy(CudaTensor to, CudaTensor from) {
         if (to.size() == 0) return;
-        must(
-                cuMemcpyDtoDAsync(to.pointer, from.pointer, Float.BYTES * to.size(), stream),
-                "cuMemcpyDtoDAsync from " + from);
+        must(() -> cuMemcpyDtoDAsync(to.pointer, from.pointer, Float.BYTES * to.size(), stream), "cuMemcpyDtoDAsync");
     }
 
     /** {@code kernels/tensor.cu}, compiled when it is first asked for. */
@@ -347,15 +420,17 @@ public final class CudaEngine extends Engine {
     /** From the heap: the driver takes such a copy's bytes before it returns, so nothing waits, and the array may change at once. */
     void toDevice(CudaTensor tensor, Pointer from) {
         if (tensor.size() == 0) return;
+        checkNotCapturing("a copy of a Java array");
         must(
-                cuMemcpyHtoDAsync(tensor.pointer, from, Float.BYTES * tensor.size(), stream),
-                "cuMemcpyHtoDAsync to " + tensor);
+                () -> cuMemcpyHtoDAsync(tensor.pointer, from, Float.BYTES * tensor.size(), stream),
+                "cuMemcpyHtoDAsync to a tensor");
     }
 
     void toHost(Pointer to, CudaTensor tensor) {
         if (tensor.size() == 0) return;
+        checkNotCapturing("a read");
         must(
-                cuMemcpyDtoHAsync(to, tensor.pointer, Float.BYTES * tensor.size(), stream),
+                () -> cuMemcpyDtoHAsync(to, tensor.pointer, Float.BYTES * tensor.size(), stream),
                 "cuMemcpyDtoHAsync from " + tensor);
         finish();
     }
@@ -370,8 +445,7 @@ public final class CudaEngine extends Engine {
      * @throws CudaException with the compiler's log and the numbered source if it does not compile, or has no such function
      */
     public CudaKernel kernel(String file, String source, String function) {
-        check();
-        return new CudaKernel(this, file, source, function);
+        return call(() -> new CudaKernel(this, file, source, function));
     }
 
     /**
@@ -381,31 +455,36 @@ public final class CudaEngine extends Engine {
      * @throws CudaException if cuBLAS 12 is not there
      */
     public cublasHandle cublas() {
-        check();
-        if (cublas.isEmpty()) cublas = Optional.of(openCublas());
-        return cublas.get();
+        return call(() -> {
+            if (cublas.isEmpty()) cublas = Optional.of(openCublas());
+            return cublas.get();
+        });
     }
 
     private cublasHandle openCublas() {
+        checkNotCapturing("cuBLAS's first use");
         cublasHandle handle = new cublasHandle();
         List<Path> folders = Libraries.folders();
         try {
             // From where toolkits put it, too: JCublas's natives look only where the dynamic linker does.
             if (Libraries.find(Libraries.CUBLAS, folders).isPresent()) Libraries.loadCublas(folders);
             Libraries.load(JCublas2.class, "JCublas2");
-            mustBlas(cublasCreate(handle), "cublasCreate");
+            mustBlas(() -> cublasCreate(handle), "cublasCreate");
         } catch (LinkageError e) {
             throw Libraries.failure(e, Libraries.CUBLAS, Libraries.missingCublas(folders));
         }
-        CUdeviceptr workspace = new CUdeviceptr();
         try {
-            mustBlas(cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
-            workspace = allocateBytes(CUBLAS_WORKSPACE, "cuBLAS's workspace");
-            mustBlas(cublasSetWorkspace(handle, workspace, CUBLAS_WORKSPACE), "cublasSetWorkspace");
+            mustBlas(() -> cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
+            CUdeviceptr workspace = allocateBytes(CUBLAS_WORKSPACE, "cuBLAS's workspace");
+            try {
+                mustBlas(() -> cublasSetWorkspace(handle, workspace, CUBLAS_WORKSPACE), "cublasSetWorkspace");
+            } catch (CudaException e) {
+                freeBytes(workspace);
+                throw e;
+            }
             return handle;
         } catch (CudaException e) {
-            cublasDestroy(handle);
-            freeBytes(workspace);
+            CudaException.code(() -> cublasDestroy(handle));
             throw e;
         }
     }
@@ -420,12 +499,17 @@ public final class CudaEngine extends Engine {
     /** A source, compiled and loaded once. */
     CUmodule module(String file, String source) {
         return modules.computeIfAbsent(Nvrtc.Source.of(file, source), text -> {
+            checkNotCapturing("the first use of " + file);
             CUmodule module = new CUmodule();
-            int code = cuModuleLoadData(module, Nvrtc.compile(text, capability, false));
-            if (code == NO_BINARY_FOR_GPU) code = cuModuleLoadData(module, Nvrtc.compile(text, capability, true));
+            int code = load(module, Nvrtc.compile(text, capability, false));
+            if (code == NO_BINARY_FOR_GPU) code = load(module, Nvrtc.compile(text, capability, true));
             must(code, "cuModuleLoadData of " + file);
             return module;
         });
+    }
+
+    private static int load(CUmodule module, byte[] code) {
+        return CudaException.code(() -> cuModuleLoadData(module, code));
     }
 
     /** How many blocks walk a table of so many rows. */
@@ -439,55 +523,105 @@ public final class CudaEngine extends Engine {
     }
 
     @Override
-    void enter() {
-        must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
+    public Graph capture(Runnable body) {
+        return call(() -> {
+            CudaGraph graph = new CudaGraph(this);
+            begin(graph);
+            try {
+                body.run();
+            } catch (RuntimeException | Error e) {
+                capture = Optional.empty();
+                graph.abandon(e);
+                release();
+                throw e;
+            }
+            capture = Optional.empty();
+            graph.end();
+            graphs.add(graph);
+            return graph;
+        });
+    }
+
+    private void begin(CudaGraph graph) {
+        if (capture.isPresent()) throw new IllegalStateException("a capture within a capture");
+        checkNotCapturing("a capture");
+        if (JCudaAddress.of(stream) == 0)
+            throw new IllegalStateException(
+                    "nothing can be captured on the null stream: open the engine on a stream of its own");
+        graph.begin();
+        capture = Optional.of(graph);
+    }
+
+    @Override
+    Optional<CudaGraph> recording() {
+        return capture;
+    }
+
+    /** Forgets a graph; what was kept for it, and for no other, is freed. */
+    void forget(CudaGraph graph) {
+        graphs.remove(graph);
+        release();
+    }
+
+    private void release() {
+        if (graphs.isEmpty() && !kept.isEmpty()) finish();
+        while (graphs.isEmpty() && !kept.isEmpty()) kept.pop().run();
+    }
+
+    /** Whether graphs may use what is in memory now. */
+    boolean hasGraphs() {
+        return !graphs.isEmpty();
+    }
+
+    @Override
+    void checkNotCapturing(String what) {
+        if (capture.isPresent())
+            throw new IllegalStateException(
+                    "capture: " + what
+                            + " cannot be recorded; do it before: a body that has run once has compiled, allocated and laid out what it needs");
+        must(ask, "cuStreamIsCapturing");
+        if (capturing[0] != 0)
+            throw new IllegalStateException(this + ": somebody is capturing its stream, and " + what
+                    + " cannot be recorded; capture with Engine.capture");
+    }
+
+    @Override
+    void turn() {
+        must(push, "cuCtxPushCurrent");
+    }
+
+    @Override
+    void turnBack() {
+        must(pop, "cuCtxPopCurrent");
     }
 
     @Override
     void free() {
         // Everything is freed, whatever fails; the first failure is told at the end.
-        int failed = cuCtxSetCurrent(context);
-        int code = cuStreamSynchronize(stream);
-        if (failed == 0) failed = code;
-        cublas.ifPresent(JCublas2::cublasDestroy);
-        for (CUdeviceptr pointer : allocations.keySet()) {
-            code = cuMemFree(pointer);
-            if (failed == 0) failed = code;
-        }
+        int[] failed = {0};
+        Consumer<Call> tried = call -> {
+            int code = CudaException.code(call);
+            if (failed[0] == 0) failed[0] = code;
+        };
+        tried.accept(push);
+        boolean current = failed[0] == 0;
+        tried.accept(() -> cuStreamSynchronize(stream));
+        graphs.forEach(graph -> tried.accept(graph::destroy));
+        cublas.ifPresent(handle -> CudaException.code(() -> cublasDestroy(handle)));
+        allocations.keySet().forEach(pointer -> tried.accept(() -> cuMemFree(pointer)));
+        pages.forEach(page -> tried.accept(() -> cuMemFreeHost(page)));
+        events.forEach(event -> tried.accept(() -> cuEventDestroy(event)));
+        modules.values().forEach(module -> tried.accept(() -> cuModuleUnload(module)));
+        if (owned) tried.accept(() -> cuStreamDestroy(stream));
+        if (current) tried.accept(pop);
+        tried.accept(() -> cuDevicePrimaryCtxRelease(device));
         allocations.clear();
-        for (Pointer page : pages) {
-            code = cuMemFreeHost(page);
-            if (failed == 0) failed = code;
-        }
-        pages.clear();
-        for (CUevent event : events) cuEventDestroy(event);
-        for (CUmodule module : modules.values()) cuModuleUnload(module);
-        code = owned ? cuStreamDestroy(stream) : 0;
-        if (failed == 0) failed = code;
-        code = cuDevicePrimaryCtxRelease(device);
-        if (failed == 0) failed = code;
-        must(failed, "closing " + this);
+        must(failed[0], "closing " + this);
     }
 
     /** The device, as in {@code cuda:0 (NVIDIA H200)}. */
     @Override
     public String toString() {
         return name;
-    }
-
-    /** The address that a pointer holds, which JCuda shows to subclasses only. */
-    static long address(Pointer pointer) {
-        return new Address(pointer).value();
-    }
-
-    private static final class Address extends Pointer {
-
-        Address(Pointer pointer) {
-            super(pointer, 0);
-        }
-
-        long value() {
-            return getNativePointer() + getByteOffset();
-        }
     }
 }

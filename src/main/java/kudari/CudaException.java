@@ -2,6 +2,7 @@ package kudari;
 
 import static jcuda.driver.JCudaDriver.cuGetErrorName;
 
+import jcuda.driver.CUresult;
 import jcuda.jcublas.cublasStatus;
 
 /** A call of the CUDA driver, of NVRTC or of cuBLAS that failed: which call, with what, and what to do about it. */
@@ -9,7 +10,18 @@ public final class CudaException extends RuntimeException {
 
     private static final long serialVersionUID = 1;
 
+    /** Beyond the codes of the driver. */
+    private static final int CODES = 1000;
+
+    /** What the driver says where it does not know what went wrong. */
+    private static final int UNKNOWN = 999;
+
     private final String what, fix;
+
+    /** A call of the driver, which returns its code, or throws what JCuda throws once somebody has called its {@code setExceptionsEnabled}. */
+    interface Call {
+        int run();
+    }
 
     CudaException(String what) {
         this(what, "");
@@ -54,6 +66,35 @@ public final class CudaException extends RuntimeException {
      */
     public static void mustBlas(int status, String call) {
         if (status != 0) throw new CudaException(call + ": " + cublasStatus.stringFor(status));
+    }
+
+    /** The same for a call that JCuda may have told to throw. */
+    static void must(Call call, String what) {
+        must(code(call), what);
+    }
+
+    /** What a call returned, or would have, if it throws. */
+    static int code(Call call) {
+        try {
+            return call.run();
+        } catch (jcuda.CudaException e) {
+            return code(e);
+        }
+    }
+
+    /** The code whose name JCuda's exception has for a message. */
+    static int code(jcuda.CudaException e) {
+        for (int code = 0; code < CODES; code++) if (CUresult.stringFor(code).equals(e.getMessage())) return code;
+        return UNKNOWN;
+    }
+
+    /** As {@link #mustBlas(int, String)}, for a call that JCuda may have told to throw. */
+    static void mustBlas(Call call, String what) {
+        try {
+            mustBlas(call.run(), what);
+        } catch (jcuda.CudaException e) {
+            throw new CudaException(what + ": " + e.getMessage());
+        }
     }
 
     private static String name(int code) {

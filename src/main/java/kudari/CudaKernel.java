@@ -8,9 +8,13 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import jcuda.Pointer;
 import jcuda.driver.CUfunction;
+import jcuda.driver.CUmodule;
+import jcuda.driver.CUstream;
+import kudari.CudaException.Call;
 
 /**
- * A kernel of a CUDA engine, and its arguments. Made by {@link CudaEngine#kernel}; it belongs to the engine's thread and goes with the engine.
+ * A kernel of a CUDA engine, and its arguments. Made by {@link CudaEngine#kernel}; it belongs to the engine's thread and goes with the engine, or
+ * before it.
  *
  * <p>Arguments stay set from launch to launch, and neither setting one nor launching allocates anything.
  *
@@ -24,7 +28,7 @@ import jcuda.driver.CUfunction;
  * scale.set(0, tensor).set(1, 0.5f).set(2, tensor.size()).launch((tensor.size() + 255) / 256, 256);
  * }</pre>
  */
-public final class CudaKernel {
+public final class CudaKernel implements AutoCloseable {
 
     private static final int MOST_ARGUMENTS = 16;
     private static final long SLOT = Long.BYTES;
@@ -41,24 +45,32 @@ public final class CudaKernel {
 
     private final ByteBuffer slots;
 
-    private final Pointer addresses;
+    /** The size of the launch under way; and the launch, which so allocates nothing. */
+    private int blocks, threads;
+
+    private final Call launch;
+    private boolean closed;
 
     CudaKernel(CudaEngine engine, String file, String source, String function) {
         this.engine = engine;
         this.name = file + ": " + function;
-        must(
-                cuModuleGetFunction(this.function, engine.module(file, source), function),
-                "cuModuleGetFunction of " + this);
+        CUmodule module = engine.module(file, source);
+        must(() -> cuModuleGetFunction(this.function, module, function), "cuModuleGetFunction of " + this);
         page = engine.allocatePage(2 * MOST_ARGUMENTS * SLOT);
         slots = page.getByteBuffer(0, 2 * MOST_ARGUMENTS * SLOT).order(ByteOrder.nativeOrder());
-        long base = CudaEngine.address(page);
+        long base = JCudaAddress.of(page);
         for (int n = 0; n < MOST_ARGUMENTS; n++) slots.putLong(slot(MOST_ARGUMENTS + n), base + n * SLOT);
-        addresses = page.withByteOffset(MOST_ARGUMENTS * SLOT);
+        Pointer addresses = page.withByteOffset(MOST_ARGUMENTS * SLOT);
+        CUstream stream = engine.stream;
+        launch = () -> cuLaunchKernel(this.function, blocks, 1, 1, threads, 1, 1, 0, stream, addresses, null);
     }
 
-    /** Gives back its arguments, after the last launch. */
-    void free() {
-        engine.freePage(page);
+    /** Gives back the memory of its arguments. Closing twice does nothing. */
+    @Override
+    public void close() {
+        if (closed) return;
+        engine.release(() -> engine.freePage(page));
+        closed = true;
     }
 
     private static int slot(int n) {
@@ -95,7 +107,7 @@ public final class CudaKernel {
     }
 
     private int argument(int n) {
-        engine.checkOpen();
+        checkOpen();
         if (n < 0 || n >= MOST_ARGUMENTS) {
             throw new IllegalArgumentException(
                     this + ": expected an argument from 0 to " + (MOST_ARGUMENTS - 1) + ", got " + n);
@@ -111,16 +123,26 @@ public final class CudaKernel {
      * @throws CudaException if the driver refuses the launch
      */
     public void launch(long blocks, int threads) {
-        engine.check();
-        start(blocks, threads);
+        checkOpen();
+        engine.enter();
+        try {
+            start(blocks, threads);
+        } finally {
+            engine.leave();
+        }
+    }
+
+    private void checkOpen() {
+        engine.checkOpen();
+        if (closed) throw new IllegalStateException("kernel " + this + " is closed");
     }
 
     /** The same, for those who have checked. */
     void start(long blocks, int threads) {
         if (blocks == 0) return;
-        int code = blocks > Integer.MAX_VALUE
-                ? 1
-                : cuLaunchKernel(function, (int) blocks, 1, 1, threads, 1, 1, 0, engine.stream, addresses, null);
+        this.blocks = (int) blocks;
+        this.threads = threads;
+        int code = blocks > Integer.MAX_VALUE ? 1 : CudaException.code(launch);
         // A launch that works puts no message together.
         if (code != 0) must(code, "cuLaunchKernel of " + this + " with " + blocks + " blocks of " + threads);
     }

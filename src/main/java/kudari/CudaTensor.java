@@ -17,12 +17,17 @@ final class CudaTensor extends Tensor {
         super(engine, shape);
         this.engine = engine;
         this.pointer = pointer;
-        this.address = CudaEngine.address(pointer);
+        this.address = JCudaAddress.of(pointer);
     }
 
     @Override
     AsyncRead newAsyncRead() {
         return new CudaAsyncRead(engine, this);
+    }
+
+    @Override
+    void free() {
+        engine.discard(pointer);
     }
 
     @Override

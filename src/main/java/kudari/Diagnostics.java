@@ -200,8 +200,7 @@ public final class Diagnostics {
                 new String(name, StandardCharsets.UTF_8).replaceAll("\0.*", "").strip() + ", compute capability "
                         + capability / 10 + "." + capability % 10;
         try (Engine engine = new CudaEngine(ordinal, Optional.empty())) { // without asking for NVRTC
-            engine.check();
-            must(cuMemGetInfo(free, total), "cuMemGetInfo");
+            engine.inContext(() -> must(cuMemGetInfo(free, total), "cuMemGetInfo"));
             open.add(ordinal);
         } catch (CudaException e) {
             throw new CudaException(about + ", " + size(total[0]) + ", cannot be opened: " + e.what(), e.fix());

@@ -1,22 +1,37 @@
 package kudari;
 
-/** Does the steps of one optimizer on one engine. It holds a plan, the scalars of the steps to come, and what has been counted. The facade has checked. */
+import java.util.Optional;
+
+/** Does the steps of one optimizer on one engine. It holds the scalars of the steps to come, and what has been counted. The facade has checked. */
 abstract class Driver {
 
-    /** What has been counted: steps done, steps left out, and the norm of the last step's gradients. */
+    /** What has been counted: steps done, steps left out, launches that found no scalars; and the norm of the last step's gradients. */
     static final class Tally {
-        long done, skipped;
+        long done, skipped, outran;
         double norm;
 
-        void set(long done, long skipped, double norm) {
+        void set(long done, long skipped, long outran, double norm) {
             this.done = done;
             this.skipped = skipped;
+            this.outran = outran;
             this.norm = norm;
         }
     }
 
-    /** Lays out the work over these tensors: once for every set of tensors, not once a step. If it throws, nothing is laid out. */
-    abstract void load(Plan plan);
+    /** The work over some tensors, laid out. */
+    interface Layout {
+        void free();
+    }
+
+    /**
+     * Lays out the work over these tensors: once for every set of tensors, not once a step.
+     *
+     * @param old of tensors with the same names, which may be laid out no more: this one takes its place, or frees it; none where there is none
+     */
+    abstract Layout layout(Plan plan, Optional<Layout> old);
+
+    /** Makes this the work of the steps to come. */
+    abstract void use(Layout layout);
 
     /**
      * Takes the scalars of some steps, which stand at the same places of the ring whatever they were before.

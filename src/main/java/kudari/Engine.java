@@ -5,13 +5,14 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import kudari.rule.Rule;
 
 /**
- * Where optimizers run: owns memory, makes tensors and optimizers, and applies rules. Closing it frees everything it made.
+ * Where optimizers run: owns memory, makes tensors and optimizers, and applies rules. Closing it frees everything it made that is not closed yet.
  *
  * <p>An engine belongs to the thread that opened it. Every call from another thread, and every call after {@link #close}, throws {@link
- * IllegalStateException}.
+ * IllegalStateException}. A thread's current CUDA context is after every call what it was before.
  *
  * <pre>{@code
  * try (Engine engine = Engine.open()) {
@@ -29,6 +30,12 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     private final Thread owner = Thread.currentThread();
     private boolean closed;
+
+    /** Calls under way, one within another, as where a listener makes one. */
+    private int calls;
+
+    /** How many tensors have been closed: who keeps some looks again when it has changed. */
+    private int closings;
 
     Engine() {}
 
@@ -90,7 +97,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * @param shape the extents, outermost first, whose product is the number of values; an empty array for a single number
      */
     public final Tensor tensor(float[] values, long... shape) {
-        return filled(zeros(shape), tensor -> tensor.set(values));
+        return call(() -> filled(zeros(shape), tensor -> tensor.set(values)));
     }
 
     /**
@@ -99,13 +106,12 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * @param shape the extents, outermost first; none for a single number
      */
     public final Tensor zeros(long... shape) {
-        check();
-        return allocate(shape);
+        return call(() -> allocate(shape));
     }
 
     /** A tensor in which every element is the same. */
     final Tensor full(float value, long... shape) {
-        return value == 0 ? zeros(shape) : filled(zeros(shape), tensor -> tensor.fill(value));
+        return call(() -> value == 0 ? allocate(shape) : filled(allocate(shape), tensor -> tensor.fill(value)));
     }
 
     /** The tensor, filled; or, if that fails, freed. */
@@ -136,15 +142,34 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * @throws IllegalStateException if a schedule gives no rule for step 1
      */
     public final Optimizer optimizer(Group... groups) {
-        check();
+        checkOpen();
         for (Group group : groups) Objects.requireNonNull(group, "group");
         return new Optimizer(this, List.of(groups));
     }
 
-    /** Throws unless the engine is open and this is its thread; turns the thread to the engine's device. */
-    final void check() {
+    /**
+     * Begins a call: throws unless the engine is open and this is its thread, and makes its device's context current until {@link #leave}. Who calls this
+     * finds their own context again afterwards.
+     */
+    final void enter() {
         checkOpen();
+        if (calls == 0) turn();
+        calls++;
+    }
+
+    /** Ends a call. */
+    final void leave() {
+        if (--calls == 0) turnBack();
+    }
+
+    /** What a call gives. */
+    final <T> T call(Supplier<T> body) {
         enter();
+        try {
+            return body.get();
+        } finally {
+            leave();
+        }
     }
 
     /** Throws unless the engine is open and this is its thread. */
@@ -161,23 +186,94 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         }
     }
 
-    /** Throws if a tensor is not of this engine, or as {@link #check}. */
+    /**
+     * Runs a body while the context of the engine's device is this thread's current one, as calls of CUDA of your own need it. On the CPU it just runs.
+     */
+    public final void inContext(Runnable body) {
+        enter();
+        try {
+            body.run();
+        } finally {
+            leave();
+        }
+    }
+
+    /**
+     * Records work, to be done again and again by {@link Graph#launch}. On a device the body runs once, and what it asks of the device is written down
+     * instead of done: a network's gradient, optimizers' updates, tensors' {@code zero}, {@code add} and {@code set(Tensor)}, kernels of your own, calls
+     * of cuBLAS. It must have run once before, for what it compiles, allocates and lays out cannot be recorded; nor can a read, a copy of an array or a
+     * wait. Nothing of it counts: an optimizer's steps are those of the launches. On the CPU the body runs at each launch.
+     *
+     * @param body what a launch does
+     * @throws IllegalStateException if it asks for something that cannot be recorded, says which, and leaves the engine as it was; if a capture is under way;
+     *     or if the engine works on the null stream
+     */
+    public abstract Graph capture(Runnable body);
+
+    /** Whether work is being recorded: never on the CPU, whose graphs run their body. */
+    public final boolean isCapturing() {
+        checkOpen();
+        return recording().isPresent();
+    }
+
+    /**
+     * Has something of the host's done with each launch of the graph that is being captured: a check before it, a count after it.
+     *
+     * @param before where it throws, nothing is launched
+     * @throws IllegalStateException if nothing is being captured
+     */
+    public final void onLaunch(Runnable before, Runnable after) {
+        checkOpen();
+        recording()
+                .orElseThrow(
+                        () -> new IllegalStateException("onLaunch: expected in the body of a capture, got outside"))
+                .parts()
+                .add(new CudaGraph.Part() {
+                    @Override
+                    public void prepare() {
+                        before.run();
+                    }
+
+                    @Override
+                    public void launched() {
+                        after.run();
+                    }
+                });
+    }
+
+    /** The graph under capture. */
+    abstract Optional<CudaGraph> recording();
+
+    /** Throws if the work asked for is being recorded, by us or by somebody else, and this cannot be. */
+    abstract void checkNotCapturing(String what);
+
+    /** Throws if a tensor is not of this engine, or is closed, or as {@link #checkOpen}. */
     final void checkOwn(Tensor tensor) {
-        check();
+        checkOpen();
         if (tensor.engine != this)
             throw new IllegalArgumentException(tensor + ": expected a tensor of this engine, " + this);
+        tensor.checkOpen();
+    }
+
+    /** Changes whenever a tensor is closed. */
+    final int closings() {
+        return closings;
+    }
+
+    /** Closes what is part of this engine, in a call; nothing is left to close once the engine is closed, for that closes everything. */
+    final void release(Runnable body) {
+        if (closed) return;
+        closings++;
+        inContext(body);
     }
 
     abstract Tensor allocate(long[] shape);
 
-    /** Frees a tensor that no caller has seen. */
-    abstract void discard(Tensor tensor);
-
-    /** Frees tensors that no caller has seen, all of them even if some fail; the failure that made them useless is the one to report. */
+    /** Frees tensors that are of no use any more, all of them even if some fail; the failure that made them useless is the one to report. */
     final void discard(List<Tensor> tensors, Throwable failure) {
         for (Tensor tensor : tensors) {
             try {
-                discard(tensor);
+                tensor.close();
             } catch (RuntimeException e) {
                 failure.addSuppressed(e);
             }
@@ -192,21 +288,27 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      */
     abstract Driver driver(Rule[] rules, Guard guard, boolean zeroes);
 
-    /** Turns the calling thread to the engine's device. */
-    abstract void enter();
+    /** Makes the context of the engine's device current in this thread. */
+    abstract void turn();
+
+    /** Makes the context current that was before. */
+    abstract void turnBack();
 
     /** Frees what is the engine's own. */
     abstract void free();
 
     /**
-     * Frees everything the engine made. Closing twice does nothing.
+     * Frees everything the engine made. Closing twice does nothing. Once the thread that opened the engine has ended, any thread may close it.
      *
-     * @throws IllegalStateException if this is not the thread that opened the engine
+     * @throws IllegalStateException if this is not the thread that opened the engine, and that is alive; or in a call of the engine, as from a listener
      */
     @Override
     public final void close() {
         if (closed) return;
-        checkThread();
+        if (owner.isAlive()) checkThread();
+        if (calls > 0)
+            throw new IllegalStateException(
+                    this + ": closed from within one of its calls, by a listener or a schedule");
         closed = true;
         free();
     }

@@ -2,13 +2,13 @@ package kudari;
 
 import static java.util.Objects.requireNonNull;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
-import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,7 +27,7 @@ import kudari.rule.Rule;
  * which its group took part, so that a group that begins later begins with its own step 1. A parameter that joins a group that has stepped
  * shares the group's count: under Adam its first steps are up to √(1/(1 − β₂)) times as large. Give it a group of its own if that matters.
  */
-public final class Optimizer {
+public final class Optimizer implements AutoCloseable {
 
     /** The name of the parameter in {@link #update(Tensor, Tensor)}, under which {@link #state} finds it. */
     public static final String SINGLE = "param";
@@ -36,6 +36,9 @@ public final class Optimizer {
 
     /** So many names are told in a message; a model may have ten thousand. */
     private static final int TOLD = 8;
+
+    /** Sets of tensors that are kept laid out. */
+    private static final int MOST_BINDINGS = 8;
 
     private final Engine engine;
     private final List<Group> groups;
@@ -46,15 +49,48 @@ public final class Optimizer {
     private final Control control;
     private final Map<String, State> states = new HashMap<>();
     private Guard guard = Guard.NONE;
-    private boolean zeroes, started;
+    private boolean zeroes, closed;
 
-    /** What was in the maps of the last update, in their order. */
-    private final Contents params = new Contents(), grads = new Contents();
+    /** Made at the first update. */
+    private Optional<Driver> driver = Optional.empty();
 
-    private boolean bound;
+    /** The work over the tensors of the last update, or none; and over those of updates before, the latest first. */
+    private Binding binding = Binding.NONE;
+
+    private final Deque<Binding> bindings = new ArrayDeque<>();
+
+    /** The engine's {@link Engine#closings} when it was last seen that no tensor of these is closed. */
+    private int closings;
+
+    /** Changes when state that a graph may have recorded is no longer the optimizer's. */
+    private int generation;
 
     /** A parameter's state arrays, and their names. */
     private record State(List<String> names, Tensor[] arrays) {}
+
+    /**
+     * The tensors of an update, and what its driver makes of them.
+     *
+     * @param params in the order of their map
+     * @param grads in the order of theirs
+     * @param plan what they are for the driver
+     * @param names of the parameters in the plan
+     * @param active which groups, of those that are not frozen, have a parameter in it
+     */
+    private record Binding(
+            Contents params, Contents grads, Plan plan, List<String> names, boolean[] active, Driver.Layout layout) {
+
+        static final Binding NONE = new Binding(
+                new Contents(Map.of()), new Contents(Map.of()), Plan.EMPTY, List.of(), new boolean[0], () -> {});
+
+        boolean isOf(Map<String, Tensor> params, Map<String, Tensor> grads) {
+            return this != NONE && this.params.isStill(params) && this.grads.isStill(grads);
+        }
+
+        boolean isOf(Tensor param, Tensor grad) {
+            return this != NONE && this.params.isStill(param) && this.grads.isStill(grad);
+        }
+    }
 
     Optimizer(Engine engine, List<Group> groups) {
         this.engine = engine;
@@ -101,7 +137,7 @@ public final class Optimizer {
      * @return this optimizer
      */
     public Optimizer onSkip(LongConsumer listener) {
-        engine.check();
+        check();
         control.onSkip(requireNonNull(listener, "listener"));
         return this;
     }
@@ -137,7 +173,7 @@ public final class Optimizer {
         if (of.length > 1)
             throw new IllegalArgumentException("pattern '" + pattern + "': expected that of one group, got that of "
                     + of.length + " of " + groups + "; give each its own, as '**' for '*'");
-        control.schedule(parts[of[0]], schedule);
+        engine.inContext(() -> control.schedule(parts[of[0]], schedule));
     }
 
     /**
@@ -153,11 +189,14 @@ public final class Optimizer {
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         check();
-        control.hear(); // whose listener may do a step of its own
-        if (!bound || !this.params.isStill(params) || !this.grads.isStill(grads)) {
-            bind(requireNonNull(params, "params"), requireNonNull(grads, "grads"));
+        engine.enter();
+        try {
+            begin();
+            if (!binding.isOf(params, grads)) bind(requireNonNull(params, "params"), requireNonNull(grads, "grads"));
+            step();
+        } finally {
+            engine.leave();
         }
-        control.step();
     }
 
     /**
@@ -167,11 +206,110 @@ public final class Optimizer {
      */
     public void update(Tensor param, Tensor grad) {
         check();
-        control.hear(); // whose listener may do a step of its own
-        if (!bound || !this.params.isStill(param) || !this.grads.isStill(grad)) {
-            bind(Map.of(SINGLE, requireNonNull(param, "param")), Map.of(SINGLE, requireNonNull(grad, "grad")));
+        engine.enter();
+        try {
+            begin();
+            if (!binding.isOf(param, grad))
+                bind(Map.of(SINGLE, requireNonNull(param, "param")), Map.of(SINGLE, requireNonNull(grad, "grad")));
+            step();
+        } finally {
+            engine.leave();
         }
-        control.step();
+    }
+
+    private void begin() {
+        if (engine.recording().isEmpty()) {
+            engine.checkNotCapturing("an update");
+            control.hear(); // whose listener may do a step of its own
+        }
+        if (closings != engine.closings()) forgetClosed();
+    }
+
+    private void step() {
+        if (engine.recording().isEmpty()) control.step();
+        else record(engine.recording().get());
+    }
+
+    /** Writes a step down in a graph. */
+    private void record(CudaGraph graph) {
+        Captured captured = graph.parts().stream()
+                .filter(part -> part instanceof Captured other && other.optimizer() == this)
+                .map(Captured.class::cast)
+                .findFirst()
+                .orElseGet(() -> {
+                    Captured first = new Captured(this);
+                    graph.parts().add(first);
+                    return first;
+                });
+        captured.add();
+        control.record();
+    }
+
+    /** This optimizer's updates in a graph. */
+    private static final class Captured implements CudaGraph.Part {
+
+        private final Optimizer optimizer;
+        private final Binding binding;
+        private final int generation;
+        private int updates;
+
+        Captured(Optimizer optimizer) {
+            this.optimizer = optimizer;
+            binding = optimizer.binding;
+            generation = optimizer.generation;
+        }
+
+        Optimizer optimizer() {
+            return optimizer;
+        }
+
+        void add() {
+            if (!Arrays.equals(binding.active, optimizer.binding.active))
+                throw new IllegalStateException(
+                        "capture: all updates of an optimizer in one graph are to be of parameters of the"
+                                + " same groups; capture a graph for each");
+            if (updates == Control.MOST_CAPTURED)
+                throw new IllegalStateException("capture: expected at most " + Control.MOST_CAPTURED
+                        + " updates of one optimizer in a graph, got more");
+            updates++;
+        }
+
+        @Override
+        public void prepare() {
+            optimizer.check();
+            if (generation != optimizer.generation)
+                throw new IllegalStateException(
+                        "launch: an optimizer of the graph has been resumed since the capture; capture anew");
+            Control control = optimizer.control;
+            control.hear();
+            // Which groups take part; what else this changes, the next update looks at anew.
+            control.use(binding.active, binding.layout);
+            optimizer.binding = Binding.NONE;
+            control.prepare(updates);
+        }
+
+        @Override
+        public void launched() {
+            optimizer.control.launched(updates);
+        }
+    }
+
+    /** Forgets what is laid out over tensors that have been closed. */
+    private void forgetClosed() {
+        states.forEach((name, state) -> {
+            for (Tensor array : state.arrays)
+                if (array.isClosed())
+                    throw new IllegalStateException("the state of '" + name
+                            + "' has been closed: it is the optimizer's; close the optimizer, or resume with a copy");
+        });
+        List<Binding> stale =
+                bindings.stream().filter(kept -> kept.plan.hasClosed()).toList();
+        for (Binding kept : stale) {
+            bindings.remove(kept);
+            kept.layout.free();
+        }
+        if (stale.contains(binding)) binding = Binding.NONE;
+        closings = engine.closings();
     }
 
     /** The groups, in their order. */
@@ -188,25 +326,25 @@ public final class Optimizer {
     public Optional<Rule> rule(String name, Tensor param) {
         check();
         int part = parts[group(name, param)];
-        return part < 0 ? Optional.empty() : Optional.of(control.rule(part));
+        return part < 0 ? Optional.empty() : Optional.of(engine.call(() -> control.rule(part)));
     }
 
     /** The number of steps done. Waits where a guard may leave steps out and the engine works on its own, for only a device knows of those. */
     public long steps() {
         check();
-        return control.settle();
+        return engine.call(control::settle);
     }
 
     /** The number of steps that were left out because a gradient was not finite. Waits as {@link #steps} does. */
     public long skipped() {
         check();
-        return control.now().skipped;
+        return engine.call(control::now).skipped;
     }
 
     /** All that has been counted. Waits as {@link #steps} does. */
     public Counts counts() {
         check();
-        return control.counts();
+        return engine.call(control::counts);
     }
 
     /**
@@ -219,7 +357,7 @@ public final class Optimizer {
         if (!guard.reduces())
             throw new IllegalStateException(
                     "no norm is taken: ask for it by guard(Guard.clipNorm(max)) or skipNonFinite()");
-        return control.now().norm;
+        return engine.call(control::now).norm;
     }
 
     /**
@@ -255,7 +393,7 @@ public final class Optimizer {
     }
 
     /**
-     * Goes on where another run stopped: forgets what this optimizer knew, copies the state of these parameters and sets the counts.
+     * Goes on where another run stopped: forgets and closes the state it had, copies that of these parameters and sets the counts.
      * An update that follows computes the same bits as if the other run had never stopped.
      *
      * @param counts as from {@link #counts}
@@ -266,6 +404,13 @@ public final class Optimizer {
      */
     public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
         check();
+        engine.inContext(() -> {
+            engine.checkNotCapturing("resuming an optimizer");
+            resumeFrom(counts, saved);
+        });
+    }
+
+    private void resumeFrom(Counts counts, Map<String, Map<String, Tensor>> saved) {
         Map<String, State> copies = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
         try {
@@ -277,9 +422,12 @@ public final class Optimizer {
             engine.discard(fresh, e);
             throw e;
         }
+        List<State> old = List.copyOf(states.values());
         states.clear();
         states.putAll(copies);
-        bound = false;
+        generation++;
+        unbind();
+        close(old);
     }
 
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
@@ -301,21 +449,54 @@ public final class Optimizer {
         return new State(arrays, copy);
     }
 
+    private static void close(Collection<State> states) {
+        for (State state : states) for (Tensor array : state.arrays) array.close();
+    }
+
+    /** Forgets all that is laid out. */
+    private void unbind() {
+        binding = Binding.NONE;
+        while (!bindings.isEmpty()) bindings.pop().layout.free();
+    }
+
+    /**
+     * Gives back what it holds: the state of all parameters, which stay. Waits for the updates asked for. A graph that it is in cannot be launched any
+     * more. Closing twice does nothing.
+     */
+    @Override
+    public void close() {
+        if (closed) return;
+        engine.release(() -> {
+            engine.checkNotCapturing("closing an optimizer");
+            if (control.isAsking()) throw new IllegalStateException("a schedule closes the optimizer that asks it");
+            unbind();
+            driver.ifPresent(Driver::free);
+            close(states.values());
+        });
+        closed = true;
+    }
+
     private void checkNew(String what) {
         check();
-        if (started) throw new IllegalStateException(what + ": expected before the first update, got after it");
+        if (driver.isPresent())
+            throw new IllegalStateException(what + ": expected before the first update, got after it");
     }
 
     private void check() {
-        engine.check();
+        engine.checkOpen();
+        if (closed) throw new IllegalStateException("the optimizer is closed");
         if (control.isAsking()) throw new IllegalStateException("a schedule calls the optimizer that asks it");
     }
 
-    /** Checks the tensors of an update, makes the state of those not seen before, and has the driver lay them out. */
+    /** Turns to other tensors: to a set of an update before, or to one that it checks, makes state for where that is new, and has laid out. */
     private void bind(Map<String, Tensor> givenParams, Map<String, Tensor> givenGrads) {
-        bound = false;
-        params.take(givenParams);
-        grads.take(givenGrads);
+        for (Binding kept : bindings) {
+            if (!kept.isOf(givenParams, givenGrads)) continue;
+            bindings.remove(kept);
+            use(kept);
+            return;
+        }
+        Contents params = new Contents(givenParams), grads = new Contents(givenGrads);
         // In order of names, whatever the map's, for sums are taken in this order.
         Map<String, Tensor> param = params.sorted(), grad = grads.sorted();
         if (param.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
@@ -338,47 +519,71 @@ public final class Optimizer {
         Tensor[] p = new Tensor[names.size()], g = new Tensor[names.size()];
         Tensor[][] s = new Tensor[names.size()][];
         int[] of = new int[names.size()];
+        boolean[] active = new boolean[control.first().length];
         Map<String, State> joined = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
+        Binding bound;
         try {
             for (int n = 0; n < of.length; n++) {
                 String name = names.get(n);
                 p[n] = param.get(name);
                 g[n] = grad.get(name);
                 of[n] = parts[groupOf.get(name)];
+                active[of[n]] = true;
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
                 else checkState(name, of[n], known);
                 s[n] = known.arrays;
             }
-            checkMemory(param, grad, joined);
-            load(new Plan(p, g, s, of));
+            Overlap.check(param, grad, !zeroes, List.of(byName(states), byName(joined)));
+            Plan plan = new Plan(p, g, s, of);
+            bound = new Binding(params, grads, plan, names, active, layout(plan, names));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
         }
-        started = true;
         states.putAll(joined);
+        use(bound);
         tellWhoJoined(joined.keySet(), groupOf);
-        bound = true;
     }
 
-    private void load(Plan plan) {
-        if (started) {
-            control.load(plan);
-            return;
+    private static Map<String, Tensor[]> byName(Map<String, State> states) {
+        Map<String, Tensor[]> arrays = new HashMap<>();
+        states.forEach((name, state) -> arrays.put(name, state.arrays));
+        return arrays;
+    }
+
+    /** Lays out a plan, in the place of that of the same names if there is one. */
+    private Driver.Layout layout(Plan plan, List<String> names) {
+        Optional<Binding> old =
+                bindings.stream().filter(kept -> kept.names.equals(names)).findFirst();
+        if (old.isPresent()) {
+            bindings.remove(old.get());
+            binding = Binding.NONE;
         }
-        control.drive(engine.driver(control.first(), guard, zeroes), guard.reduces());
+        if (driver.isPresent()) return driver.get().layout(plan, old.map(Binding::layout));
+        Driver first = engine.driver(control.first(), guard, zeroes);
         try {
-            control.load(plan);
+            Driver.Layout layout = first.layout(plan, Optional.empty());
+            control.drive(first, guard.reduces());
+            driver = Optional.of(first);
+            return layout;
         } catch (RuntimeException | Error e) {
             try {
-                control.park();
+                first.free();
             } catch (RuntimeException f) {
                 e.addSuppressed(f);
             }
             throw e;
         }
+    }
+
+    private void use(Binding bound) {
+        bindings.push(bound);
+        binding = Binding.NONE;
+        control.use(bound.active, bound.layout);
+        binding = bound;
+        if (bindings.size() > MOST_BINDINGS) bindings.removeLast().layout.free();
     }
 
     /** Says once who shares the count of a group that has stepped. */
@@ -409,7 +614,7 @@ public final class Optimizer {
             groupOf.put(name, group);
             taken[group] = true;
         });
-        for (int n = 0; n < taken.length && !started; n++) {
+        for (int n = 0; n < taken.length && driver.isEmpty(); n++) {
             if (!taken[n] && !groups.get(n).mayBeEmpty())
                 throw new IllegalArgumentException("group " + groups.get(n) + ": takes none of the parameters "
                         + told(params.keySet()) + "; if they come later, say orEmpty()");
@@ -456,46 +661,12 @@ public final class Optimizer {
                     "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
     }
 
-    /** What some tensor lies on: of one memory the bytes from … to. */
-    private record Span(String what, boolean isGradient, long from, long to) {}
-
-    /** Checks that nothing that a step writes, nor any state, overlaps with anything else. */
-    private void checkMemory(Map<String, Tensor> params, Map<String, Tensor> grads, Map<String, State> joined) {
-        Map<Object, List<Span>> memories = new IdentityHashMap<>();
-        params.forEach((name, tensor) -> add(memories, "params '" + name + "'", false, tensor));
-        grads.forEach((name, tensor) -> add(memories, "grads '" + name + "'", !zeroes, tensor));
-        for (Map<String, State> known : List.of(states, joined)) {
-            known.forEach((name, state) -> {
-                for (Tensor array : state.arrays) add(memories, "the state of '" + name + "'", false, array);
-            });
-        }
-        for (List<Span> spans : memories.values()) {
-            spans.sort(Comparator.comparingLong(Span::from));
-            Span written = null, read = null; // those that reach farthest so far
-            for (Span span : spans) {
-                Span other = written != null && written.to > span.from
-                        ? written
-                        : !span.isGradient && read != null && read.to > span.from ? read : null;
-                if (other != null)
-                    throw new IllegalArgumentException(
-                            span.what + ": the same memory as " + other.what + ", or a part of it");
-                if (span.isGradient) read = read == null || span.to > read.to ? span : read;
-                else written = span;
-            }
-        }
-    }
-
-    private static void add(Map<Object, List<Span>> memories, String what, boolean isGradient, Tensor tensor) {
-        if (tensor.size() == 0) return;
-        memories.computeIfAbsent(tensor.memory(), memory -> new ArrayList<>())
-                .add(new Span(what, isGradient, tensor.from(), tensor.from() + Float.BYTES * tensor.size()));
-    }
-
     private void checkPlace(String what, Tensor tensor) {
         if (tensor == null || tensor.engine != engine) { // a map may hold null
             throw new IllegalArgumentException(what + ": expected a tensor of this optimizer's engine, " + engine
                     + ", got " + (tensor == null ? "null" : tensor + ", another engine"));
         }
+        if (tensor.isClosed()) throw new IllegalStateException(what + ": " + tensor + " is closed");
     }
 
     private static void checkShape(String what, Tensor expected, Tensor actual) {

@@ -22,4 +22,14 @@ record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
         for (Tensor param : params) elements += param.size();
         return elements;
     }
+
+    /** Whether a tensor of it has been closed. */
+    boolean hasClosed() {
+        for (int n = 0; n < params.length; n++) {
+            boolean closed = params[n].isClosed() || grads[n].isClosed();
+            for (Tensor array : state[n]) closed |= array.isClosed();
+            if (closed) return true;
+        }
+        return false;
+    }
 }

@@ -4,9 +4,11 @@ import java.util.Arrays;
 
 /**
  * Contiguous float32 numbers, row-major, in the memory of one engine. Made by {@link Engine#tensor} and {@link Engine#zeros}; lives
- * until its engine is closed.
+ * until it or its engine is closed.
+ *
+ * <p>Every call throws {@link IllegalStateException} if the tensor or its engine is closed, or this is not the thread that opened the engine.
  */
-public abstract sealed class Tensor permits CpuTensor, CudaTensor {
+public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, CudaTensor {
 
     /** The most elements that every JVM lets one Java array have. */
     static final int LARGEST_ARRAY = Integer.MAX_VALUE - 8;
@@ -14,6 +16,7 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
     final Engine engine;
     private final long[] shape;
     private final long size;
+    private boolean closed;
 
     Tensor(Engine engine, long[] shape) {
         this.engine = engine;
@@ -54,27 +57,26 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      * Copies the elements out, after everything asked of the engine before has been done.
      *
      * @return a new array of {@link #size} elements
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
      */
     public final float[] get() {
-        engine.check();
+        checkOpen();
         if (size > LARGEST_ARRAY) {
             throw new IllegalStateException(
                     this + ": too large for one Java array of at most " + LARGEST_ARRAY + " elements");
         }
         float[] values = new float[(int) size];
-        read(values);
+        engine.inContext(() -> read(values));
         return values;
     }
 
     /**
      * A way to read this tensor again and again without holding up the engine.
      *
-     * @throws IllegalStateException if the tensor has 2²⁹ elements or more, the engine is closed, or this is not the thread that opened it
+     * @throws IllegalStateException if the tensor has 2²⁹ elements or more
      */
     public final AsyncRead asyncRead() {
-        engine.check();
-        return newAsyncRead();
+        checkOpen();
+        return engine.call(this::newAsyncRead);
     }
 
     /**
@@ -82,35 +84,47 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      *
      * @param values as many as the tensor has, in row-major order
      * @throws IllegalArgumentException if there are more or fewer
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
      */
     public final void set(float... values) {
-        engine.check();
+        checkOpen();
         if (values.length != size)
             throw new IllegalArgumentException(this + ": expected " + size + " values, got " + values.length);
-        write(values);
+        engine.enter();
+        try {
+            write(values);
+        } finally {
+            engine.leave();
+        }
     }
 
     /**
      * Copies the elements of another tensor in, in the order of the engine's work.
      *
      * @param other of the same engine and as many elements; its shape may differ
-     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      */
     public final void set(Tensor other) {
         checkLike(other);
-        copy(other);
+        engine.enter();
+        try {
+            copy(other);
+        } finally {
+            engine.leave();
+        }
     }
 
     /**
      * Sets every element to 0, in the order of the engine's work.
      *
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
      */
     public final void zero() {
-        engine.check();
-        fill(0);
+        checkOpen();
+        engine.enter();
+        try {
+            fill(0);
+        } finally {
+            engine.leave();
+        }
     }
 
     /**
@@ -119,21 +133,64 @@ public abstract sealed class Tensor permits CpuTensor, CudaTensor {
      *
      * @param other of the same engine and as many elements; its shape may differ
      * @param factor what its elements are multiplied by
-     * @throws IllegalArgumentException if it is another engine's, or has more or fewer elements
-     * @throws IllegalStateException if the engine is closed, or this is not the thread that opened it
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      */
     public final void add(Tensor other, float factor) {
         checkLike(other);
-        addTimes(other, factor);
+        engine.enter();
+        try {
+            addTimes(other, factor);
+        } finally {
+            engine.leave();
+        }
+    }
+
+    /**
+     * Gives the memory back, unless it is somebody else's, once the work asked for so far is done; waits for that. Closing twice does nothing, and an
+     * optimizer refuses an update with a closed tensor.
+     */
+    @Override
+    public final void close() {
+        if (closed) return;
+        engine.release(this::free);
+        closed = true;
+    }
+
+    final boolean isClosed() {
+        return closed;
+    }
+
+    final void checkOpen() {
+        engine.checkOpen();
+        if (closed) throw new IllegalStateException(this + " is closed");
+    }
+
+    /** Whether another tensor is the same elements, under the same shape. */
+    boolean isSame(Tensor other) {
+        return other == this
+                || other != null
+                        && other.engine == engine
+                        && other.memory() == memory()
+                        && other.from() == from()
+                        && Arrays.equals(other.shape, shape)
+                        && !other.closed;
     }
 
     private void checkLike(Tensor other) {
+        checkOpen();
         engine.checkOwn(other);
         if (other.size != size)
             throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
+        long apart = Math.abs(from() - other.from());
+        if (memory() == other.memory() && apart > 0 && apart < Float.BYTES * size)
+            throw new IllegalArgumentException(
+                    this + ": expected other memory or the same, got " + other + ", which overlaps it in part");
     }
 
     abstract AsyncRead newAsyncRead();
+
+    /** Gives back the memory that is the engine's. */
+    abstract void free();
 
     abstract void read(float[] into);
 

@@ -46,7 +46,7 @@ Matrix vector(const char* name, u64 address, i64 n, i64 increment) {  // a negat
 // Work as it runs: looks at its operands as the interpreter looks at an access, and counts each of their elements once.
 class Work {
  public:
-  explicit Work(const char* kernel) : kernel(kernel) {}
+  Work(const char* kernel, void* context) : kernel(kernel), context(context) {}
   ~Work() {
     for (auto& mark : marked) std::memset(mark.first, WRITTEN, mark.second);
   }
@@ -62,6 +62,7 @@ class Work {
  private:
   static constexpr uint8_t WRITTEN = 1, MARKED = 3;  // what Allocation::written holds; MARKED while this work runs
   const char* kernel;
+  void* context;
   std::vector<std::pair<uint8_t*, size_t>> marked;
 
   [[noreturn]] void fault(Error code, const std::string& what) { throw Fault{code, what + "; kernel " + kernel, nullptr}; }
@@ -75,6 +76,7 @@ class Work {
     if (!a || !a->contains(first, bytes))
       fault(ILLEGAL_ADDRESS, std::string("out of bounds: ") + (writes ? "writes " : "reads ") + m.text() + ", " + std::to_string(bytes) +
             " bytes " + (a ? "across the end of " + a->name + " of " + std::to_string(a->size) + " bytes" : memory.describe(first)));
+    if (a->context != context && a->kind != Kind::Pinned) fault(ILLEGAL_ADDRESS, "memory of another context: " + m.text() + ", in " + a->name);
     if (writes && a->kind == Kind::Constant) fault(ILLEGAL_ADDRESS, "write to constant memory: " + m.text() + ", " + a->name);
     u64 offset = m.address - a->base;
     if (reads || writes) count(*a, u64(m.rows * m.columns), reads, writes);
@@ -151,8 +153,8 @@ bool scalar(const char* call, const Handle& h, const char* name, const float* p,
 template <class F> int queue(const char* kernel, const Handle& h, Error obstacle, F body) {
   if (obstacle) return status(obstacle);
   Matrix workspace{"the workspace", h.workspace, i64(h.workspaceBytes / FLOAT), 1, 0};
-  Error e = submit(kernel, h.stream, [=] {
-    Work work(kernel);
+  Error e = submit(kernel, h.stream, [=, context = h.context] {
+    Work work(kernel, context);
     try {
       if (workspace.address) work.uses(workspace);
       body(work);
@@ -258,6 +260,7 @@ API int cublasCreate_v2(void** handle) {
     if (obstacle == INVALID_CONTEXT) report("cublasCreate_v2: no context is current");
     if (obstacle) return status(obstacle);
     if (!handle) return BAD_VALUE;
+    if (prohibited()) return NO_MEMORY;
     Allocation* a = memory.allocate(256, Kind::Device, "cublasCreate_v2", context);
     if (!a) return NO_MEMORY;
     *handle = reinterpret_cast<void*>(a->base);
@@ -268,6 +271,7 @@ API int cublasCreate_v2(void** handle) {
 }
 API int cublasDestroy_v2(void* handle) {  // waits for nothing: queued work needs no handle
   return api("cublasDestroy_v2", handle, [&](Handle&, Error obstacle) -> int {
+    if (prohibited()) return FAILED;
     memory.free(reinterpret_cast<u64>(handle));
     handles.erase(handle);
     return status(obstacle);

@@ -409,11 +409,12 @@ template <Space S, class T> const Ins* cas(Thread& t, const Ins* i) {
 // ---- control ----
 
 const Ins* nothing(Thread&, const Ins* i) { return i + 1; }
-const Ins* doBranch(Thread& t, const Ins* i) {
-  if (i->imm <= 0 && --t.backwards < 0)
+const Ins* go(Thread& t, const Ins* i, s64 distance) {
+  if (distance <= 0 && --t.backwards < 0)
     throw Fault{TIMEOUT, "endless loop, or a wait for a thread or block that does not run at the same time", i};
-  return i + i->imm;
+  return i + distance;
 }
+const Ins* doBranch(Thread& t, const Ins* i) { return go(t, i, i->imm); }
 const Ins* doBranchIf(Thread& t, const Ins* i) { return t.r[i->a].bits & 1 ? doBranch(t, i) : i + 1; }
 const Ins* doBranchUnless(Thread& t, const Ins* i) { return t.r[i->a].bits & 1 ? i + 1 : doBranch(t, i); }
 const Ins* doSkipIf(Thread& t, const Ins* i) { return t.r[i->a].bits & 1 ? i + i->imm : i + 1; }
@@ -430,7 +431,7 @@ const Ins* doJump(Thread& t, const Ins* i) {
   auto& table = t.frames.back().function->jumps[i->imm];
   u32 k = t.r[i->a].get<u32>();
   if (k >= table.size()) throw Fault{LAUNCH_FAILED, "brx.idx beyond its table", i};
-  return i + (table[k] - s64(i->index));
+  return go(t, i, table[k] - s64(i->index));
 }
 const Ins* doCall(Thread& t, const Ins* i) {
   const Call& c = t.frames.back().function->calls[i->imm];
@@ -833,18 +834,34 @@ Handler convert(Decoder& d, const std::string& to, const std::string& from) {
   });
 }
 
-// Puts plain operands into d, a, b, c in order; a vector's parts into v.
-void place(Decoder& d, size_t first = 0) {
+// The slot of a register or a number, and nothing more.
+int plain(const Operand& o) {
+  if (o.form != Operand::Plain || o.offset || o.second >= 0) throw PtxError("an operand it does not know");
+  return o.slot;
+}
+// Puts plain operands into d, a, b, c in order.
+void place(Decoder& d) {
   int* slots[] = {&d.ins.d, &d.ins.a, &d.ins.b, &d.ins.c, &d.ins.v[0]};
-  for (size_t k = 0; k < d.operands.size(); ++k) {
-    if (k + first > 4 || d.operands[k].form != Operand::Plain) throw PtxError("operands it does not know");
-    *slots[k + first] = d.operands[k].slot;
-  }
+  if (d.operands.size() > 5) throw PtxError("another number of operands");
+  for (size_t k = 0; k < d.operands.size(); ++k) *slots[k] = plain(d.operands[k]);
+}
+void address(Decoder& d, size_t k) {
+  if (d.operands[k].form != Operand::Memory) throw PtxError("no address");
+  d.ins.a = d.operands[k].slot;
+  d.ins.imm = d.operands[k].offset;
+}
+// A result that may be two: d|p.
+void results(Decoder& d) {
+  Operand o = d.operands[0];
+  d.ins.v[0] = o.second;
+  o.second = -1;
+  d.ins.d = plain(o);
 }
 
 Handler select(Decoder& d, const std::string& op, const std::string& type) {
   size_t n = d.operands.size();
   auto arity = [&](size_t k) { if (n != k) throw PtxError("another number of operands"); };
+  auto slot = [&](size_t k) { return plain(d.operands[k]); };
 
   if (op == "ld" || op == "ldu" || op == "st") {
     bool ld = op != "st";
@@ -853,14 +870,12 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     Space s = space(d);
     memoryHints(d);
     int count = d.has("v2") ? 2 : d.has("v4") ? 4 : 1;
-    const Operand &address = d.operands[ld ? 1 : 0], &value = d.operands[ld ? 0 : 1];
-    if (address.form != Operand::Memory) throw PtxError("no address");
-    d.ins.a = address.slot;
-    d.ins.imm = address.offset;
-    if (count == 1) d.ins.v[0] = value.slot;
+    const Operand& value = d.operands[ld ? 0 : 1];
+    address(d, ld ? 1 : 0);
+    if (count == 1) d.ins.v[0] = plain(value);
     else {
       if (int(value.items.size()) != count) throw PtxError("a vector of another length");
-      for (int k = 0; k < count; ++k) d.ins.v[k] = value.items[k].slot;
+      for (int k = 0; k < count; ++k) d.ins.v[k] = plain(value.items[k]);
     }
     return ld ? inSpace<Load>(s, type, count) : inSpace<Store>(s, type, count);
   }
@@ -874,20 +889,20 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     }
     bool result = op == "atom";
     arity(size_t(2 + result + (k == A_CAS)));
-    const Operand& address = d.operands[result];
-    if (address.form != Operand::Memory) throw PtxError("no address");
-    d.ins.a = address.slot;
-    d.ins.imm = address.offset;
-    d.ins.d = result ? d.operands[0].slot : d.ins.d;  // red: the sink the parser put there
-    d.ins.b = d.operands[1 + result].slot;
-    if (k == A_CAS) d.ins.c = d.operands[2 + result].slot;
+    address(d, result);
+    if (result) d.ins.d = slot(0);
+    d.ins.b = slot(1 + result);
+    if (k == A_CAS) d.ins.c = slot(2 + result);
     return inSpace<Atom>(s, type, k);
   }
   if (op == "prefetch" || op == "prefetchu") {
+    arity(1);
+    address(d, 0);
     for (const char* m : {"global", "local", "L1", "L2", "L2::evict_last", "L2::evict_normal"}) d.has(m);
     return nothing;
   }
   if (op == "membar" || op == "fence") {
+    arity(0);
     memoryHints(d);
     for (const char* m : {"gl", "cta", "sys", "sc", "acq_rel", "proxy", "alias"}) d.has(m);
     return nothing;
@@ -898,20 +913,20 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     if (d.has("warp") && d.has("sync")) {
       arity(1);
       d.waits = true;
-      d.ins.v[1] = d.operands[0].slot;
+      d.ins.v[1] = slot(0);
       return warpSync;
     }
     d.waits = true;
     if (d.has("sync")) {
       if (n != 1) throw PtxError("a barrier of some of the threads");
-      d.ins.b = d.operands[0].slot;
+      d.ins.b = slot(0);
       return aligned ? barrier<true> : barrier<false>;
     }
     if (d.has("red")) {
       arity(3);
-      d.ins.d = d.operands[0].slot;
-      d.ins.b = d.operands[1].slot;
-      d.ins.a = d.operands[2].slot;
+      d.ins.d = slot(0);
+      d.ins.b = slot(1);
+      d.ins.a = slot(2);
       return d.has("popc") ? barrierReduce<Vote::Popc> : d.has("and") ? barrierReduce<Vote::And> : d.has("or") ? barrierReduce<Vote::Or> : nullptr;
     }
     return nullptr;
@@ -919,12 +934,11 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
   if (op == "shfl" && d.has("sync")) {
     arity(5);
     d.waits = true;
-    d.ins.d = d.operands[0].slot;
-    d.ins.v[0] = d.operands[0].second;
-    d.ins.a = d.operands[1].slot;
-    d.ins.b = d.operands[2].slot;
-    d.ins.c = d.operands[3].slot;
-    d.ins.v[1] = d.operands[4].slot;
+    results(d);
+    d.ins.a = slot(1);
+    d.ins.b = slot(2);
+    d.ins.c = slot(3);
+    d.ins.v[1] = slot(4);
     if (type != "b32") return nullptr;
     return d.has("up") ? shfl<Shuffle::Up> : d.has("down") ? shfl<Shuffle::Down> : d.has("bfly") ? shfl<Shuffle::Butterfly>
          : d.has("idx") ? shfl<Shuffle::Index> : nullptr;
@@ -932,10 +946,9 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
   if ((op == "vote" || op == "match" || op == "redux") && d.has("sync")) {
     arity(3);
     d.waits = true;
-    d.ins.d = d.operands[0].slot;
-    d.ins.v[0] = d.operands[0].second;
-    d.ins.a = d.operands[1].slot;
-    d.ins.v[1] = d.operands[2].slot;
+    results(d);
+    d.ins.a = slot(1);
+    d.ins.v[1] = slot(2);
     if (op == "vote")
       return d.has("all") ? vote<Vote::All> : d.has("any") ? vote<Vote::Any> : d.has("uni") ? vote<Vote::Uni> : d.has("ballot") ? vote<Vote::Ballot> : nullptr;
     if (op == "match") {
@@ -952,15 +965,22 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     if (d.has("xor")) return redux<u32, Xor>;
     return nullptr;
   }
+  auto withOffset = [&](Decoder& d) {  // its second operand: a name, perhaps with an offset behind it
+    Operand from = d.operands[1];
+    d.ins.imm = from.offset;
+    from.offset = 0;
+    d.ins.a = plain(from);
+    return d.ins.imm != 0;
+  };
   if (op == "mov") {
     arity(2);
     const Operand &to = d.operands[0], &from = d.operands[1];
     if (to.form == Operand::Vector || from.form == Operand::Vector) {
       bool un = to.form == Operand::Vector;
       auto& items = un ? to.items : from.items;
-      for (size_t k = 0; k < items.size() && k < 4; ++k) d.ins.v[k] = items[k].slot;
-      if (un) d.ins.a = from.slot;
-      else d.ins.d = to.slot;
+      for (size_t k = 0; k < items.size() && k < 4; ++k) d.ins.v[k] = plain(items[k]);
+      if (un) d.ins.a = slot(1);
+      else d.ins.d = slot(0);
       if (type == "b64" && items.size() == 2) return un ? unpack<u32, 2> : pack<u32, 2>;
       if (type == "b64" && items.size() == 4) return un ? unpack<u16, 4> : pack<u16, 4>;
       if (type == "b32" && items.size() == 2) return un ? unpack<u16, 2> : pack<u16, 2>;
@@ -968,33 +988,30 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
       if (type == "b16" && items.size() == 2) return un ? unpack<u8, 2> : pack<u8, 2>;
       return nullptr;
     }
-    d.ins.d = to.slot;
-    d.ins.a = from.slot;
-    d.ins.imm = from.offset;
-    if (from.offset) return addOffset;
-    return mov;
+    d.ins.d = slot(0);
+    return withOffset(d) ? addOffset : mov;
   }
   if (op == "cvta") {
     arity(2);
     bool to = d.has("to");
     Space s = space(d);
-    d.ins.d = d.operands[0].slot;
-    d.ins.a = d.operands[1].slot;
+    d.ins.d = slot(0);
+    withOffset(d);
     u64 base = s == Space::Shared ? SHARED_BASE : s == Space::Local ? LOCAL_BASE : 0;
-    d.ins.imm = d.operands[1].offset + (to ? -s64(base) : s64(base));
+    d.ins.imm = s64(u64(d.ins.imm) + (to ? 0 - base : base));
     return type == "u64" ? addOffset : nullptr;
   }
   if (op == "isspacep") {
+    arity(2);
     place(d);
     return d.has("global") ? isGlobal : d.has("shared") ? isSpace<SHARED_BASE> : d.has("local") ? isSpace<LOCAL_BASE> : nullptr;
   }
   if (op == "setp") {
     if (n != 3 && n != 4) arity(3);
-    d.ins.d = d.operands[0].slot;
-    d.ins.v[0] = d.operands[0].second;
-    d.ins.a = d.operands[1].slot;
-    d.ins.b = d.operands[2].slot;
-    if (n == 4) d.ins.c = d.operands[3].slot;
+    results(d);
+    d.ins.a = slot(1);
+    d.ins.b = slot(2);
+    if (n == 4) d.ins.c = slot(3);
     if (d.has("ftz")) d.round = NEAREST | FTZ;
     int combine = d.has("and") ? 1 : d.has("or") ? 2 : d.has("xor") ? 3 : 0;
     if ((combine != 0) != (n == 4)) return nullptr;
@@ -1012,7 +1029,7 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     arity(2);
     place(d);
     size_t k = d.parts.size() - 2;  // cvt….to.from
-    if (k < 1 || d.used[k]) return nullptr;
+    if (d.parts.size() < 3 || d.used[k]) return nullptr;
     d.used[k] = true;
     return convert(d, d.parts[k], type);
   }
@@ -1021,6 +1038,7 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
   if (op == "selp") { arity(4); return selp; }
   if (op == "slct") {
     arity(4);
+    if (d.parts.size() < 3) return nullptr;
     std::string to = d.parts[d.parts.size() - 2];
     d.has(to);
     return type == "s32" ? slct<s32> : type == "f32" ? slct<f32> : nullptr;
@@ -1046,7 +1064,11 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     if (op == "rem") return twoInts<Rem>(type);
     return op == "min" ? two_<Min>(type) : two_<Max>(type);
   }
-  if (op == "mul24" && d.has("lo")) return type == "s32" ? two<s32, Mul24> : two<u32, Mul24>;
+  if (op == "mul24" || op == "and" || op == "or" || op == "xor" || op == "shl" || op == "shr" || op == "copysign") arity(3);
+  for (const char* unary : {"not", "cnot", "neg", "abs", "popc", "clz", "brev", "bfind", "sqrt", "rcp", "rsqrt", "ex2", "lg2", "sin", "cos", "tanh"})
+    if (op == unary) arity(2);
+  if (op == "activemask") arity(1);
+  if (op == "mul24" && d.has("lo")) return type == "s32" ? two<s32, Mul24> : type == "u32" ? two<u32, Mul24> : nullptr;
   if (op == "mad" && !isFloat(type)) {
     arity(4);
     if (d.has("lo")) return integers(type, [](auto x) -> Handler { return three<TYPE(x), Mad>; });
@@ -1111,15 +1133,21 @@ void decode(Decoder& d) {
   const std::string& op = d.parts[0];
   d.used.assign(d.parts.size(), false);
   std::string type = d.parts.size() > 1 ? d.parts.back() : "";
-  bool typed = op != "bar" && op != "barrier" && op != "membar" && op != "fence" && op != "exit" && op != "trap" && op != "prefetch" &&
-               op != "prefetchu" && op != "isspacep";
+  bool typed = op != "bar" && op != "barrier" && op != "membar" && op != "fence" && op != "exit" && op != "trap" && op != "ret" &&
+               op != "prefetch" && op != "prefetchu" && op != "isspacep";
+  if (typed && type != "pred" && !numbers(type, [](auto) -> Handler { return exitThread; }) && !memoryTypes(type, [](auto) -> Handler { return exitThread; }))
+    throw PtxError("unknown type");
   if (typed || (op == "bar" && type == "u32") || (op == "barrier" && (type == "u32" || type == "pred"))) d.used.back() = true;
   if ((op == "bar" || op == "barrier") && type == "pred") d.used.back() = true;
   d.used[0] = true;
-  if (op == "exit") d.ins.run = exitThread;
-  else if (op == "trap") d.ins.run = trap;
-  else if (op == "ret") d.ins.run = doReturn;
-  else if (op == "nanosleep") d.ins.run = nothing;
+  if (op == "exit" || op == "trap" || op == "ret") {
+    if (!d.operands.empty()) throw PtxError("another number of operands");
+    if (op == "ret") d.has("uni");
+    d.ins.run = op == "exit" ? exitThread : op == "trap" ? trap : doReturn;
+  } else if (op == "nanosleep") {
+    if (d.operands.size() != 1) throw PtxError("another number of operands");
+    d.ins.run = nothing;
+  }
   else d.ins.run = select(d, op, type);
   if (!d.ins.run) throw PtxError("unknown instruction");
   for (size_t k = 0; k < d.parts.size(); ++k)

@@ -94,6 +94,9 @@ uint8_t* Worker::global(const Ins* i, uint64_t address, unsigned bytes, bool rea
     if (!a || !a->contains(address, bytes))
       throw Fault{ILLEGAL_ADDRESS, "out of bounds: " + verb(reads, writes) + std::to_string(bytes) + " bytes at " + hex(address) + ", " +
                   (a ? "across the end of " + a->name : memory.describe(address)), i};
+    if (a->context != launch->context && a->kind != Kind::Pinned)
+      throw Fault{ILLEGAL_ADDRESS, "memory of another context: " + verb(reads, writes) + std::to_string(bytes) + " bytes at " + hex(address) +
+                  ", in " + a->name, i};
     c = {a->base, a->size, a, &traffic[a]};
     offset = address - c.base;
   }

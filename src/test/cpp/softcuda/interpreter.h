@@ -16,6 +16,7 @@ struct Traffic { uint64_t read[5] = {}, written[5] = {}; };
 struct Launch {
   const Module* module;
   const Function* function;
+  void* context;  // whose memory it may touch, beside pinned memory
   uint32_t grid[3], block[3], dynamicShared;
   std::vector<uint8_t> params;
 };

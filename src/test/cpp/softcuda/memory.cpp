@@ -15,15 +15,19 @@ static uint8_t* pages(uint64_t size) {
 }
 
 static void unmap(const Allocation& a) {
-  if (!a.written) return;  // adopted
+  if (a.kind == Kind::Pinned) return;  // adopted
   munmap(a.data, a.size ? a.size : 1);
-  munmap(a.written, a.size ? a.size : 1);
+  if (a.written) munmap(a.written, a.size ? a.size : 1);
 }
 
 Allocation* Memory::allocate(uint64_t size, Kind kind, const std::string& call, void* context) {
   if (size > total || liveBytes > total - size) return nullptr;
-  uint8_t *data = pages(size), *written = pages(size);
-  if (!data || !written) return nullptr;
+  bool watched = kind == Kind::Device;  // variables start at zero
+  uint8_t *data = pages(size), *written = watched ? pages(size) : nullptr;
+  if (!data || (watched && !written)) {
+    if (data) munmap(data, size ? size : 1);
+    return nullptr;
+  }
   std::string name = kind == Kind::Device ? "allocation " + std::to_string(++number) + " (" + call + ")" : call;
   uint64_t base = next;
   next += (size + 255) / 256 * 256 + 4096;  // a gap no overrun by a few elements crosses

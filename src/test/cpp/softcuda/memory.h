@@ -12,9 +12,10 @@ namespace soft {
 // CUresult values that softcuda itself gives.
 enum Error {
   SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
-  NO_BINARY = 209, INVALID_PTX = 218, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700,
-  TIMEOUT = 702, MISALIGNED = 716, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, STREAM_CAPTURE_UNSUPPORTED = 900,
-  STREAM_CAPTURE_INVALIDATED = 901
+  NO_BINARY = 209, INVALID_PTX = 218, INVALID_HANDLE = 400, ILLEGAL_STATE = 401, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700,
+  TIMEOUT = 702, CONTEXT_IS_DESTROYED = 709, MISALIGNED = 716, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, STREAM_CAPTURE_UNSUPPORTED = 900,
+  STREAM_CAPTURE_INVALIDATED, STREAM_CAPTURE_MERGE, STREAM_CAPTURE_UNMATCHED, STREAM_CAPTURE_UNJOINED, STREAM_CAPTURE_ISOLATION,
+  STREAM_CAPTURE_IMPLICIT, CAPTURED_EVENT, STREAM_CAPTURE_WRONG_THREAD
 };
 
 // Windows of the generic address space. No host memory lies there, so a device address used on the host crashes, as it should.
@@ -27,7 +28,7 @@ struct Allocation {
   Kind kind;
   std::string name;                    // a variable's, or "allocation 3 (cuMemAlloc_v2)"
   uint8_t* data;
-  uint8_t* written = nullptr;          // one byte per byte; null: host memory, taken as written
+  uint8_t* written = nullptr;          // one byte per byte; null: a variable or host memory, taken as written
   void* context = nullptr;
   bool contains(uint64_t a, uint64_t n) const { return a - base < size && n <= size - (a - base); }
 };

@@ -1,7 +1,10 @@
 // Reads PTX text, statement by statement, into a Module.
 #include "ptx.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <set>
 
 namespace soft {
 
@@ -47,23 +50,45 @@ std::vector<Token> tokenize(const std::string& s) {
   return tokens;
 }
 
-unsigned sizeOf(const std::string& type) {  // of ".f32"
-  unsigned bits = 0;
-  for (char c : type) if (isdigit(static_cast<unsigned char>(c))) bits = bits * 10 + unsigned(c - '0');
-  return type == ".pred" ? 1 : bits / 8;
+// In bytes, of ".f32"; 0: no type.
+unsigned sizeOf(const std::string& type) {
+  static const std::map<std::string, unsigned> sizes = {
+      {".pred", 1}, {".b8", 1}, {".u8", 1}, {".s8", 1}, {".b16", 2}, {".u16", 2}, {".s16", 2}, {".f16", 2}, {".bf16", 2}, {".b32", 4}, {".u32", 4},
+      {".s32", 4}, {".f32", 4}, {".f16x2", 4}, {".bf16x2", 4}, {".b64", 8}, {".u64", 8}, {".s64", 8}, {".f64", 8}, {".b128", 16}};
+  auto it = sizes.find(type);
+  return it == sizes.end() ? 0 : it->second;
 }
 
 uint64_t align(uint64_t x, uint64_t a) { return (x + a - 1) / a * a; }
 
 bool number(const std::string& s) { return isdigit(static_cast<unsigned char>(s[0])); }
+bool isFloat(const std::string& s) { return s.size() > 2 && s[0] == '0' && strchr("fFdD", s[1]); }
 
-// 0f3F800000 and 0d…: the bits; 1.5: as a double's; else an integer.
-uint64_t value(const std::string& s) {
-  if (s.size() > 2 && s[0] == '0' && strchr("fFdD", s[1])) return std::strtoull(s.c_str() + 2, nullptr, 16);
-  if (s.find('.') != std::string::npos) return Slot::widen(std::strtod(s.c_str(), nullptr));
-  if (s.size() > 2 && s[0] == '0' && strchr("bB", s[1])) return std::strtoull(s.c_str() + 2, nullptr, 2);
-  return std::strtoull(s.c_str(), nullptr, 0);
+// An integer, or the bits of 0f3F800000 and 0d…; false: neither.
+bool read(const std::string& s, uint64_t& value) {
+  std::string digits = s;
+  int base = 10;
+  if (isFloat(s)) {
+    if (s.size() != (strchr("fF", s[1]) ? 10 : 18)) return false;
+    digits = s.substr(2);
+    base = 16;
+  } else {
+    if (digits.size() > 1 && digits.back() == 'U') digits.pop_back();
+    if (digits.size() > 1 && digits[0] == '0') {
+      bool hex = strchr("xX", digits[1]), binary = strchr("bB", digits[1]);
+      base = hex ? 16 : binary ? 2 : 8;
+      digits = digits.substr(hex || binary ? 2 : 1);
+    }
+  }
+  if (digits.empty() || !isxdigit(static_cast<unsigned char>(digits[0]))) return false;
+  char* end = nullptr;
+  errno = 0;
+  value = std::strtoull(digits.c_str(), &end, base);
+  return !*end && !errno;
 }
+
+// What a thread, a block and a launch have room for; a text that asks for more is wrong.
+constexpr uint64_t MOST_REGISTERS = 100000, MOST_SHARED = 232448, MOST_LOCAL = 512 << 10, MOST_PARAMS = 1 << 20;
 
 struct Parser {
   Module& m;
@@ -80,7 +105,9 @@ struct Parser {
     std::map<std::string, std::vector<std::string>> tables;  // of brx.idx
     struct Use { int ins; std::string label; uint32_t line; };
     std::vector<Use> branches;
-    std::vector<std::pair<int, std::string>> jumps;
+    struct Jump { int ins; std::string table; };
+    std::vector<Jump> jumps;
+    std::set<int> fixed;                                     // slots that nothing may write
     std::vector<std::pair<int, uint64_t>> immediates;        // slot, value
     int slots = 0, sink = -1;
     uint32_t line = 0;
@@ -97,6 +124,36 @@ struct Parser {
     throw PtxError(what + "; PTX line " + std::to_string(line) + ": " + m.line(line));
   }
   void expect(const std::string& s) { if (!accept(s)) fail("'" + s + "' expected", peek().line); }
+  void skipTo(const std::string& s) {
+    uint32_t line = peek().line;
+    while (!accept(s)) {
+      if (peek().text.empty()) fail("the text ends where '" + s + "' is expected", line);
+      next();
+    }
+  }
+  uint64_t value() {
+    Token t = next();
+    uint64_t x = 0;
+    if (!read(t.text, x)) fail("a number expected, got '" + t.text + "'", t.line);
+    return x;
+  }
+  std::string name() {
+    Token t = next();
+    unsigned char c = static_cast<unsigned char>(t.text[0]);
+    if (!isalpha(c) && (c == 0 || !strchr("_$%", c))) fail("a name expected, got '" + t.text + "'", t.line);
+    return t.text;
+  }
+  void pragma() {  // "nounroll";
+    do if (next().text[0] != '"') fail("a string expected", peek().line); while (accept(","));
+    expect(";");
+  }
+  int newSlot(Body& b) {
+    if (uint64_t(b.slots) >= MOST_REGISTERS) fail("more registers than there is room for", peek().line);
+    return b.slots++;
+  }
+  void declare(std::map<std::string, Name>& scope, const std::string& name, const Name& what) {
+    if (!scope.emplace(name, what).second) fail(name + " is declared twice", peek().line);
+  }
   void skipLine() { uint32_t line = peek().line; while (!peek().text.empty() && peek().line == line) next(); }
 
   // .align 4 .b8 name[16]: type, name, size. The state space has been read.
@@ -107,25 +164,39 @@ struct Parser {
     bool aligned = false;
     unsigned vec = 1;
     while (peek().text[0] == '.') {
-      std::string t = next().text;
-      if (t == ".align") { v.alignment = value(next().text); aligned = true; }
-      else if (t == ".ptr" || t == ".global" || t == ".shared" || t == ".const" || t == ".local") continue;
-      else if (t == ".attribute") while (next().text != ")") {}
-      else if (t == ".v2") vec = 2;
-      else if (t == ".v4") vec = 4;
-      else type = t;
+      Token t = next();
+      if (t.text == ".align") {
+        v.alignment = value();
+        if (!v.alignment || v.alignment & (v.alignment - 1) || v.alignment > 4096) fail("an alignment that is none", t.line);
+        aligned = true;
+      }
+      else if (t.text == ".ptr" || t.text == ".global" || t.text == ".shared" || t.text == ".const" || t.text == ".local") continue;
+      else if (t.text == ".attribute") skipTo(")");
+      else if (t.text == ".v2") vec = 2;
+      else if (t.text == ".v4") vec = 4;
+      else if (sizeOf(t.text)) type = t.text;
+      else fail("'" + t.text + "' is not known in a variable", t.line);
     }
     v.element = sizeOf(type);
+    if (!v.element) fail("a variable without a type", peek().line);
     v.size = v.element * vec;
-    if (!aligned || v.alignment < v.size) v.alignment = aligned ? v.alignment : v.size;
-    if (!v.alignment) v.alignment = 1;
-    v.name = next().text;
+    if (!aligned) v.alignment = v.size;
+    v.name = name();
     while (accept("[")) {
       if (accept("]")) { v.open = true; continue; }
-      v.size *= value(next().text);
+      uint64_t n = value();
+      if (__builtin_mul_overflow(v.size, n, &v.size) || v.size > uint64_t(1) << 40) fail("a variable larger than any memory", peek().line);
       expect("]");
     }
     return v;
+  }
+
+  // Where it lies in memory that ends at `end`.
+  uint64_t place(const Variable& v, uint64_t& end, uint64_t most) {
+    uint64_t at = align(end, v.alignment);
+    end = at + v.size;
+    if (end > most) fail("more memory than the " + std::to_string(most) + " bytes there are of its kind", peek().line);
+    return at;
   }
 
   void initialize(Allocation& a, const Variable& v) {
@@ -133,14 +204,14 @@ struct Parser {
     auto put = [&] {
       bool minus = accept("-");
       Token t = next();
-      uint64_t x;
+      uint64_t x = 0;
       bool generic = t.text == "generic" && accept("(");
       if (generic) t = next();
-      if (number(t.text)) x = value(t.text);
+      if (read(t.text, x)) {}
       else if (m.variables.count(t.text)) x = m.variables[t.text]->base;
       else fail("an initial value it does not know", t.line);
       if (generic) expect(")");
-      if (accept("+")) x += value(next().text);
+      if (accept("+")) x += value();
       if (minus) x = 0 - x;
       if (offset + v.element > a.size) fail("more initial values than elements", t.line);
       std::memcpy(a.data + offset, &x, std::min<uint64_t>(v.element, 8));
@@ -158,15 +229,14 @@ struct Parser {
     do {
       Variable v = variable();
       if (space == ".shared") {
-        if (v.open) { sharedNames[v.name] = {Name::SharedDynamic, -1, 0, 0}; continue; }
-        sharedBytes = align(sharedBytes, v.alignment);
-        sharedNames[v.name] = {Name::Shared, -1, sharedBytes, v.size};
-        sharedBytes += v.size;
+        bool dynamic = v.open;
+        uint64_t at = dynamic ? 0 : place(v, sharedBytes, MOST_SHARED);
+        declare(sharedNames, v.name, {dynamic ? Name::SharedDynamic : Name::Shared, -1, at, v.size});
         continue;
       }
+      if (m.variables.count(v.name)) fail(v.name + " is declared twice", peek().line);
       Allocation* a = memory.allocate(v.size, space == ".const" ? Kind::Constant : Kind::Variable, v.name, context);
       if (!a) fail("no memory for a variable", peek().line);
-      std::memset(a->written, 1, v.size);  // variables start at zero
       m.variables[v.name] = a;
       if (accept("=")) initialize(*a, v);
     } while (accept(","));
@@ -176,17 +246,16 @@ struct Parser {
   std::vector<Range> formals(Body& b) {
     std::vector<Range> result;
     if (!accept("(")) return result;
-    while (!accept(")")) {
-      std::string space = next().text;
-      if (space != ".param") fail("a parameter in " + space, peek().line);
+    if (accept(")")) return result;
+    do {
+      Token space = next();
+      if (space.text != ".param") fail("a parameter in '" + space.text + "'", space.line);
       Variable v = variable();
-      Function& f = *b.f;
-      f.paramBytes = align(f.paramBytes, v.alignment);
-      result.push_back({f.paramBytes, v.size});
-      b.scopes[0][v.name] = {Name::Param, -1, f.paramBytes, v.size};
-      f.paramBytes += v.size;
-      accept(",");
-    }
+      uint64_t at = place(v, b.f->paramBytes, MOST_PARAMS);
+      result.push_back({at, v.size});
+      declare(b.scopes[0], v.name, {Name::Param, -1, at, v.size});
+    } while (accept(","));
+    expect(")");
     return result;
   }
 
@@ -197,22 +266,29 @@ struct Parser {
     Function& f = *owned;
     f.entry = entry;
     if (!entry && peek().text == "(") f.results = formals(b);
-    f.name = next().text;
+    f.name = name();
     f.params = formals(b);
     f.formalBytes = f.paramBytes;
     while (peek().text[0] == '.') {
-      std::string directive = next().text;
-      int product = 1;
-      while (number(peek().text)) { product *= int(value(next().text)); if (!accept(",")) break; }
-      if (directive == ".maxntid" || directive == ".reqntid") f.maxThreads = product;
+      Token directive = next();
+      static const std::set<std::string> known = {".maxntid", ".reqntid", ".minnctapersm", ".maxnctapersm", ".maxnreg", ".noreturn"};
+      if (!known.count(directive.text)) fail("'" + directive.text + "' is not known here", directive.line);
+      uint64_t product = 1;
+      if (number(peek().text)) do product *= std::min<uint64_t>(value(), 1 << 20); while (product < 1 << 20 && accept(","));
+      if (directive.text != ".maxntid" && directive.text != ".reqntid") continue;
+      if (!product || product > 1024) fail("a block of no threads, or of more than 1024", directive.line);
+      f.maxThreads = int(product);
     }
+    auto& slot = m.functions[f.name];
+    if (slot && slot->defined) fail(f.name + " is defined twice", peek().line);
     if (accept(";")) {  // a declaration
-      if (!m.functions.count(f.name)) m.functions[f.name] = std::move(owned);
+      if (!slot) slot = std::move(owned);
       return;
     }
+    if (!slot) slot = std::make_unique<Function>();  // for calls of itself
     f.defined = true;
     f.sharedBytes = sharedBytes;
-    b.sink = b.slots++;
+    b.sink = newSlot(b);
     expect("{");
     int depth = 1;
     while (depth) {
@@ -222,46 +298,42 @@ struct Parser {
       else statement(b);
     }
     finish(b);
-    auto& slot = m.functions[f.name];
-    if (slot) *slot = std::move(f);
-    else slot = std::move(owned);
+    *slot = std::move(f);
   }
 
   void statement(Body& b) {
     Token t = peek();
     b.line = t.line;
     if (t.text == ".loc" || t.text == ".file") { skipLine(); return; }
-    if (t.text == ".pragma") { while (next().text != ";") {} return; }
+    if (accept(".pragma")) { pragma(); return; }
     if (t.text == ".reg") { next(); registers(b); return; }
     if (t.text == ".shared" || t.text == ".local" || t.text == ".param") {
       next();
       Variable v = variable();
       expect(";");
       Function& f = *b.f;
+      Name what{t.text == ".shared" ? Name::Shared : t.text == ".local" ? Name::Local : Name::Param, -1, 0, v.size};
+      if (v.open) fail("an array without a size", t.line);
       if (t.text == ".shared") {
-        f.sharedBytes = align(f.sharedBytes, v.alignment);
-        b.scopes.back()[v.name] = {Name::Shared, -1, f.sharedBytes, v.size};
-        f.sharedBytes += v.size;
+        what.offset = place(v, f.sharedBytes, MOST_SHARED);
         if (!f.entry) sharedBytes = f.sharedBytes;  // every kernel that calls it must leave it room
       } else if (t.text == ".local") {
-        f.localBytes = align(f.localBytes, v.alignment);
-        b.scopes.back()[v.name] = {Name::Local, -1, f.localBytes, v.size};
-        f.localBytes += v.size;
+        what.offset = place(v, f.localBytes, MOST_LOCAL);
       } else {
-        f.paramBytes = align(f.paramBytes, v.alignment);
-        b.scopes.back()[v.name] = {Name::Param, -1, f.paramBytes, v.size};
-        f.paramBytes += v.size;
+        what.offset = place(v, f.paramBytes, MOST_PARAMS);
       }
+      declare(b.scopes.back(), v.name, what);
       return;
     }
     if (peek(1).text == ":") {
+      std::string label = name();
       next();
-      next();
+      if (b.labels.count(label) || b.tables.count(label)) fail(label + " is declared twice", t.line);
       if (accept(".branchtargets")) {
-        do b.tables[t.text].push_back(next().text); while (accept(","));
+        do b.tables[label].push_back(name()); while (accept(","));
         expect(";");
       } else {
-        b.labels[t.text] = int(b.f->code.size());
+        b.labels[label] = int(b.f->code.size());
       }
       return;
     }
@@ -270,15 +342,17 @@ struct Parser {
   }
 
   void registers(Body& b) {
-    next();  // the type: every slot has 64 bits
+    Token type = next();  // every slot has 64 bits
+    if (!sizeOf(type.text)) fail("registers of '" + type.text + "'", type.line);
     do {
-      std::string name = next().text;
+      std::string register_ = name();
+      auto declareOne = [&](const std::string& name) { declare(b.scopes.back(), name, {Name::Register, newSlot(b), 0, 0}); };
       if (accept("<")) {
-        int n = int(value(next().text));
+        uint64_t n = value();
         expect(">");
-        for (int k = 0; k < n; ++k) b.scopes.back()[name + std::to_string(k)] = {Name::Register, b.slots++, 0, 0};
+        for (uint64_t k = 0; k < n; ++k) declareOne(register_ + std::to_string(k));
       } else {
-        b.scopes.back()[name] = {Name::Register, b.slots++, 0, 0};
+        declareOne(register_);
       }
     } while (accept(","));
     expect(";");
@@ -295,12 +369,16 @@ struct Parser {
 
   int constant(Body& b, uint64_t bits) {
     auto [it, fresh] = b.constants.emplace("#" + std::to_string(bits), b.slots);
-    if (fresh) b.immediates.push_back({b.slots++, bits});
+    if (!fresh) return it->second;
+    b.immediates.push_back({newSlot(b), bits});
+    b.fixed.insert(it->second);
     return it->second;
   }
   int special(Body& b, const std::string& name, Special what, int axis = 0, uint64_t offset = 0) {
     auto [it, fresh] = b.constants.emplace(name, b.slots);
-    if (fresh) b.f->specials.push_back({b.slots++, what, axis, offset});
+    if (!fresh) return it->second;
+    b.f->specials.push_back({newSlot(b), what, axis, offset});
+    b.fixed.insert(it->second);
     return it->second;
   }
 
@@ -326,7 +404,7 @@ struct Parser {
         {"%dynamic_smem_size", Special::SharedDynamicSize}};
     auto p = plain.find(name);
     if (p != plain.end()) return special(b, name, p->second);
-    if (name.size() > 2 && name[name.size() - 2] == '.') {
+    if (name.size() > 2 && name[name.size() - 2] == '.' && name.back() >= 'x' && name.back() <= 'z') {
       auto a = axes.find(name.substr(0, name.size() - 2));
       if (a != axes.end()) return special(b, name, a->second, name.back() - 'x');
     }
@@ -334,51 +412,70 @@ struct Parser {
   }
 
   int64_t offset() {  // "+4", "+-4", "-4", or nothing
-    int64_t x = 0;
+    uint64_t x = 0;
     while (peek().text == "+" || peek().text == "-") {
       bool minus = next().text == "-";
       if (accept("-")) minus = !minus;
-      int64_t v = int64_t(value(next().text));
-      x += minus ? -v : v;
+      uint64_t v = value();
+      x += minus ? 0 - v : v;
     }
-    return x;
+    return int64_t(x);
   }
 
   Operand operand(Body& b) {
     Operand o;
     if (accept("[")) {
       o.form = Operand::Memory;
-      Token t = next();
-      o.slot = number(t.text) ? constant(b, value(t.text)) : slotOf(b, t.text);
-      if (o.slot < 0) fail("unknown name " + t.text, t.line);
+      if (number(peek().text)) {
+        o.slot = constant(b, value());
+      } else {
+        Token t = peek();
+        o.slot = slotOf(b, name());
+        if (o.slot < 0) fail("unknown name " + t.text, t.line);
+      }
       o.offset = offset();
       expect("]");
       return o;
     }
-    if (peek().text == "{" || peek().text == "(") {
-      bool vector = next().text == "{";
-      o.form = vector ? Operand::Vector : Operand::Parens;
-      while (!accept(vector ? "}" : ")")) {
-        o.items.push_back(operand(b));
-        accept(",");
-      }
+    if (accept("{")) {
+      o.form = Operand::Vector;
+      do {
+        Operand item = single(b);
+        if (item.form == Operand::Label) fail("unknown name " + item.name, b.line);
+        o.items.push_back(item);
+      } while (accept(","));
+      expect("}");
       return o;
     }
-    if (accept("-")) { o.slot = constant(b, 0 - value(next().text)); return o; }
+    return single(b);
+  }
+
+  Operand single(Body& b) {  // a number, a register, an address, or a label
+    Operand o;
+    if (accept("-")) {
+      if (isFloat(peek().text)) fail("a sign before bits", peek().line);
+      o.slot = constant(b, 0 - value());
+      return o;
+    }
+    if (number(peek().text)) { o.slot = constant(b, value()); return o; }
     bool negated = accept("!");
-    Token t = next();
-    o.name = t.text;
-    if (number(t.text)) { o.slot = constant(b, value(t.text)); return o; }
+    Token t = peek();
+    o.name = name();
     o.slot = slotOf(b, t.text);
+    if (negated && (o.slot < 0 || b.fixed.count(o.slot))) fail("no predicate: " + t.text, t.line);
     if (o.slot < 0) { o.form = Operand::Label; return o; }
     if (negated) {
       Ins i;
       i.run = negate;
       i.a = o.slot;
-      i.d = o.slot = b.slots++;
+      i.d = o.slot = newSlot(b);
       emit(b, i, -1);
     }
-    if (accept("|")) o.second = slotOf(b, next().text);
+    if (accept("|")) {
+      Token second = peek();
+      o.second = slotOf(b, name());
+      if (o.second < 0 || b.fixed.count(o.second)) fail("no register: " + second.text, second.line);
+    }
     o.offset = offset();
     return o;
   }
@@ -402,12 +499,12 @@ struct Parser {
     bool unless = false;
     if (accept("@")) {
       unless = accept("!");
-      Token t = next();
-      guard = slotOf(b, t.text);
-      if (guard < 0) fail("unknown predicate " + t.text, t.line);
+      Token t = peek();
+      guard = slotOf(b, name());
+      if (guard < 0 || b.fixed.count(guard)) fail("unknown predicate " + t.text, t.line);
     }
     b.line = peek().line;
-    std::string opcode = next().text;
+    std::string opcode = name();
     Decoder d;
     for (size_t k = 0; k <= opcode.size();) {
       size_t e = std::min(opcode.find('.', k), opcode.size());
@@ -416,30 +513,34 @@ struct Parser {
     }
     const std::string& op = d.parts[0];
     if (op == "call") { callOf(b, guard, unless, opcode); return; }
-    while (!accept(";")) {
-      d.operands.push_back(operand(b));
-      if (peek().text != ";") expect(",");
+    if (!accept(";")) {
+      do d.operands.push_back(operand(b)); while (accept(","));
+      expect(";");
     }
     int name = nameOf(opcode);
+    auto isLabel = [&](size_t k) { return d.operands[k].form == Operand::Label; };
     if (op == "bra") {
+      if (d.operands.size() != 1 || !isLabel(0)) fail("a branch to no label", b.line);
       Ins i;
       i.run = guard < 0 ? branch : unless ? branchUnless : branchIf;
       i.a = guard;
-      b.branches.push_back({int(b.f->code.size()), d.operands.at(0).name, b.line});
+      b.branches.push_back({int(b.f->code.size()), d.operands[0].name, b.line});
       emit(b, i, name);
       return;
     }
     int skip = int(b.f->code.size());
     if (guard >= 0) emitSkip(b, guard, unless);
     if (op == "brx") {
+      if (d.operands.size() != 2 || d.operands[0].form != Operand::Plain || !isLabel(1)) fail("a branch by no table", b.line);
       Ins i;
       i.run = jump;
-      i.a = d.operands.at(0).slot;
-      b.jumps.push_back({int(b.f->code.size()), d.operands.at(1).name});
+      i.a = d.operands[0].slot;
+      b.jumps.push_back({int(b.f->code.size()), d.operands[1].name});
       emit(b, i, name);
     } else {
       for (auto& o : d.operands)
         if (o.form == Operand::Label) fail("unknown name " + o.name, b.line);
+      if (hasResult(d) && !d.operands.empty()) checkResult(b, d.operands[0]);
       try {
         decode(d);
       } catch (PtxError& e) {
@@ -455,6 +556,16 @@ struct Parser {
     if (guard >= 0) b.f->code[skip].imm = int64_t(b.f->code.size()) - skip;
   }
 
+  static bool hasResult(const Decoder& d) {
+    static const std::set<std::string> none = {"st", "red", "membar", "fence", "prefetch", "prefetchu", "exit", "trap", "ret", "nanosleep"};
+    bool barrier = d.parts[0] == "bar" || d.parts[0] == "barrier";
+    return barrier ? std::count(d.parts.begin(), d.parts.end(), "red") : !none.count(d.parts[0]);
+  }
+  void checkResult(Body& b, const Operand& o) {
+    if (o.form == Operand::Vector) for (auto& item : o.items) checkResult(b, item);
+    else if (o.form != Operand::Plain || b.fixed.count(o.slot)) fail("a result that goes to no register", b.line);
+  }
+
   void emitSkip(Body& b, int guard, bool unless) {
     Ins i;
     i.run = unless ? skipIf : skipUnless;
@@ -464,24 +575,27 @@ struct Parser {
 
   // call (result), name, (arguments);  with either list missing
   void callOf(Body& b, int guard, bool unless, const std::string& opcode) {
+    if (opcode != "call" && opcode != "call.uni") fail("unknown instruction in " + opcode, b.line);
     Call c;
+    c.line = b.line;
     auto ranges = [&] {
       std::vector<Range> result;
       expect("(");
-      while (!accept(")")) {
-        Token t = next();
-        const Name* n = find(b, t.text);
+      if (accept(")")) return result;
+      do {
+        Token t = peek();
+        const Name* n = find(b, name());
         if (!n || n->what != Name::Param) fail("an argument that is no .param", t.line);
         result.push_back({n->offset, n->size});
-        accept(",");
-      }
+      } while (accept(","));
+      expect(")");
       return result;
     };
     if (peek().text == "(") { c.results = ranges(); expect(","); }
-    c.name = next().text;
+    c.name = name();
     if (accept(",") && peek().text == "(") c.arguments = ranges();
     if (!accept(";")) fail("an indirect call", b.line);
-    if (!m.functions.count(c.name) && c.name != b.f->name) fail("call of " + c.name + ", which the text does not declare", b.line);
+    if (!m.functions.count(c.name)) fail("call of " + c.name + ", which the text does not declare", b.line);
     int skip = int(b.f->code.size());
     if (guard >= 0) emitSkip(b, guard, unless);
     Ins i;
@@ -505,9 +619,11 @@ struct Parser {
     };
     for (auto& u : b.branches) f.code[u.ins].imm = target(u.label, u.line) - u.ins;
     for (auto& j : b.jumps) {
-      f.code[j.first].imm = int64_t(f.jumps.size());
+      Ins& i = f.code[j.ins];
+      i.imm = int64_t(f.jumps.size());
+      if (!b.tables.count(j.table)) fail("unknown table " + j.table, i.line);
       std::vector<int> table;
-      for (auto& label : b.tables[j.second]) table.push_back(target(label, f.code[j.first].line));
+      for (auto& label : b.tables[j.table]) table.push_back(target(label, i.line));
       f.jumps.push_back(table);
     }
     f.slots.resize(b.slots);
@@ -521,14 +637,14 @@ struct Parser {
         if (peek().line == t.line) skipLine();
       } else if (t.text == ".visible" || t.text == ".extern" || t.text == ".weak" || t.text == ".common") {
       } else if (t.text == ".entry" || t.text == ".func") {
-        while (peek().text == ".attribute") { next(); while (next().text != ")") {} }
+        while (peek().text == ".attribute") skipTo(")");
         function(t.text == ".entry");
       } else if (t.text == ".global" || t.text == ".const" || t.text == ".shared") {
         moduleVariable(t.text);
       } else if (t.text == ".section") {
-        while (next().text != "}") {}
+        skipTo("}");
       } else if (t.text == ".pragma") {
-        while (next().text != ";") {}
+        pragma();
       } else if (t.text != ";") {
         fail("'" + t.text + "' is not known here", t.line);
       }
@@ -536,9 +652,9 @@ struct Parser {
     for (auto& entry : m.functions)
       for (auto& c : entry.second->calls) {
         c.callee = m.functions[c.name].get();
-        if (!c.callee->defined) throw PtxError("call of " + c.name + ", which the text does not define");
+        if (!c.callee->defined || c.callee->entry) fail("call of " + c.name + ", which the text does not define as a function", c.line);
         if (c.arguments.size() != c.callee->params.size() || c.results.size() != c.callee->results.size())
-          throw PtxError("call of " + c.name + " with another number of arguments");
+          fail("call of " + c.name + " with another number of arguments", c.line);
       }
     // A kernel waits, and needs shared memory, if a function it may reach does. One pass per level of calls settles it.
     for (size_t k = 0; k < m.functions.size(); ++k)

@@ -42,7 +42,7 @@ enum class Special { Tid, Ntid, Ctaid, Nctaid, Lane, Warp, Warps, MaskEq, MaskLe
                      SharedDynamicSize, LocalAddress, ParamAddress };
 
 struct Range { uint64_t offset, size; };
-struct Call { std::string name; const Function* callee; std::vector<Range> results, arguments; };
+struct Call { std::string name; const Function* callee; std::vector<Range> results, arguments; uint32_t line = 0; };
 
 struct Function {
   std::string name;
@@ -76,7 +76,7 @@ std::unique_ptr<Module> parse(const std::string& text, void* context);
 
 // One operand as written. For decode.
 struct Operand {
-  enum Form { Plain, Memory, Vector, Label, Parens } form = Plain;
+  enum Form { Plain, Memory, Vector, Label } form = Plain;
   int slot = -1, second = -1;  // second: of d|p
   int64_t offset = 0;
   std::string name;

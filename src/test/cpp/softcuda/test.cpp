@@ -28,6 +28,7 @@ static int run(const std::string& body, u32 threads, std::vector<u64>& out) {
       ".reg .pred %p<8>;\n.reg .b16 %h<8>;\n.reg .b32 %r<16>;\n.reg .b32 %ra;\n.reg .f32 %f<16>;\n.reg .b64 %rd<16>;\n.reg .f64 %fd<8>;\n"
       ".reg .b64 %o<3>;\nmov.u32 %ra, %tid.x;\nmov.u64 %rd0, 0;\n" + body +
       "\nld.param.u64 %o0, [out];\nmul.wide.u32 %o1, %ra, 8;\nadd.s64 %o2, %o0, %o1;\nst.global.u64 [%o2], %rd0;\nret;\n}\n";
+  out.assign(threads, 0);
   void *module = nullptr, *function = nullptr;
   int e = call("cuModuleLoadData", &module, text.c_str());
   if (e) return e;
@@ -36,7 +37,6 @@ static int run(const std::string& body, u32 threads, std::vector<u64>& out) {
   call("cuMemAlloc_v2", &p, size_t(8 * threads));
   void* arguments[] = {&p};
   e = call("cuLaunchKernel", function, 1u, 1u, 1u, threads, 1u, 1u, 0u, (void*)nullptr, (void**)arguments, (void**)nullptr);
-  out.assign(threads, 0);
   if (!e) e = call("cuMemcpyDtoH_v2", (void*)out.data(), p, size_t(8 * threads));
   call("cuMemFree_v2", p);
   call("cuModuleUnload", module);
@@ -58,6 +58,21 @@ static void expect(const char* what, const std::string& body, std::vector<u64> e
 // A result in %r0, of one thread.
 static void word(const char* what, const std::string& body, u32 expected) { expect(what, body + "\ncvt.u64.u32 %rd0, %r0;", {expected}); }
 static void real(const char* what, const std::string& body, float expected) { word(what, body + "\nmov.b32 %r0, %f0;", bits(expected)); }
+
+// A text that is no PTX: refused, with a line in the log of the compiler.
+static void text(const std::string& malformed) {
+  void* module = nullptr;
+  char log[1000] = "";
+  int keys[] = {5, 6};  // the log of errors, and its size
+  void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
+  int e = call("cuModuleLoadDataEx", &module, (".version 8.0\n.target sm_90\n.address_size 64\n" + malformed).c_str(), 2u, (int*)keys, (void**)values);
+  if (e == 218 && strstr(log, "; PTX line ")) return;
+  printf("FAILED '%s': error %d, log '%s'\n", malformed.c_str(), e, log);
+  ++failures;
+}
+static void refused(const std::string& body) {
+  text(".visible .entry k(.param .u64 out)\n{\n.reg .pred %p<4>;\n.reg .b32 %r<4>;\n.reg .f32 %f<4>;\n.reg .b64 %rd<4>;\n" + body + "\nret;\n}\n");
+}
 
 static u64 floats(const std::vector<float>& x) {
   u64 p = 0;
@@ -105,7 +120,7 @@ int main(int, char** arguments) {
   word("slct", "mov.s32 %r1, -1; slct.b32.s32 %r0, 7, 8, %r1;", 8);
   word("set", "set.lt.u32.f32 %r0, 0f3F800000, 0f40000000;", 0xffffffff);
   word("setp.and, second result", "mov.u32 %r1, 3; setp.eq.u32 %p1, %r1, 3; setp.lt.and.s32 %p2|%p3, %r1, 2, %p1; selp.u32 %r0, 1, 0, %p3;", 1);
-  word("setp.nan", "setp.nan.f32 %p1, 0f7FC00000, 0f0; selp.u32 %r0, 1, 0, %p1;", 1);
+  word("setp.nan", "setp.nan.f32 %p1, 0f7FC00000, 0f00000000; selp.u32 %r0, 1, 0, %p1;", 1);
   word("negated operand", "mov.u32 %r1, 3; setp.eq.u32 %p1, %r1, 3; setp.eq.or.u32 %p2, %r1, 4, !%p1; selp.u32 %r0, 1, 0, %p2;", 0);
   word("guard", "mov.u32 %r0, 1; setp.eq.u32 %p1, %r0, 1; @!%p1 mov.u32 %r0, 5; @%p1 add.u32 %r0, %r0, 8;", 9);
   word("cvt.sat", "mov.u32 %r1, 300; cvt.sat.u8.u32 %r0, %r1;", 255);
@@ -152,6 +167,26 @@ int main(int, char** arguments) {
          ".shared .align 4 .u32 sum; setp.ne.u32 %p1, %ra, 0; @!%p1 st.shared.u32 [sum], 0; bar.sync 0; red.shared.add.u32 [sum], %ra; bar.sync 0; "
          "ld.shared.u32 %r0, [sum]; cvt.u64.u32 %rd0, %r0;", result);
   expect("lanes and warps", "mov.u32 %r0, %lanemask_lt; cvt.u64.u32 %rd0, %r0;", {0, 1, 3, 7});
+
+  for (const char* body : {"bra ;", "bra 5;", "bra A, B; A: B:", "bra nowhere;", "brx.idx ;", "brx.idx %r1, T;", "brx.idx T, %r1; T: .branchtargets A; A:",
+                           "A: A:", "mov.u32( %r1, 1;", "mov.u32 %r1, {1, 2", "mov.u32 %r1, {{%r1}};", "mov.u32 %r1", "mov.u32 %r1, 1,;", "mov.u32 5, %r1;",
+                           "mov.u32 %tid.x, 1;", "mov.u32 %r1, %tid.w;", "mov.u32 %r1, %tid;", "mov.u32 %r1, 99999999999999999999;", "mov.u32 %r1, 0x;",
+                           "mov.u32 %r1, 12x;", "mov.u32 %r1, 08;", "mov.f32 %f1, 0f3F8;", "mov.f32 %f1, 1.5;", "mov.f32 %f1, -0f3F800000;", "mov.u32 %r1, [out];",
+                           "mov.u33 %r1, 1;", "mov %r1, 1;", "cvt %r1, %r2;", "cvt.u32 %r1, %r2;", "slct %r1, 1, 2, 3;", "sqrt.rn.f32 ;", "sqrt.rn.f32 %f1;", "neg.f32;",
+                           "and.b32 %r1, %r2;", "add.u32 %r1, %r2;", "add.u32 %r1, %r2, %r3+4;", "add.u32 %r1|%r2, %r2, %r3;", "setp.eq.u32 %p1|5, 1, 2;",
+                           "ld.global.u32 %r1, %rd1;", "ld.global.v2.u32 %r1, [%rd1];", "ld.global.u32 {%r1, %r2}, [%rd1];", "st.global.u32 [%rd1], [%rd2];",
+                           "st.global.u32 [%rd1+], %r1;", "bar.sync;", "bar.sync 0, 32;", "ret 5;", "exit 1;", "membar.gl 1;", "@5 ret;", "@!%tid.x ret;", "@ ret;", "call ;",
+                           "call f, (;", "call f, (a);", "call k;", ".pragma \"nounroll\"", ".reg .b32 %q<4000000000>;", ".reg .b32 %q<99999999999999999999>;",
+                           ".reg .b32 %q<-1>;", ".reg .b33 %q;", ".reg .b32 5;", ".shared .b8 s[4000000000];", ".local .b8 s[99999999999];", ".local .b8 s[];",
+                           ".local .align 3 .b8 s[4];", ".local .align 0 .b8 s[4];", ".param .b8 s[4000000000][4000000000];", ".local s[4];", ".local .b8 s; .local .b8 s;",
+                           ".local .attribute(.managed .b8 s", "; : ;", "}", "{"})
+    refused(body);
+  for (const char* malformed : {".global .b8 g[99999999999999];", ".global .b8 g[2] = {1, 2, 3};", ".global .b8 g[2] = {1, 2", ".global .b8 g = ;", ".global .b8 g",
+                                ".global .attribute(", ".section .debug {", ".pragma \"x\"", ".func .attribute(", ".entry", ".entry 5()", ".entry k(", ".entry k(.param",
+                                ".entry k(.param .u64 a .param .u64 b) { ret; }", ".entry k() .maxntid 0 { ret; }", ".entry k() .maxntid 1024, 1024, 1024 { ret; }",
+                                ".entry k() .maxn { ret; }", ".entry k() { ret; } .entry k() { ret; }", ".func f() ; .entry k() { call f; ret; }",
+                                ".func f(.param .b32 a) { ret; } .entry k() { call f; ret; }", ".shared .b8 s[999999];", ".global .b8 g; .global .b8 g;", "nonsense"})
+    text(malformed);
 
   std::vector<u64> out;
   if (run("mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 %r0, %r0, %r0, %r0;", 1, out) != 218) { printf("FAILED mma was taken\n"); ++failures; }

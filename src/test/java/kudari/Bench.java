@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
@@ -17,6 +18,9 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 
 /** Runs {@link StepBenchmark} and prints its figures as the table of the README. Reached by {@code scripts/bench}. */
 final class Bench {
+
+    /** Behind a rule whose parameters and gradients are in direct buffers. */
+    private static final String DIRECT = " direct";
 
     private Bench() {}
 
@@ -29,9 +33,10 @@ final class Bench {
                                 RulesTest.TABLE.stream().map(RulesTest.Row::toString))
                         .toArray(String[]::new));
         for (int n = 0; n < args.length; n += 2) {
-            if (n + 1 == args.length || !args[n].equals("--what") && !args[n].equals("--params")) {
+            if (n + 1 == args.length
+                    || !Set.of("--what", "--params", "--memory").contains(args[n])) {
                 System.err.println(
-                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…], got "
+                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…] [--memory array,direct], got "
                                 + String.join(" ", args));
                 System.exit(2);
             }
@@ -43,7 +48,9 @@ final class Bench {
             csv.println("params,what,microseconds,error");
             for (RunResult result : new Runner(options.build()).run()) {
                 String params = result.getParams().getParam("params"),
-                        what = result.getParams().getParam("what");
+                        what =
+                                result.getParams().getParam("what")
+                                        + (result.getParams().getParam("memory").equals("direct") ? DIRECT : "");
                 double time = result.getPrimaryResult().getScore();
                 times.computeIfAbsent(params, key -> new LinkedHashMap<>()).put(what, time);
                 csv.println(params + "," + what + "," + time + ","
@@ -71,7 +78,7 @@ final class Bench {
                 switch (what) {
                     case "copy" -> 8;
                     case "triad" -> 12;
-                    default -> new Workload(what, "0").bytes();
+                    default -> new Workload(what.replace(DIRECT, ""), "0").bytes();
                 };
         return bytes * count / times.get(what) / 1e3;
     }

@@ -149,6 +149,7 @@ class ConsumerTest {
 
     /** Uses what needs nothing else, and is told what the network needs. */
     private static final String PROGRAM = """
+            import java.nio.*;
             import java.nio.file.*;
             import java.util.Map;
             import kudari.*;
@@ -176,6 +177,13 @@ class ConsumerTest {
                     System.out.println(e.getMessage() + Files.exists(file.resolveSibling("report")));
                   }
                 }
+                try (CpuEngine engine = Engine.cpu(1)) {
+                  FloatBuffer both = ByteBuffer.allocateDirect(8).order(ByteOrder.nativeOrder()).asFloatBuffer();
+                  Tensor grad = engine.wrap(both.slice(1, 1));
+                  grad.set(8);
+                  engine.optimizer(Sgd.of()).update(engine.wrap(both.slice(0, 1)), grad);
+                  System.out.println("wrapped " + both.get(0));
+                }
                 Engine.open().close();
               }
             }
@@ -183,6 +191,7 @@ class ConsumerTest {
 
     private static void assertRan(String out) {
         assertTrue(out.contains("0.5 [w]\n"), out);
+        assertTrue(out.contains("wrapped -0.08\n"), out); // Java has told where the buffers are
         assertTrue(out.contains("org.bytedeco:openblas"), out);
         assertTrue(out.contains("a report needs org.webjars:echarts:5.5.0 on the class pathfalse"), out);
         assertTrue(
@@ -203,7 +212,8 @@ class ConsumerTest {
         Path manifest = Files.writeString(folder.resolve("manifest"), "Automatic-Module-Name: kudari\n");
         tool("jar", "cfm", jar.toString(), manifest.toString(), "-C", CLASSES.toString(), "kudari");
         Files.writeString(
-                source.resolve("module-info.java"), "module program { requires kudari; requires com.google.gson; }\n");
+                source.resolve("module-info.java"),
+                "module program { requires kudari; requires com.google.gson; requires jdk.unsupported; }\n");
         Files.createDirectory(source.resolve("program"));
         Files.writeString(source.resolve("program/Program.java"), "package program;\n" + PROGRAM);
         String path = Stream.concat(Stream.of(jar), inherited().stream())

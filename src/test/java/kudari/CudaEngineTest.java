@@ -270,6 +270,7 @@ class CudaEngineTest {
                 for (int k = 0; k < terms; k++) c[i + j * rows] += 2 * a[i + k * rows] * b[k + j * terms];
         Tensor left = cuda.tensor(a), right = cuda.tensor(b), product = cuda.zeros(rows * columns);
         cublasHandle handle = new cublasHandle();
+        cuda.enter();
         assertEquals(0, JCublas2.cublasCreate(handle));
         assertEquals(0, JCublas2.cublasSetStream(handle, new cudaStream_t(cuda.stream())));
         Pointer two = Pointer.to(new float[] {2}), none = Pointer.to(new float[] {0});
@@ -295,6 +296,7 @@ class CudaEngineTest {
         assertArrayEquals(c, product.get());
         assertArrayEquals(new float[a.length], left.get());
         assertEquals(0, JCublas2.cublasDestroy(handle));
+        cuda.leave();
     }
 
     private static float[] whole(Random random, int n) {

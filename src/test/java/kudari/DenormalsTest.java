@@ -1,13 +1,17 @@
 package kudari;
 
 import static kudari.RulesTest.assertSameBits;
+import static kudari.RulesTest.floats;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -47,6 +51,22 @@ class DenormalsTest {
             for (int t = 1; t <= STEPS; t++) {
                 optimizer.update(p, g);
                 if (LOOKS.contains(t)) checkNormal(p, optimizer, t);
+            }
+        }
+    }
+
+    /** Once in 64 steps parameters under decay, and no others, are rounded to multiples of 2⁻⁹³: five quarters of it become one. */
+    @Test
+    void parametersUnderDecayAreRoundedAtTheSixtyFourthStep() {
+        try (Engine engine = Engines.open()) {
+            for (double decay : new double[] {0, 1e-30}) {
+                Tensor p = engine.tensor(floats(0x1.4p-93)), g = engine.zeros(1);
+                Optimizer sgd = engine.optimizer(Sgd.of(0.1).decay(decay));
+                sgd.resume(62, Map.of());
+                sgd.update(p, g);
+                assertSameBits(floats(0x1.4p-93), p.get());
+                sgd.update(p, g);
+                assertSameBits(floats(decay > 0 ? 0x1p-93 : 0x1.4p-93), p.get());
             }
         }
     }

@@ -109,6 +109,21 @@ class GuardTest {
         }
     }
 
+    /** From 2¹²⁶ down to 1 the factor is 2⁻¹²⁶, the least that is not subnormal. That both together are longer is for a limit on both alone. */
+    @Test
+    void theSmallestFactorThatFloatHoldsIsTaken() {
+        Map<String, Tensor> p = Map.of("a", engine.zeros(1), "b", engine.zeros(1));
+        Map<String, Tensor> g = Map.of("a", engine.tensor(floats(0x1p126)), "b", engine.tensor(floats(-0x1p126)));
+        Optimizer each = engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(1));
+        each.update(p, g);
+        assertEquals(0, each.skipped());
+        assertSameBits(floats(-1), p.get("a").get());
+        assertSameBits(floats(1), p.get("b").get());
+        Optimizer both = engine.optimizer(Sgd.of(1)).guard(Guard.clipNorm(1));
+        both.update(p, g);
+        assertEquals(1, both.skipped());
+    }
+
     @ParameterizedTest
     @MethodSource("kudari.RulesTest#table")
     void aNormWithinTheLimitChangesNoBit(RulesTest.Row row) {

@@ -18,9 +18,13 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Momentum;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -115,7 +119,12 @@ class LawsTest {
                 .sorted(Comparator.comparing(Method::toString))
                 .map(LawsTest::made);
         Stream<Rule> more = Stream.of(
+                Momentum.of(0.01).dampening(0.5),
+                AdaGrad.pytorch(0.01).lrDecay(0.1),
                 RmsProp.of(0.01).initialAccumulator(0.25),
+                RmsProp.optax(0.01).biasCorrection(true),
+                RmsPropMomentum.of(0.01).biasCorrection(true).initialAccumulator(0.25),
+                RmsPropCentered.keras(0.01).momentum(0.9),
                 AdamW.of(0.01),
                 Adam.pytorch(0.01).epsRoot(0.5));
         return Stream.concat(named, more).distinct();

@@ -3,6 +3,7 @@ package kudari;
 import static kudari.OptimizerTest.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.util.Map;
 import java.util.stream.Stream;
 import kudari.rule.Adam;
 import kudari.rule.Momentum;
@@ -100,6 +101,194 @@ class LearningRateTest {
         assertEquals(4e-6, rate.at(11), 1e-21);
     }
 
+    /** PyTorch's documentation of MultiStepLR: 0.05 below epoch 30, 0.005 below epoch 80, then 0.0005. */
+    @Test
+    void stairsOfAnyLengthEndAtTheirMilestones() {
+        LearningRate rate = LearningRate.multiStep(0.05, 0.1, 30, 80);
+        assertEquals(0.05, rate.at(1));
+        assertEquals(0.05, rate.at(30), "epoch 29");
+        assertEquals(0.005, rate.at(31), 1e-18);
+        assertEquals(0.005, rate.at(80), 1e-18);
+        assertEquals(0.0005, rate.at(81), 1e-18);
+        assertEquals(0.0005, rate.at(FAR), 1e-18);
+        assertEquals(0.05, LearningRate.multiStep(0.05, 0.1).at(FAR), "without a milestone");
+    }
+
+    /** Keras: 0.75 / (1 + ½·⌊step / 2⌋) with staircase, without it 0.75 / (1 + ½·step / 2), from step 0. */
+    @Test
+    void inverseTimeDividesByTheStepsDone() {
+        follows(LearningRate.inverseTime(0.75, 0.5).every(2), 0.75, 0.75, 0.5, 0.5, 0.375, 0.375, 0.3, 0.3, 0.25);
+        follows(LearningRate.inverseTime(0.75, 0.5 / 2), 0.75, 0.6, 0.5, 0.75 / 1.75, 0.375);
+        assertEquals(
+                0.1 / (1 + 0.7 * 0.96), LearningRate.inverseTime(0.1, 0.096).at(8), 1e-17, "Keras's own test");
+        assertEquals(0.75, LearningRate.inverseTime(0.75, 0).at(FAR));
+    }
+
+    /** The paper's d^−½ · min(t^−½, t · w^−³ᐟ²) with d = 16 and w = 4: ¼ · t/8 up to ¼ · ½, then ¼ / √t. */
+    @Test
+    void theInverseSquareRootHasItsTopAtTheEndOfItsWarmUp() {
+        LearningRate rate = LearningRate.inverseSquareRoot(Math.pow(16.0 * 4, -0.5), 4);
+        follows(rate, 1 / 32.0, 2 / 32.0, 3 / 32.0, 4 / 32.0);
+        assertEquals(0.25 / Math.sqrt(5), rate.at(5), 1e-17);
+        assertEquals(1 / 16.0, rate.at(16));
+        assertEquals(1 / 32.0, rate.at(64));
+        assertEquals(0.125 * 0x1p-30, rate.at(FAR));
+        follows(LearningRate.inverseSquareRoot(1, 1), 1, Math.sqrt(0.5), Math.sqrt(1 / 3.0), 0.5);
+    }
+
+    /** η = min + ½ (max − min)(1 + cos(π T_cur / T_i)), with T₀ = 2: one wave is 1, ½; twice as long 1, 0.8535533905932737…, ½, 0.146…. */
+    @Test
+    void cosinesRestartAndGrow() {
+        double a = 0.85355339059327376, b = 0.14644660940672624;
+        nears(LearningRate.cosineRestarts(1, 0, 2, 1), 1, 0.5, 1, 0.5, 1, 0.5, 1);
+        nears(LearningRate.cosineRestarts(1, 0, 2, 2), 1, 0.5, 1, a, 0.5, b, 1);
+        nears(LearningRate.cosineRestarts(0.75, 0.25, 4, 3), 0.75, 0.25 + a / 2, 0.5, 0.25 + b / 2, 0.75);
+        assertEquals(
+                0.5, LearningRate.cosineRestarts(1, 0, 2, 2).at(2 + 4 + 8 + 8 + 1), 1e-15, "half of the wave of 16");
+        assertEquals(0.5, LearningRate.cosineRestarts(1, 0, 4, 3).at(4 + 12 + 18 + 1), 1e-15, "half of the wave of 36");
+        assertEquals(
+                1, LearningRate.cosineRestarts(1, 0, 1L << 60, Long.MAX_VALUE).at((1L << 60) + 1));
+        assertEquals(0.5, LearningRate.cosineRestarts(1, 0, 1L << 60, 2).at((1L << 60) + (1L << 60) + 1), 1e-15);
+    }
+
+    /** PyTorch's own tests of CyclicLR. */
+    @Test
+    void cyclesGoUpAndDown() {
+        nears(LearningRate.cyclic(1, 5, 4, 4), 1, 2, 3, 4, 5, 4, 3, 2, 1, 2, 3);
+        nears(LearningRate.cyclic(1, 5, 4, 6), 1, 2, 3, 4, 5, 13 / 3.0, 11 / 3.0, 3, 7 / 3.0, 5 / 3.0, 1);
+        LearningRate halves =
+                LearningRate.cyclic(1, 5, 4, 4, LearningRate.exponential(1, 0.5).every(8));
+        nears(halves, 1, 2, 3, 4, 5, 4, 3, 2, 1, 1.5, 2, 2.5, 3, 2.5, 2, 1.5, 1, 1.25, 1.5, 1.75, 2, 1.75);
+        double[] up = {0, 0.5, 1, 5 / 6.0, 4 / 6.0, 3 / 6.0, 2 / 6.0, 1 / 6.0, 0, 0.5, 1, 5 / 6.0, 4 / 6.0};
+        LearningRate shrinks = LearningRate.cyclic(1, 5, 2, 6, LearningRate.exponential(1, 0.9));
+        for (int t = 1; t <= up.length; t++)
+            assertEquals(1 + up[t - 1] * 4 * Math.pow(0.9, t - 1), shrinks.at(t), 1e-15, "exp_range, step " + t);
+    }
+
+    /** PyTorch's own tests of SequentialLR, and optax's of join_schedules. */
+    @Test
+    void oneRateFollowsAnother() {
+        LearningRate constant = LearningRate.constant(0.05), fifths = LearningRate.exponential(0.05, 0.8);
+        nears(
+                fifths.then(3, LearningRate.step(0.05, 4, 0.1)),
+                0.05,
+                0.04,
+                0.032,
+                0.05,
+                0.05,
+                0.05,
+                0.05,
+                0.005,
+                0.005,
+                0.005,
+                0.005,
+                0.0005);
+        nears(
+                constant.times(0.1).then(3, fifths).then(6, LearningRate.step(0.05, 2, 0.1)),
+                0.005,
+                0.005,
+                0.005,
+                0.05,
+                0.04,
+                0.032,
+                0.05,
+                0.05,
+                0.005,
+                0.005,
+                0.0005,
+                0.0005);
+        LearningRate one = LearningRate.constant(1), two = LearningRate.constant(2);
+        follows(one.then(3, two).then(6, one), 1, 1, 1, 2, 2, 2, 1, 1);
+        follows(one.then(0, two), 2, 2);
+        follows(one.then(FAR, two), 1, 1);
+        nears(
+                LearningRate.linear(0.2, 1.6, 4).then(4, LearningRate.linear(1.6, 0.2, 4)),
+                0.2,
+                0.55,
+                0.9,
+                1.25,
+                1.6,
+                1.25,
+                0.9,
+                0.55);
+    }
+
+    /** Keras's documentation of PiecewiseConstantDecay: 1.0 for the first 100001 steps, 0.5 for the next 10000, then 0.1. */
+    @Test
+    void constantsFollowEachOther() {
+        LearningRate rate = LearningRate.constant(1)
+                .then(100_001, LearningRate.constant(0.5))
+                .then(110_001, LearningRate.constant(0.1));
+        assertEquals(1, rate.at(100_001));
+        assertEquals(0.5, rate.at(100_002));
+        assertEquals(0.5, rate.at(110_001));
+        assertEquals(0.1, rate.at(110_002));
+    }
+
+    /** Up in quarters, four steps at 1, and down by quarters to 0, where it stays. */
+    @Test
+    void aRateMayWarmUpStandAndFall() {
+        follows(
+                LearningRate.constant(1).then(4, LearningRate.linear(1, 0, 4)).warmUp(4),
+                0.25,
+                0.5,
+                0.75,
+                1,
+                1,
+                1,
+                1,
+                1,
+                1,
+                0.75,
+                0.5,
+                0.25,
+                0,
+                0);
+    }
+
+    /** optax's warmup_cosine_decay_schedule from 0 to 1 in 2 of 6 steps: its linear_schedule, then its cosine over the other 4. */
+    @Test
+    void aWarmUpFromZeroIsALineBeforeTheRate() {
+        nears(
+                LearningRate.linear(0, 1, 2).then(2, LearningRate.cosine(1, 0, 6 - 2)),
+                0,
+                0.5,
+                1,
+                0.85355339059327376,
+                0.5,
+                0.14644660940672624,
+                0,
+                0);
+    }
+
+    /** PyTorch's ExponentialLR, stepped once an epoch of 3 steps; Keras's own test of ExponentialDecay(0.1, 3, 0.96, staircase=True). */
+    @Test
+    void aRateByTheEpochIsSlowedDownToStairs() {
+        follows(LearningRate.exponential(0.75, 0.5).every(3), 0.75, 0.75, 0.75, 0.375, 0.375, 0.375, 0.1875);
+        assertEquals(0.1 * Math.pow(0.96, 33), LearningRate.step(0.1, 3, 0.96).at(101), 1e-17);
+        assertEquals(
+                0.05 * Math.sqrt(0.96),
+                LearningRate.exponential(0.05, Math.pow(0.96, 0.1)).at(6),
+                1e-16);
+        follows(LearningRate.linear(1, 0.5, 4).every(1), 1, 0.875, 0.75);
+    }
+
+    @Test
+    void aGroupHasItsShareOfTheRate() {
+        follows(LearningRate.linear(1, 0.5, 4).times(0.5), 0.5, 0.4375, 0.375);
+        assertEquals(0, LearningRate.constant(1).times(0).at(1));
+        try (Engine engine = Engines.open()) {
+            LearningRate rate = LearningRate.linear(1, 0.5, 4);
+            Optimizer sgd =
+                    engine.optimizer(Group.of("slow", rate.times(0.25).of(Sgd.of())), Group.rest(rate.of(Sgd.of())));
+            Map<String, Tensor> params = Map.of("slow", engine.zeros(1), "fast", engine.zeros(1));
+            Map<String, Tensor> grads = Map.of("slow", engine.full(1, 1), "fast", engine.full(1, 1));
+            for (int t = 0; t < 3; t++) sgd.update(params, grads);
+            assertEquals(-(1 + 0.875f + 0.75f), params.get("fast").get()[0]);
+            assertEquals(-(1 + 0.875f + 0.75f) / 4, params.get("slow").get()[0]);
+        }
+    }
+
     /** Up to 1 in quarters; then 1 once more, where the rate itself begins. */
     @Test
     void aWarmUpEndsAtTheStartOfTheRate() {
@@ -154,7 +343,23 @@ class LearningRateTest {
                         () -> LearningRate.oneCycle(1, 5, 0.3, 0.5, 1e4),
                         "start: expected a finite number from 1 up, got 0.5"),
                 bad(() -> LearningRate.oneCycle(1, 5, 0.3, 25, Double.NaN), "end", "NaN"),
-                bad(() -> LearningRate.constant(1).warmUp(-1), "steps: expected at least 0, got -1"));
+                bad(() -> LearningRate.constant(1).warmUp(-1), "steps: expected at least 0, got -1"),
+                bad(() -> LearningRate.multiStep(1, 2, 5), "factor: expected a number above 0, at most 1, got 2.0"),
+                bad(() -> LearningRate.multiStep(1, 0.5, 0), "milestones: expected at least 1, got 0"),
+                bad(() -> LearningRate.multiStep(1, 0.5, 5, 5), "milestones: expected at least 6, got 5"),
+                bad(() -> LearningRate.inverseTime(1, -1), "decay: expected a finite number from 0 up, got -1.0"),
+                bad(() -> LearningRate.inverseTime(Double.NaN, 1), "lr", "NaN"),
+                bad(() -> LearningRate.inverseSquareRoot(-1, 1), "max", "-1.0"),
+                bad(() -> LearningRate.inverseSquareRoot(1, 0), "warmUp: expected at least 1, got 0"),
+                bad(() -> LearningRate.cosineRestarts(1, 0, 5, 0), "factor: expected at least 1, got 0"),
+                bad(() -> LearningRate.cosineRestarts(1, 0, 0, 1), "steps", "0"),
+                bad(() -> LearningRate.cyclic(-1, 1, 1, 1), "base", "-1.0"),
+                bad(() -> LearningRate.cyclic(0, Double.NaN, 1, 1), "max", "NaN"),
+                bad(() -> LearningRate.cyclic(0, 1, 0, 1), "up: expected at least 1, got 0"),
+                bad(() -> LearningRate.cyclic(0, 1, 1, -1), "down", "-1"),
+                bad(() -> LearningRate.constant(1).then(-1, LearningRate.constant(2)), "steps", "-1"),
+                bad(() -> LearningRate.constant(1).every(0), "every: expected at least 1, got 0"),
+                bad(() -> LearningRate.constant(1).times(-1), "factor", "a finite number from 0 up, got -1.0"));
     }
 
     private static Arguments bad(Executable call, String... words) {
@@ -165,6 +370,11 @@ class LearningRateTest {
     @MethodSource("bad")
     void whatIsNoRateIsRefused(String name, Executable call, String[] words) {
         refused(IllegalArgumentException.class, call, words);
+    }
+
+    /** As {@link #follows}, where the numbers are not binary fractions. */
+    private static void nears(LearningRate rate, double... expected) {
+        for (int t = 1; t <= expected.length; t++) assertEquals(expected[t - 1], rate.at(t), 2e-15, "step " + t);
     }
 
     private static void follows(LearningRate rate, double... expected) {

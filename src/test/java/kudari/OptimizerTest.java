@@ -124,7 +124,7 @@ class OptimizerTest {
     @Test
     void stateStartsWhereTheRuleSays() {
         Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(0));
-        Optimizer keras = engine.optimizer(new AdaGrad(0.5, 0.125, 0, 1e-7, 0, 0));
+        Optimizer keras = engine.optimizer(new AdaGrad(0.5, 0, 0.125, 0, 1e-7, 0, 0));
         keras.update(p, g);
         assertSameBits(floats(0.125), keras.state(Optimizer.SINGLE).get("h").get());
     }

@@ -119,7 +119,9 @@ final class Plain {
     private static float move(Rule rule, long t, float g, float[][] s, int i) {
         if (rule instanceof Sgd r) return (float) r.lr() * g;
         if (rule instanceof Momentum r) {
-            s[0][i] = mean((float) r.momentum() * s[0][i] + (r.inside() ? -(float) r.lr() * g : g));
+            double taken = t == 1 ? 1 : 1 - r.dampening();
+            float now = (float) (r.inside() ? -r.lr() * taken : taken) * g;
+            s[0][i] = mean((float) r.momentum() * s[0][i] + now);
             return r.inside() ? -s[0][i] : (float) r.lr() * s[0][i];
         }
         if (rule instanceof Nesterov r) {
@@ -130,11 +132,14 @@ final class Plain {
         }
         if (rule instanceof AdaGrad r) {
             s[0][i] = square(s[0][i] + g * g);
-            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+            float lr = (float) (r.lr() / (1 + (t - 1) * r.lrDecay()));
+            return lr * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
         }
         if (rule instanceof RmsProp r) {
             s[0][i] = square((float) r.rho() * s[0][i] + (float) (1 - r.rho()) * (g * g));
-            return (float) r.lr() * g / (root(s[0][i] + (float) r.epsRoot()) + (float) r.eps());
+            double c = r.biasCorrection() ? 1 - StrictMath.pow(r.rho(), t) : 1;
+            float lr = (float) (r.lr() * Math.sqrt(c)), eps = (float) (r.eps() * Math.sqrt(c));
+            return lr * g / (root(s[0][i] + (float) (r.epsRoot() * c)) + eps);
         }
         Adam r = (Adam) rule;
         double c1 = r.biasCorrection() ? 1 - StrictMath.pow(r.beta1(), t) : 1;

@@ -28,14 +28,20 @@ abstract class Reference {
 
     /** Σ weight·decayᵗ⁻ⁱ·gᵢ^power over the history. */
     final double decayed(double weight, double decay, int power) {
-        return decayed(history, weight, decay, power);
+        return decayed(history.size(), weight, decay, power);
+    }
+
+    /** The same over the first so many gradients. */
+    final double decayed(int count, double weight, double decay, int power) {
+        return decayed(history.subList(0, count), weight, decay, power);
     }
 
     /** The same of any numbers. */
     static double decayed(List<Double> history, double weight, double decay, int power) {
         double sum = 0;
-        for (int i = 0; i < history.size(); i++) {
-            sum += weight * Math.pow(decay, history.size() - 1 - i) * Math.pow(history.get(i), power);
+        int count = history.size();
+        for (int i = 0; i < count; i++) {
+            sum += weight * Math.pow(decay, count - 1 - i) * Math.pow(history.get(i), power);
         }
         return sum;
     }
@@ -85,6 +91,68 @@ abstract class Reference {
             @Override
             void move(double g, int t) {
                 p = p - lr * g / (Math.sqrt(decayed(1 - rho, rho, 2) + epsRoot) + eps);
+            }
+        };
+    }
+
+    /** The sum of RmsProp's steps so far, each decayed since. */
+    static Reference rmsPropMomentum(double p, double lr, double rho, double mu, double eps, double epsRoot) {
+        return new Reference(p) {
+            private final List<Double> steps = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                steps.add(lr * g / (Math.sqrt(decayed(1 - rho, rho, 2) + epsRoot) + eps));
+                for (int i = 0; i < t; i++) p = p - Math.pow(mu, t - 1 - i) * steps.get(i);
+            }
+        };
+    }
+
+    /** The variance as the weighted mean of squared distances from the weighted mean of the gradients and, for they start from 0, of zeros. */
+    static Reference rmsPropCentered(double p, double lr, double rho, double eps, double epsRoot) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double mean = decayed(1 - rho, rho, 1), variance = Math.pow(rho, t) * mean * mean;
+                for (int i = 0; i < t; i++) {
+                    variance += (1 - rho) * Math.pow(rho, t - 1 - i) * Math.pow(history.get(i) - mean, 2);
+                }
+                p = p - lr * g / (Math.sqrt(variance + epsRoot) + eps);
+            }
+        };
+    }
+
+    static Reference lion(double p, double lr, double beta1, double beta2) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                p = p - lr * Math.signum(beta1 * decayed(t - 1, 1 - beta2, beta2, 1) + (1 - beta1) * g);
+            }
+        };
+    }
+
+    static Reference signSgd(double p, double lr) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                p = p - lr * Math.signum(g);
+            }
+        };
+    }
+
+    /** As PyTorch has it, by comparisons; or as optax has it, late. */
+    static Reference rprop(double p, double lr, double grow, double shrink, double least, double most, boolean late) {
+        return new Reference(p) {
+            private double size = lr, last;
+
+            @Override
+            void move(double g, int t) {
+                double before = last;
+                boolean turned = g * last < 0;
+                if (g * last > 0) size = Math.min(size * grow, most);
+                if (turned) size = Math.max(size * shrink, least);
+                last = turned ? 0 : size * Math.signum(g);
+                p = p - (!late ? last : turned ? 0 : before);
             }
         };
     }

@@ -24,6 +24,7 @@ record Rounded(double value, double error) {
     }
 
     private static Rounded rounded(double value, double inherited) {
+        if (value == 0 && inherited == 0) return exact(0);
         return new Rounded(value, inherited + U * (Math.abs(value) + inherited) + TINY);
     }
 
@@ -55,6 +56,11 @@ record Rounded(double value, double error) {
     /** −limit to limit, where limit itself may be off by as much. */
     Rounded clamp(double limit, double off) {
         return new Rounded(Math.max(-limit, Math.min(value, limit)), Math.max(error, off));
+    }
+
+    Rounded clamp(Rounded least, Rounded most) {
+        return new Rounded(
+                Math.max(least.value, Math.min(value, most.value)), Math.max(error, Math.max(least.error, most.error)));
     }
 
     /** Certain only where the error is smaller than the value. */

@@ -18,13 +18,18 @@ import kudari.rule.Adamax;
 import kudari.rule.Adan;
 import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
+import kudari.rule.Lion;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropCentered;
+import kudari.rule.RmsPropMomentum;
+import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import kudari.rule.SignSgd;
 import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -47,6 +52,7 @@ class RuleArgumentsTest {
                 bad("momentum", "-0.5", () -> Momentum.of(0.1).momentum(-0.5)),
                 bad("momentum", "NaN", () -> Momentum.of(0.1).momentum(Double.NaN)),
                 bad("momentum", "0.99999999", () -> Momentum.of(0.1).momentum(0.99999999)),
+                bad("dampening", "1.0", () -> Momentum.of(0.1).dampening(1)),
                 bad("lr", "-0.1", () -> Nesterov.of(-0.1)),
                 bad("momentum", "1.5", () -> Nesterov.pytorch(0.1).momentum(1.5)),
                 bad("l2", "-1.0", () -> Sgd.of(0.1).l2(-1)),
@@ -55,16 +61,32 @@ class RuleArgumentsTest {
                 bad("decay", "-0.1", () -> AdamW.of().decay(-0.1)),
                 bad("lr·decay", "1.0E40", () -> RmsProp.of(1e20).decay(1e20)),
                 bad("lr", "NaN", () -> AdaGrad.of(Double.NaN)),
-                bad("initialAccumulator", "-1.0", () -> new AdaGrad(0.1, -1, 1e-7, 0, 0, 0)),
-                bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 1e-46, 0, 0, 0)),
-                bad("eps", "NaN", () -> new AdaGrad(0.1, 0, Double.NaN, 0, 0, 0)),
-                bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 1e-7, -1e-7, 0, 0)),
-                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0)),
+                bad("lrDecay", "-0.1", () -> AdaGrad.of().lrDecay(-0.1)),
+                bad("initialAccumulator", "-1.0", () -> new AdaGrad(0.1, 0, -1, 1e-7, 0, 0, 0)),
+                bad("eps", "1.0E-46", () -> new AdaGrad(0.1, 0, 0, 1e-46, 0, 0, 0)),
+                bad("eps", "NaN", () -> new AdaGrad(0.1, 0, 0, Double.NaN, 0, 0, 0)),
+                bad("epsRoot", "-1.0E-7", () -> new AdaGrad(0.1, 0, 0, 1e-7, -1e-7, 0, 0)),
+                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 0, 0, 0, 0, 0)),
                 // Which the first step would round to 0.
-                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 1e-39, 0, 0, 0, 0)),
-                bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, 0, 0)),
-                bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, 0, 0)),
-                bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, 0, 0)),
+                bad("initialAccumulator + eps + epsRoot", "0.0", () -> new AdaGrad(0.1, 0, 1e-39, 0, 0, 0, 0)),
+                bad("rho", "1.0", () -> new RmsProp(0.1, 1, 0, 1e-7, 0, false, 0, 0)),
+                bad("epsRoot", "1.0E-50", () -> new RmsProp(0.1, 0.9, 0, 0, 1e-50, false, 0, 0)),
+                bad("eps + epsRoot", "0.0", () -> new RmsProp(0.1, 0.9, 0, 0, 0, false, 0, 0)),
+                bad("epsRoot", "1.0E-45", () -> RmsProp.of()
+                        .biasCorrection(true)
+                        .epsRoot(1e-45)),
+                bad("momentum", "1.0", () -> RmsPropMomentum.of().momentum(1)),
+                bad("eps + epsRoot", "0.0", () -> RmsPropMomentum.of().eps(0)),
+                bad("rho", "1.0", () -> RmsPropCentered.of().rho(1)),
+                bad("eps + epsRoot", "0.0", () -> RmsPropCentered.of().eps(0)),
+                bad("lr", "-0.1", () -> Lion.of(-0.1)),
+                bad("beta1", "1.0", () -> Lion.of().betas(1, 0.99)),
+                bad("beta2", "-0.5", () -> Lion.of().betas(0.9, -0.5)),
+                bad("lr", "NaN", () -> SignSgd.of(Double.NaN)),
+                bad("grow", "1.0", () -> Rprop.of().factors(1, 0.5)),
+                bad("shrink", "1.0", () -> Rprop.of().factors(1.2, 1)),
+                bad("smallest", "0.0", () -> Rprop.of().sizes(0, 50)),
+                bad("largest", "1.0E-7", () -> Rprop.of().sizes(1e-6, 1e-7)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
                 bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, true, 0, 0)),
                 bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, true, 0, 0)),
@@ -106,8 +128,8 @@ class RuleArgumentsTest {
             Sgd.of(0);
             Sgd.of(Float.MAX_VALUE);
             Momentum.of(0).momentum(0);
-            new AdaGrad(0, 0, Float.MIN_VALUE, 0, 0, 0);
-            new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, 0, 0);
+            new AdaGrad(0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
+            new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
         });
     }
@@ -116,57 +138,30 @@ class RuleArgumentsTest {
     @Test
     void theDefaultsAreTheBooks() {
         assertEquals(new Sgd(0.01, 0, 0), Sgd.of());
-        assertEquals(new Momentum(0.01, 0.9, true, 0, 0), Momentum.of());
+        assertEquals(new Momentum(0.01, 0.9, 0, true, 0, 0), Momentum.of());
         assertEquals(new Nesterov(0.01, 0.9, true, 0, 0), Nesterov.of());
-        assertEquals(new AdaGrad(0.01, 0, 1e-7, 0, 0, 0), AdaGrad.of());
-        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, 0, 0), RmsProp.of());
+        assertEquals(new AdaGrad(0.01, 0, 0, 1e-7, 0, 0, 0), AdaGrad.of());
+        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-7, 0, false, 0, 0), RmsProp.of());
         assertEquals(new Adam(0.001, 0.9, 0.999, 0, 1e-7, 0, true, 0, 0), Adam.of());
     }
 
     /** PyTorch 2.13's, Keras 3's and optax's, as their documentation prints them; PyTorch's λ of AdamW is 0.01. */
     @Test
     void theConventionsAreTheLibraries() {
-        assertEquals(new Momentum(0.1, 0.9, false, 0, 0), Momentum.pytorch(0.1));
+        assertEquals(new Momentum(0.1, 0.9, 0, false, 0, 0), Momentum.pytorch(0.1));
         assertEquals(new Nesterov(0.1, 0.9, false, 0, 0), Nesterov.pytorch(0.1));
-        assertEquals(new AdaGrad(0.01, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
-        assertEquals(new AdaGrad(0.001, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
-        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, 0, 0), RmsProp.pytorch(0.01));
-        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, 0, 0), RmsProp.keras(0.001));
-        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, 0, 0), RmsProp.optax(0.001));
+        assertEquals(new AdaGrad(0.01, 0, 0, 1e-10, 0, 0, 0), AdaGrad.pytorch(0.01));
+        assertEquals(new AdaGrad(0.001, 0, 0.1, 0, 1e-7, 0, 0), AdaGrad.keras(0.001));
+        assertEquals(new RmsProp(0.01, 0.99, 0, 1e-8, 0, false, 0, 0), RmsProp.pytorch(0.01));
+        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-7, false, 0, 0), RmsProp.keras(0.001));
+        assertEquals(new RmsProp(0.001, 0.9, 0, 0, 1e-8, false, 0, 0), RmsProp.optax(0.001));
+        assertEquals(new Lion(0.001, 0.9, 0.99, 0, 0.001), Lion.optax(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), Adam.pytorch(0.001));
         assertEquals(new Adam(0.001, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0.01), AdamW.of());
         assertEquals(new Adam(0.001, 0.9, 0.999, 0, 0, 1e-7, false, 0, 0), Adam.article(0.001));
         assertEquals(new AmsGrad(0.001, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0), AmsGrad.of());
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, false, 0, 0), AmsGrad.pytorch(0.1));
         assertEquals(new AmsGrad(0.1, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0), AmsGrad.optax(0.1));
-    }
-
-    /** The same of every rule and every value that it has a method for. */
-    @ParameterizedTest
-    @MethodSource("kudari.RulesTest#table")
-    void aMethodNamedLikeAValueChangesThatValueAlone(RulesTest.Row row) throws ReflectiveOperationException {
-        Rule rule = row.of().apply(0.5);
-        for (RecordComponent component : rule.getClass().getRecordComponents()) {
-            Object value = component.getType() == boolean.class
-                    ? (Object) !(boolean) component.getAccessor().invoke(rule)
-                    : component.getType() == long.class ? (Object) 7L : (Object) 4.25;
-            Method method;
-            try {
-                method = rule.getClass().getMethod(component.getName(), component.getType());
-            } catch (NoSuchMethodException e) {
-                continue; // betas
-            }
-            if (List.of("momentum", "rho").contains(component.getName())) value = 0.375;
-            Object changed = method.invoke(rule, value);
-            for (RecordComponent each : rule.getClass().getRecordComponents()) {
-                boolean other =
-                        component.getName().startsWith("eps") && each.getName().startsWith("eps");
-                Object before = each.getAccessor().invoke(rule),
-                        after = each.getAccessor().invoke(changed);
-                if (each.getName().equals(component.getName())) assertEquals(value, after, component.getName());
-                else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
-            }
-        }
         assertEquals(new AdaBelief(0.001, 0.9, 0.999, 1e-16, 1e-16, 0, 0), AdaBelief.of());
         assertEquals(new NAdam(0.002, 0.9, 0.999, 0.004, 1e-8, 0, 0), NAdam.of());
         assertEquals(new NAdam(0.1, 0.9, 0.999, 1, 1e-7, 0, 0), NAdam.keras(0.1));
@@ -184,28 +179,58 @@ class RuleArgumentsTest {
         assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
     }
 
+    /** The same of every rule and every value that it has a method for. */
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aMethodNamedLikeAValueChangesThatValueAlone(RulesTest.Row row) throws ReflectiveOperationException {
+        Rule rule = row.of().apply(0.5);
+        for (RecordComponent component : rule.getClass().getRecordComponents()) {
+            Object value = component.getType() == boolean.class
+                    ? (Object) !(boolean) component.getAccessor().invoke(rule)
+                    : component.getType() == long.class ? (Object) 7L : (Object) 4.25;
+            Method method;
+            try {
+                method = rule.getClass().getMethod(component.getName(), component.getType());
+            } catch (NoSuchMethodException e) {
+                continue; // betas
+            }
+            if (List.of("momentum", "rho", "dampening").contains(component.getName())) value = 0.375;
+            Object changed = method.invoke(rule, value);
+            for (RecordComponent each : rule.getClass().getRecordComponents()) {
+                boolean other =
+                        component.getName().startsWith("eps") && each.getName().startsWith("eps");
+                Object before = each.getAccessor().invoke(rule),
+                        after = each.getAccessor().invoke(changed);
+                if (each.getName().equals(component.getName())) assertEquals(value, after, component.getName());
+                else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
+            }
+        }
+    }
+
     /** A wither changes what it names and nothing else; ε and ε̂ take each other's place. */
     @Test
     void aWitherChangesWhatItNames() {
         assertEquals(new Sgd(1, 2, 3), Sgd.of(9).lr(1).l2(2).decay(3));
         assertEquals(
-                new Momentum(1, 0.5, false, 2, 3),
-                Momentum.pytorch(9).lr(1).momentum(0.5).l2(2).decay(3));
+                new Momentum(1, 0.5, 0.25, false, 2, 3),
+                Momentum.pytorch(9).lr(1).momentum(0.5).dampening(0.25).l2(2).decay(3));
         assertEquals(
                 new Nesterov(1, 0.5, true, 2, 3),
                 Nesterov.of(9).lr(1).momentum(0.5).l2(2).decay(3));
         assertEquals(
-                new AdaGrad(1, 4, 5, 6, 2, 3),
+                new AdaGrad(1, 0.5, 4, 5, 6, 2, 3),
                 AdaGrad.of(9)
                         .lr(1)
+                        .lrDecay(0.5)
                         .initialAccumulator(4)
                         .eps(5)
                         .epsRoot(6)
                         .l2(2)
                         .decay(3));
         assertEquals(
-                new RmsProp(1, 0.5, 4, 5, 6, 2, 3),
+                new RmsProp(1, 0.5, 4, 5, 6, true, 2, 3),
                 RmsProp.of(9)
+                        .biasCorrection(true)
                         .lr(1)
                         .rho(0.5)
                         .initialAccumulator(4)
@@ -213,6 +238,36 @@ class RuleArgumentsTest {
                         .epsRoot(6)
                         .l2(2)
                         .decay(3));
+        assertEquals(
+                new RmsPropMomentum(1, 0.5, 0.25, false, 4, 5, 6, true, 2, 3),
+                RmsPropMomentum.of(9)
+                        .biasCorrection(true)
+                        .lr(1)
+                        .rho(0.5)
+                        .momentum(0.25)
+                        .initialAccumulator(4)
+                        .eps(5)
+                        .epsRoot(6)
+                        .l2(2)
+                        .decay(3));
+        assertEquals(
+                new RmsPropCentered(1, 0.5, 0.25, false, 4, 5, 6, 2, 3),
+                RmsPropCentered.of(9)
+                        .lr(1)
+                        .rho(0.5)
+                        .momentum(0.25)
+                        .initialAccumulator(4)
+                        .eps(5)
+                        .epsRoot(6)
+                        .l2(2)
+                        .decay(3));
+        assertEquals(
+                new Lion(1, 0.5, 0.25, 2, 3),
+                Lion.of(9).lr(1).betas(0.5, 0.25).l2(2).decay(3));
+        assertEquals(
+                new Rprop(1, 4, 0.5, 5, 6, true, 2, 3),
+                Rprop.optax(9).lr(1).factors(4, 0.5).sizes(5, 6).l2(2).decay(3));
+        assertEquals(new SignSgd(1, 2, 3), SignSgd.of(9).lr(1).l2(2).decay(3));
         Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
         assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, true, 2, 3), adam.eps(4));
         assertEquals(new Adam(1, 0.5, 0.25, 0, 5, 6, true, 2, 3), adam.eps(4).epsHat(5));

@@ -1,5 +1,8 @@
 package kudari;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -43,6 +46,10 @@ public class StepBenchmark {
     @Param({"1000", "10000", "100000", "1000000", "10000000", "100000000", "148x1024", "gpt2-124M"})
     String params;
 
+    /** Where parameters and gradients of a rule are: in arrays, or in direct buffers. */
+    @Param({"array"})
+    String memory;
+
     private CpuEngine engine;
     private Workers workers;
     private Runnable step;
@@ -51,6 +58,8 @@ public class StepBenchmark {
     public void open() {
         engine = Engine.cpu();
         workers = new Workers(engine.threads());
+        if (!memory.equals("array") && !memory.equals("direct"))
+            throw new IllegalArgumentException("memory: expected array or direct, got " + memory);
         Map<String, Tensor> p = tensors(1), g = tensors(2);
         if (what.equals("copy"))
             step = inPieces(p, g, tensors(3), (a, b, c, from, to) -> System.arraycopy(b, from, a, from, to - from));
@@ -79,9 +88,16 @@ public class StepBenchmark {
         for (int size : Workload.sizes(params)) {
             float[] values = new float[size];
             for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
-            tensors.put("W" + tensors.size(), engine.wrap(values));
+            tensors.put(
+                    "W" + tensors.size(),
+                    engine.wrap(memory.equals("array") ? FloatBuffer.wrap(values) : direct(values)));
         }
         return tensors;
+    }
+
+    private static FloatBuffer direct(float[] values) {
+        ByteBuffer bytes = ByteBuffer.allocateDirect(Float.BYTES * values.length);
+        return bytes.order(ByteOrder.nativeOrder()).asFloatBuffer().put(values).flip();
     }
 
     private interface Piece {

@@ -14,6 +14,7 @@ import kudari.Engine;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
 import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.ComparedRule;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
@@ -61,12 +62,12 @@ final class Compare extends TrainingCommand {
 
     @Option(
             names = "--rules",
-            split = ",",
-            paramLabel = "RULE",
-            description = "which rules: ${COMPLETION-CANDIDATES} (default: all)",
-            converter = RuleOption.Converter.class,
+            paramLabel = "all|RULE[,RULE...]",
+            description = "which rules, of ${COMPLETION-CANDIDATES} (default: the article's six, ${DEFAULT-VALUE})",
+            defaultValue = "sgd,momentum,nesterov,adagrad,rmsprop,adam",
+            converter = RulesOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)
-    private List<RuleOption> rules = List.of();
+    private RulesOption rules;
 
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
     private Integer steps;
@@ -94,15 +95,12 @@ final class Compare extends TrainingCommand {
         if (data == null) data = quick ? DataOption.digits(6_000, 1_000) : DataOption.digits(60_000, 10_000);
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
-        atLeastOne("--threads", threads);
-        List<RuleOption> options = RuleOption.ALL.stream()
-                .filter(option -> rules.isEmpty() || rules.contains(option))
-                .toList();
+        checkThreads();
         for (RuleOption option : rates.keySet()) {
-            if (!options.contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
+            if (!rules.rules().contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
         }
         Map<RuleOption, Rule> onTheNetwork = new LinkedHashMap<>();
-        for (RuleOption option : options) onTheNetwork.put(option, ruleOf(option));
+        for (RuleOption option : rules.rules()) onTheNetwork.put(option, ruleOf(option));
 
         for (int n = 0; n < devices.size(); n++) {
             Device device = devices.get(n);
@@ -188,6 +186,7 @@ final class Compare extends TrainingCommand {
         String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
                 + System.getProperty("os.name") + " " + System.getProperty("os.arch");
         return new Comparison(
+                rules.rules().stream().map(this::facts).toList(),
                 trajectories,
                 trainings,
                 batchingRuns,
@@ -201,6 +200,14 @@ final class Compare extends TrainingCommand {
                         versions,
                         ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
                         commandLine()));
+    }
+
+    private ComparedRule facts(RuleOption option) {
+        return new ComparedRule(
+                option.toString(),
+                option.defaults().state(),
+                option.rateOnThePath(),
+                rates.containsKey(option) ? "--lr" : "each rule's own default");
     }
 
     /** The command line that repeats this run, quoted for a shell. */
@@ -229,25 +236,35 @@ final class Compare extends TrainingCommand {
         }
     }
 
+    /** In 80 columns, if no rule has a name of more than 20 letters. */
     private void table(Comparison comparison) {
+        int rule = comparison.rules().stream()
+                .mapToInt(each -> each.name().length())
+                .max()
+                .orElse(0);
+        String row = "%-" + Math.max(rule, 4) + "s  %-6s  %10s  %8s  %9s  %8s  %7s%n";
         var print = spec.commandLine().getOut();
-        print.printf(
-                "%-9s  %-8s  %12s  %13s  %13s  %11s  %8s%n",
-                "rule", "device", "final loss", "test accuracy", "µs per update", "µs per step", "seconds");
+        print.printf(row, "rule", "device", "final loss", "accuracy", "µs/update", "µs/step", "seconds");
         for (Training training : comparison.trainings()) {
             print.printf(
-                    Locale.ROOT,
-                    "%-9s  %-8s  %12.6f  %11.2f %%  %13s  %11.1f  %8.1f%n",
+                    row,
                     training.rule(),
                     training.device(),
-                    training.finalLoss(),
-                    100 * training.finalAccuracy(),
-                    Double.isNaN(training.microsPerUpdate())
-                            ? "–"
-                            : String.format(Locale.ROOT, "%.1f", training.microsPerUpdate()),
-                    training.microsPerStep(),
-                    training.seconds());
+                    loss(training.finalLoss()),
+                    figure("%.2f %%", 100 * training.finalAccuracy()),
+                    figure("%.1f", training.microsPerUpdate()),
+                    figure("%.1f", training.microsPerStep()),
+                    figure("%.1f", training.seconds()));
         }
         print.flush();
+    }
+
+    private static String loss(double loss) {
+        return Double.isFinite(loss) ? figure(loss < 1000 ? "%.6f" : "%.3e", loss) : "diverged";
+    }
+
+    /** A dash for what was not measured. */
+    private static String figure(String format, double value) {
+        return Double.isNaN(value) ? "–" : String.format(Locale.ROOT, format, value);
     }
 }

@@ -18,7 +18,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
         versionProvider = Main.Version.class,
         exitCodeListHeading = Main.STATUS_HEADING,
         exitCodeList = {Main.DONE, Main.FAILED, Main.WRONG},
-        subcommands = {Compare.class, Train.class, Doctor.class, HelpCommand.class})
+        subcommands = {Compare.class, Train.class, Explain.class, Doctor.class, HelpCommand.class})
 public final class Main {
 
     /** For the help of each command. */

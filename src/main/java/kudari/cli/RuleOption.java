@@ -2,14 +2,18 @@ package kudari.cli;
 
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import kudari.io.Say;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
+import kudari.rule.AdamW;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
@@ -19,15 +23,18 @@ import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
 /**
- * A rule that the commands know by its name: each one that {@link Rule} permits, made by its {@code of()} and {@code of(lr)}.
+ * A rule that the commands know by its name: each one that {@link Rule} permits, and AdamW, which is an Adam; made by {@code of()} and {@code
+ * of(lr)}.
  *
- * @param type the rule's record
+ * @param type the class that has these two: the rule's record, or a form of it that has a name of its own
  */
 record RuleOption(Class<?> type) {
 
-    /** All of them, in the order in which {@link Rule} names them, which begins with the article's. */
-    static final List<RuleOption> ALL =
-            Stream.of(Rule.class.getPermittedSubclasses()).map(RuleOption::new).toList();
+    /** All of them, in the order in which {@link Rule} names them. */
+    static final List<RuleOption> ALL = Stream.concat(
+                    Stream.of(Rule.class.getPermittedSubclasses()), Stream.of(AdamW.class))
+            .map(RuleOption::new)
+            .toList();
 
     /** The learning rates of the book's picture of paths. */
     private static final Map<Class<?>, Double> PATH_RATES = Map.of(
@@ -47,27 +54,83 @@ record RuleOption(Class<?> type) {
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;
 
+    /** The rules and what has factories of its own for one of them. */
+    static final List<RuleOption> EXPLAINED =
+            Stream.concat(ALL.stream(), Stream.of(new RuleOption(AdamW.class))).toList();
+
     /** Reads a rule's name on the command line, in upper or lower case, and lists the names for help texts. */
-    static final class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
+    static class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
+
+        private final List<RuleOption> options;
+
+        Converter() {
+            this(ALL);
+        }
+
+        Converter(List<RuleOption> options) {
+            this.options = options;
+        }
+
+        /** So many letters amiss may be a slip. */
+        private static final int SLIP = 2;
 
         @Override
         public RuleOption convert(String value) {
-            return ALL.stream()
+            return options.stream()
                     .filter(option -> option.name().equalsIgnoreCase(value))
                     .findFirst()
-                    .orElseThrow(() -> new TypeConversionException(
-                            "expected one of " + String.join(", ", this) + ", got '" + value + "'"));
+                    .orElseThrow(() -> new TypeConversionException("expected one of " + String.join(", ", this)
+                            + ", got '" + value + "'" + guess(value.toLowerCase(Locale.ROOT))));
+        }
+
+        /** The nearest names; one that only goes on where the value ends is as near as one with one letter amiss. */
+        private String guess(String value) {
+            Map<Integer, List<String>> names = options.stream()
+                    .map(RuleOption::name)
+                    .collect(Collectors.groupingBy(
+                            name -> value.length() > SLIP && name.startsWith(value) ? 1 : distance(name, value)));
+            int least = Collections.min(names.keySet());
+            return least > SLIP || value.length() <= SLIP
+                    ? ""
+                    : "; did you mean " + String.join(" or ", names.get(least)) + "?";
+        }
+
+        /** How many letters must be put in, taken out or changed to make one word of the other (Levenshtein). */
+        private static int distance(String one, String other) {
+            int[] row = IntStream.rangeClosed(0, other.length()).toArray();
+            for (int i = 1; i <= one.length(); i++) {
+                int diagonal = row[0];
+                row[0] = i;
+                for (int j = 1; j <= other.length(); j++) {
+                    int changed = diagonal + (one.charAt(i - 1) == other.charAt(j - 1) ? 0 : 1);
+                    diagonal = row[j];
+                    row[j] = Math.min(changed, 1 + Math.min(row[j - 1], row[j]));
+                }
+            }
+            return row[other.length()];
         }
 
         @Override
         public Iterator<String> iterator() {
-            return ALL.stream().map(RuleOption::name).iterator();
+            return options.stream().map(RuleOption::name).iterator();
         }
     }
 
-    /** The rule that walks the contours of f. */
+    /** The same for those that can be explained. */
+    static final class Explained extends Converter {
+        Explained() {
+            super(EXPLAINED);
+        }
+    }
+
+    /** The rule that walks the contours of f: at its defaults but for the learning rate. */
     Rule onThePath() {
         return withRate(PATH_RATES.getOrDefault(type, PATH_RATE));
+    }
+
+    /** Where its learning rate comes from. */
+    String rateOnThePath() {
+        return PATH_RATES.containsKey(type) ? "the book's picture" : "Adam's in the book's picture";
     }
 
     /** The rule at its defaults. */
@@ -75,8 +138,14 @@ record RuleOption(Class<?> type) {
         return make(new Class<?>[0]);
     }
 
-    /** The rule at its defaults but for the learning rate. */
+    /**
+     * The rule at its defaults but for the learning rate.
+     *
+     * @throws IllegalArgumentException if the rule refuses it, or it is so small that it would be 0 on every step
+     */
     Rule withRate(double lr) {
+        if (lr > 0 && (float) lr == 0)
+            throw new IllegalArgumentException("lr: expected 0 or a number that float32 can hold, got " + lr);
         return make(new Class<?>[] {double.class}, lr);
     }
 
@@ -91,25 +160,25 @@ record RuleOption(Class<?> type) {
         }
     }
 
-    /** The learning rate, then the hyperparameters that are not 0, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */
+    /** The learning rate, then the hyperparameters that are not 0 or off, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */
     static String describe(Rule rule) {
         String others = Stream.of(rule.getClass().getRecordComponents())
-                .filter(component -> component.getType() == double.class
-                        && !component.getName().equals("lr")
-                        && value(rule, component) != 0)
-                .map(component -> ", " + component.getName() + " " + brief(value(rule, component)))
+                .filter(component -> !component.getName().equals("lr"))
+                .map(component -> describe(component.getName(), value(rule, component)))
                 .collect(Collectors.joining());
-        return "lr " + brief(rule.lr()) + others;
+        return "lr " + Say.number(rule.lr()) + others;
     }
 
-    /** A number as people write it: 1e-7, not 1.0E-7. */
-    private static String brief(double x) {
-        return String.valueOf(x).replaceFirst("\\.0(?=E|$)", "").replace('E', 'e');
+    private static String describe(String name, Object value) {
+        if (value instanceof Number number)
+            return number.doubleValue() == 0 ? "" : ", " + name + " " + Say.number(number.doubleValue());
+        if (value instanceof Boolean on) return on ? ", " + name : "";
+        return ", " + name + " " + value;
     }
 
-    private static double value(Rule rule, RecordComponent component) {
+    private static Object value(Rule rule, RecordComponent component) {
         try {
-            return (double) component.getAccessor().invoke(rule);
+            return component.getAccessor().invoke(rule);
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(e); // the accessors of a public record are public
         }
@@ -120,7 +189,7 @@ record RuleOption(Class<?> type) {
         return toString().toLowerCase(Locale.ROOT);
     }
 
-    /** The name of the rule's record. */
+    /** As the report names it. */
     @Override
     public String toString() {
         return type.getSimpleName();

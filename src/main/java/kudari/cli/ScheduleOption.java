@@ -20,14 +20,20 @@ import picocli.CommandLine.TypeConversionException;
  */
 record ScheduleOption(long warmUp, Shape shape, List<Double> numbers) {
 
-    /** The shapes, each with the names of the numbers it takes. */
+    /** The shapes, each with the names of the numbers it takes; of the last there may be several where it ends in dots. */
     enum Shape {
         CONSTANT,
         STEP("EVERY", "FACTOR"),
+        MULTI_STEP("FACTOR", "AFTER..."),
         EXPONENTIAL("FACTOR"),
+        INVERSE_TIME("DECAY"),
+        INVERSE_SQUARE_ROOT,
+        CYCLIC("LOW", "UP", "DOWN"),
+        COSINE_RESTARTS("FIRST", "FACTOR"),
         LINEAR,
         POLYNOMIAL("POWER"),
         COSINE,
+        STABLE_DECAY("LAST"),
         ONE_CYCLE;
 
         private final List<String> numbers;
@@ -38,7 +44,24 @@ record ScheduleOption(long warmUp, Shape shape, List<Double> numbers) {
 
         /** As in {@code step:EVERY,FACTOR}. */
         String form() {
-            return numbers.isEmpty() ? toString() : this + ":" + String.join(",", numbers);
+            return form("", numbers);
+        }
+
+        /** As in {@code warmup-step:STEPS,EVERY,FACTOR}. */
+        String warmUpForm() {
+            return form(
+                    "warmup-",
+                    Stream.concat(Stream.of("STEPS"), numbers.stream()).toList());
+        }
+
+        private String form(String before, List<String> numbers) {
+            return before + this + (numbers.isEmpty() ? "" : ":" + String.join(",", numbers));
+        }
+
+        boolean takes(int count) {
+            boolean several =
+                    !numbers.isEmpty() && numbers.get(numbers.size() - 1).endsWith("...");
+            return several ? count >= numbers.size() : count == numbers.size();
         }
 
         @Override
@@ -67,11 +90,7 @@ record ScheduleOption(long warmUp, Shape shape, List<Double> numbers) {
             if (shape.isEmpty())
                 throw new TypeConversionException("expected one of " + FORMS + ", got '" + value + "'");
             boolean warms = form.group(1) != null;
-            String expected = warms
-                    ? "warmup-"
-                            + Stream.concat(Stream.of(shape.get() + ":STEPS"), shape.get().numbers.stream())
-                                    .collect(Collectors.joining(","))
-                    : shape.get().form();
+            String expected = warms ? shape.get().warmUpForm() : shape.get().form();
             List<Double> numbers;
             try {
                 numbers = form.group(3) == null
@@ -82,8 +101,8 @@ record ScheduleOption(long warmUp, Shape shape, List<Double> numbers) {
             } catch (NumberFormatException e) {
                 throw new TypeConversionException("expected " + expected + " in numbers, got '" + value + "'");
             }
-            int own = shape.get().numbers.size();
-            if (numbers.size() != own + (warms ? 1 : 0))
+            int own = numbers.size() - (warms ? 1 : 0);
+            if (own < 0 || !shape.get().takes(own))
                 throw new TypeConversionException("expected " + expected + ", got '" + value + "'");
             try {
                 ScheduleOption schedule = new ScheduleOption(
@@ -115,20 +134,45 @@ record ScheduleOption(long warmUp, Shape shape, List<Double> numbers) {
                 switch (shape) {
                     case CONSTANT -> LearningRate.constant(lr);
                     case STEP -> LearningRate.step(lr, whole("EVERY", numbers.get(0)), numbers.get(1));
+                    case MULTI_STEP ->
+                        LearningRate.multiStep(
+                                lr,
+                                numbers.get(0),
+                                numbers.stream()
+                                        .skip(1)
+                                        .mapToLong(after -> whole("AFTER", after))
+                                        .toArray());
                     case EXPONENTIAL -> LearningRate.exponential(lr, numbers.get(0));
+                    case INVERSE_TIME -> LearningRate.inverseTime(lr, numbers.get(0));
+                    case INVERSE_SQUARE_ROOT -> LearningRate.inverseSquareRoot(lr, Math.max(1, warmUp));
+                    case CYCLIC ->
+                        LearningRate.cyclic(
+                                numbers.get(0), lr, whole("UP", numbers.get(1)), whole("DOWN", numbers.get(2)));
+                    case COSINE_RESTARTS ->
+                        LearningRate.cosineRestarts(
+                                lr, 0, whole("FIRST", numbers.get(0)), whole("FACTOR", numbers.get(1)));
                     case LINEAR -> LearningRate.linear(lr, 0, rest);
                     case POLYNOMIAL -> LearningRate.polynomial(lr, 0, rest, numbers.get(0));
                     case COSINE -> LearningRate.cosine(lr, 0, rest);
+                    case STABLE_DECAY -> stableDecay(lr, rest, whole("LAST", numbers.get(0)));
                     case ONE_CYCLE -> LearningRate.oneCycle(lr, rest);
                 };
-        return rate.warmUp(warmUp);
+        return shape == Shape.INVERSE_SQUARE_ROOT ? rate : rate.warmUp(warmUp); // whose own warm-up the formula has
+    }
+
+    private LearningRate stableDecay(double lr, long steps, long last) {
+        if (last > steps)
+            throw new IllegalArgumentException(
+                    this + ": expected a decay of at most the run's " + steps + " steps, got " + last);
+        return LearningRate.constant(lr).then(steps - last, LearningRate.linear(lr, 0, last));
     }
 
     /** Whether the rates depend on how many steps the run has. */
     boolean spansTheRun() {
         return switch (shape) {
-            case CONSTANT, STEP, EXPONENTIAL -> false;
-            case LINEAR, POLYNOMIAL, COSINE, ONE_CYCLE -> true;
+            case CONSTANT, STEP, MULTI_STEP, EXPONENTIAL, INVERSE_TIME, INVERSE_SQUARE_ROOT, CYCLIC, COSINE_RESTARTS ->
+                false;
+            case LINEAR, POLYNOMIAL, COSINE, STABLE_DECAY, ONE_CYCLE -> true;
         };
     }
 

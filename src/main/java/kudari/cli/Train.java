@@ -27,6 +27,7 @@ import kudari.io.AtomicFile;
 import kudari.nn.Network;
 import kudari.nn.Score;
 import kudari.report.RunWriter;
+import kudari.rule.Rule;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.OptionSpec;
@@ -65,7 +66,8 @@ final class Train extends TrainingCommand {
     private static final long MOST_STEPS = 1_000_000_000_000L;
 
     /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
-    private static final List<String> SETTINGS = List.of("rule", "lr", "schedule", "hidden", "batch", "clip", "seed");
+    private static final List<String> SETTINGS =
+            List.of("rule", "lr", "decay", "schedule", "hidden", "batch", "clip", "seed");
 
     /** Where the samples were, and what they were: they may lie elsewhere now, but not be others. */
     private static final String DATA = "data", TRAIN = "train-sha256", TEST = "test-sha256";
@@ -89,11 +91,20 @@ final class Train extends TrainingCommand {
     private Double lr;
 
     @Option(
+            names = "--decay",
+            paramLabel = "RATE",
+            description = "decoupled weight decay: a step takes the learning rate times so much of each parameter away"
+                    + " (default: the rule's own, 0.01 for adamw and 0 for the others)")
+    private Double decay;
+
+    @Option(
             names = "--schedule",
             paramLabel = "SHAPE",
             description =
-                    "how the learning rate goes over the run: constant, step:EVERY,FACTOR, exponential:FACTOR, or, down to 0 at"
-                            + " its end, linear, polynomial:POWER, cosine, one-cycle; any of them after a warm-up, as in warmup-cosine:STEPS or"
+                    "how the learning rate goes over the run: constant, step:EVERY,FACTOR, multi-step:FACTOR,AFTER...,"
+                            + " exponential:FACTOR, inverse-time:DECAY, inverse-square-root, cyclic:LOW,UP,DOWN,"
+                            + " cosine-restarts:FIRST,FACTOR, or, down to 0 at its end, linear, polynomial:POWER, cosine,"
+                            + " stable-decay:LAST, one-cycle; any of them after a warm-up, as in warmup-cosine:STEPS or"
                             + " warmup-step:STEPS,EVERY,FACTOR (default: ${DEFAULT-VALUE})",
             defaultValue = "constant",
             converter = ScheduleOption.Converter.class)
@@ -190,8 +201,9 @@ final class Train extends TrainingCommand {
      *
      * @param run its name
      * @param file the checkpoint
+     * @param goesOn whether the table that is there is this run's
      */
-    private record Places(String run, Path out, Path file) {}
+    private record Places(String run, Path out, Path file, boolean goesOn) {}
 
     /** Finds out where the run is to write, and that it may, before anything is trained. */
     private Places places(Optional<Checkpoint> saved) throws IOException {
@@ -205,10 +217,8 @@ final class Train extends TrainingCommand {
                 .filter(name -> name.matches("[0-9a-f]{12}"))
                 .orElseGet(() -> UUID.randomUUID().toString().replace("-", "").substring(20));
 
-        // A checkpoint that was brought along without its table begins one where it lies.
-        boolean mayGoOn = saved.isPresent()
-                && (RunWriter.isOf(out, run) || goesHome && !Files.exists(out.resolve(RunWriter.TABLE)));
-        if (!mayGoOn)
+        boolean goesOn = saved.isPresent() && (RunWriter.isOf(out, run) || goesHome && isAtHome(out, run));
+        if (!goesOn)
             claim(
                     out,
                     RunWriter.isRun(out),
@@ -220,7 +230,17 @@ final class Train extends TrainingCommand {
             throw new IOException(option + ": the table of the run has this name; choose another");
         AtomicFile.check(file);
         new Checkpoints(file, keep, -1, run, overwrite).check();
-        return new Places(run, out, file);
+        return new Places(run, out, file, goesOn);
+    }
+
+    /**
+     * Whether a run may go on in the folder of its checkpoint, which has no event files of it: the checkpoint was brought along without its table, or
+     * somebody removed the event files, and of those who may have made the table no other left a checkpoint.
+     */
+    private static boolean isAtHome(Path folder, String run) throws IOException {
+        if (!Files.exists(folder.resolve(RunWriter.TABLE))) return true;
+        Path model = folder.resolve("model.safetensors");
+        return !RunWriter.hasEvents(folder) && (!Files.exists(model) || Checkpoints.isOf(model, run));
     }
 
     private static boolean same(Path one, Path other) throws IOException {
@@ -284,6 +304,7 @@ final class Train extends TrainingCommand {
         SortedMap<String, String> settings = new TreeMap<>();
         settings.put("rule", rule.name());
         settings.put("lr", String.valueOf(rate()));
+        if (decay != null) settings.put("decay", String.valueOf(decay));
         settings.put("schedule", schedule.toString());
         settings.put("hidden", Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining(",")));
         settings.put("batch", String.valueOf(batch));
@@ -296,6 +317,11 @@ final class Train extends TrainingCommand {
         return lr == null ? rule.defaults().lr() : lr;
     }
 
+    private Rule rule() {
+        Rule chosen = rule.withRate(rate());
+        return decay == null ? chosen : chosen.decay(decay);
+    }
+
     private void check() {
         if (steps != null && epochs != null) throw refusal("--steps and --epochs: expected one of them, got both");
         if (steps != null) atLeastOne("--steps", steps);
@@ -303,7 +329,7 @@ final class Train extends TrainingCommand {
         if (saveEvery != null) atLeastOne("--save-every", saveEvery);
         atLeastOne("--keep", keep);
         atLeastOne("--batch", batch);
-        atLeastOne("--threads", threads);
+        checkThreads();
         for (int units : hidden) atLeastOne("--hidden", units);
         if (clip != null && !(clip.floatValue() > 0 && clip.floatValue() < Float.POSITIVE_INFINITY))
             throw refusal("--clip: expected a positive norm that float32 can hold, got " + clip);
@@ -312,6 +338,14 @@ final class Train extends TrainingCommand {
         } catch (IllegalArgumentException e) {
             throw refusal("--lr " + lr + ": " + e.getMessage());
         }
+        try {
+            rule();
+        } catch (IllegalArgumentException e) {
+            throw refusal("--decay " + decay + ": " + e.getMessage());
+        }
+        if (decay != null && decay > 0 && rate() > 0 && (float) (rate() * decay) == 0)
+            throw refusal("--decay: expected 0 or a number that float32 can hold when multiplied by the learning rate "
+                    + rate() + ", got " + decay);
     }
 
     /** How many batches the whole run takes, those before a checkpoint among them. */
@@ -367,8 +401,12 @@ final class Train extends TrainingCommand {
             until = until(sets.train().size(), saved);
             rates = rates(until);
             held = Experiments.Data.of(engine, sets.train(), sets.test(), seed);
-            net = held.network(hidden);
-            optimizer = engine.optimizer(rates.of(rule.defaults()));
+            try {
+                net = held.network(hidden);
+            } catch (IllegalArgumentException e) {
+                throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
+            }
+            optimizer = engine.optimizer(rates.of(rule()));
             if (clip != null) optimizer.guard(Guard.clipNorm(clip));
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {
@@ -407,7 +445,9 @@ final class Train extends TrainingCommand {
             try (Interruption interruption = new Interruption()) {
                 MetricsLog metrics;
                 boolean saved;
-                try (RunWriter writer = RunWriter.open(places.out(), places.run(), start, overwrite);
+                try (RunWriter writer = places.goesOn()
+                                ? RunWriter.resume(places.out(), places.run(), start)
+                                : RunWriter.open(places.out(), places.run(), start, overwrite);
                         Progress progress = new Progress("train", until, start)) {
                     metrics = new MetricsLog(writer, rates, batch, start, optimizer.skipped());
                     saved = train(metrics, progress, interruption);

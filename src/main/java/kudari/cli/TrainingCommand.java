@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
+import kudari.CpuEngine;
 import kudari.data.Dataset;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -90,6 +91,12 @@ abstract class TrainingCommand implements Callable<Integer> {
     /** Refuses a number below 1. */
     final void atLeastOne(String option, long value) {
         if (value < 1) throw refusal(option + ": expected at least 1, got " + value);
+    }
+
+    final void checkThreads() {
+        atLeastOne("--threads", threads);
+        if (threads > CpuEngine.MOST_THREADS)
+            throw refusal("--threads: expected at most " + CpuEngine.MOST_THREADS + ", got " + threads);
     }
 
     /** The command line was wrong, and how. */

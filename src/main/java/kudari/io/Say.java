@@ -7,12 +7,20 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
 
-/** Words for messages: why a file could not be read or written, and text from a file that cannot be trusted. */
+/** Words for messages: why a file could not be read or written, text from a file that cannot be trusted, numbers. */
 public final class Say {
 
     /** Code points of a foreign text that are shown; a name in a file may have millions. */
     private static final int SHOWN = 120;
+
+    private static final Set<Character.UnicodeBlock> JAPANESE = Set.of(
+            Character.UnicodeBlock.HIRAGANA,
+            Character.UnicodeBlock.KATAKANA,
+            Character.UnicodeBlock.CJK_SYMBOLS_AND_PUNCTUATION);
 
     private Say() {}
 
@@ -53,6 +61,49 @@ public final class Say {
         out.append('\'');
         if (at < text.length()) out.append("… (").append(text.length()).append(" characters)");
         return out.toString();
+    }
+
+    /** A number as people write it: 1e-7, not 1.0E-7. */
+    public static String number(double x) {
+        return plain(String.valueOf(x));
+    }
+
+    /** As {@link #number(double)}, with no more digits than a float has. */
+    public static String number(float x) {
+        return plain(String.valueOf(x));
+    }
+
+    private static String plain(String number) {
+        return number.replaceFirst("\\.0(?=E|$)", "").replace('E', 'e').replace("Infinity", "∞");
+    }
+
+    /**
+     * A text in lines of so many columns of a terminal, as far as words allow: the first after a heading, the others as far in.
+     */
+    public static List<String> wrapped(String heading, String text, int width) {
+        List<String> lines = new ArrayList<>();
+        StringBuilder line = new StringBuilder(heading);
+        boolean begun = false;
+        for (String word : text.split(" ")) {
+            if (begun && columns(line) + columns(word) + 1 > width) {
+                lines.add(line.toString());
+                line = new StringBuilder(" ".repeat(columns(heading)));
+                begun = false;
+            }
+            line.append(begun ? " " : "").append(word);
+            begun = true;
+        }
+        lines.add(line.toString());
+        return lines;
+    }
+
+    /** How many columns of a terminal a text takes: two for a Japanese character, none for a mark above another. */
+    private static int columns(CharSequence text) {
+        return text.codePoints()
+                .map(c -> Character.getType(c) == Character.NON_SPACING_MARK
+                        ? 0
+                        : Character.isIdeographic(c) || JAPANESE.contains(Character.UnicodeBlock.of(c)) ? 2 : 1)
+                .sum();
     }
 
     private static boolean isPlain(int c) {

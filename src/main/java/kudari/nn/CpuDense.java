@@ -30,13 +30,21 @@ final class CpuDense implements Dense {
     }
 
     @Override
-    public void gather(Samples samples, int[] rows, int count, Activations into) {
-        float[] x = engine.array(samples.x), toX = engine.array(into.values[0]);
-        float[] labels = engine.array(samples.labels), toLabels = engine.array(into.labels);
+    public void choose(int[] rows, int count, Activations into) {
+        float[] numbers = engine.array(into.numbers);
+        for (int i = 0; i < count; i++) numbers[i] = Float.intBitsToFloat(rows[i]);
+    }
+
+    @Override
+    public void gather(Samples samples, int count, Activations pass) {
+        float[] x = engine.array(samples.x), toX = engine.array(pass.values[0]);
+        float[] labels = engine.array(samples.labels), toLabels = engine.array(pass.labels);
+        float[] numbers = engine.array(pass.numbers);
         int features = samples.features();
         for (int i = 0; i < count; i++) {
-            System.arraycopy(x, rows[i] * features, toX, i * features, features);
-            toLabels[i] = labels[rows[i]];
+            int row = Float.floatToRawIntBits(numbers[i]);
+            System.arraycopy(x, row * features, toX, i * features, features);
+            toLabels[i] = labels[row];
         }
     }
 
@@ -50,12 +58,12 @@ final class CpuDense implements Dense {
     }
 
     @Override
-    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at) {
+    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, Tensor at) {
         float[] z = engine.array(logits), classOf = engine.array(labels);
         double loss = 0, share = 1.0 / rows;
         int right = 0;
-        for (int row = 0; row < rows; row++) {
-            int start = row * classes, end = start + classes, label = start + (int) classOf[row];
+        for (int n = 0; n < rows; n++) {
+            int start = n * classes, end = start + classes, label = start + (int) classOf[n];
             int largest = start;
             for (int i = start + 1; i < end; i++) if (z[i] > z[largest]) largest = i;
             // exp of what is left after the largest logit is taken away lies in 0 to 1: it cannot overflow, and the sum
@@ -69,9 +77,11 @@ final class CpuDense implements Dense {
             loss += below + logSum;
             if (largest == label && sum == sum) right++; // a row with NaN in it is never right
         }
-        float[] results = engine.array(outcomes);
-        results[2 * at] = (float) (loss * share);
-        results[2 * at + 1] = right;
+        float[] results = engine.array(outcomes), row = engine.array(at);
+        int result = 2 * (int) row[0];
+        results[result] = (float) (loss * share);
+        results[result + 1] = right;
+        row[0] = result + 2 < results.length ? row[0] + 1 : 0;
     }
 
     @Override
@@ -100,6 +110,11 @@ final class CpuDense implements Dense {
             int mask = (y32 | -y32) >> 31;
             d[i] = Float.intBitsToFloat(Float.floatToRawIntBits(d[i]) & mask);
         }
+    }
+
+    @Override
+    public void close() {
+        // The garbage collector's.
     }
 
     /** c ← a · b + keep·c, where the product is [m, n], a sum of k terms. */

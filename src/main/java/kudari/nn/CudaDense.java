@@ -9,6 +9,7 @@ import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.util.List;
 import jcuda.Pointer;
 import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
@@ -32,17 +33,15 @@ final class CudaDense implements Dense {
     private final cublasHandle cublas;
     private final CudaKernel gather, biasAndLowerBound, reluGradient, biasGradient, crossEntropy;
 
-    /** The numbers of a batch's rows on their way to the device, where an int takes the room of a float. */
+    /** The numbers of a batch's samples on their way to the device, where an int takes the room of a float. */
     private int[] numbers = {};
 
     private Pointer hostNumbers = Pointer.to(numbers);
-    private Tensor deviceNumbers;
 
     CudaDense(CudaEngine engine) {
         this.engine = engine;
         stream = engine.stream();
         cublas = engine.cublas();
-        deviceNumbers = engine.zeros(0);
         String source = source();
         gather = engine.kernel("kernels/nn.cu", source, "gather");
         biasAndLowerBound = engine.kernel("kernels/nn.cu", source, "biasAndLowerBound");
@@ -61,19 +60,22 @@ final class CudaDense implements Dense {
     }
 
     @Override
-    public void gather(Samples samples, int[] rows, int count, Activations into) {
+    public void choose(int[] rows, int count, Activations into) {
         if (numbers.length < count) {
-            deviceNumbers = engine.zeros(count); // first, for it may fail
             numbers = new int[count];
             hostNumbers = Pointer.to(numbers);
         }
         System.arraycopy(rows, 0, numbers, 0, count);
         // From the heap: the driver takes such a copy's bytes before it returns.
         CudaException.must(
-                cuMemcpyHtoDAsync(engine.pointer(deviceNumbers), hostNumbers, (long) Integer.BYTES * count, stream),
+                cuMemcpyHtoDAsync(engine.pointer(into.numbers), hostNumbers, (long) Integer.BYTES * count, stream),
                 "cuMemcpyHtoDAsync of the numbers of a batch");
-        gather.set(0, samples.x).set(1, samples.labels).set(2, deviceNumbers).set(3, samples.features());
-        gather.set(4, into.values[0]).set(5, into.labels).launch(count, THREADS);
+    }
+
+    @Override
+    public void gather(Samples samples, int count, Activations pass) {
+        gather.set(0, samples.x).set(1, samples.labels).set(2, pass.numbers).set(3, samples.features());
+        gather.set(4, pass.values[0]).set(5, pass.labels).launch(count, THREADS);
     }
 
     @Override
@@ -84,14 +86,14 @@ final class CudaDense implements Dense {
     }
 
     @Override
-    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at) {
+    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, Tensor at) {
         crossEntropy
                 .set(0, logits)
                 .set(1, labels)
                 .set(2, rows)
                 .set(3, 1.0 / rows)
                 .set(4, classes);
-        crossEntropy.set(5, outcomes).set(6, at);
+        crossEntropy.set(5, outcomes).set(6, outcomes.size() / 2).set(7, at);
         crossEntropy.launch(1, THREADS);
     }
 
@@ -110,6 +112,12 @@ final class CudaDense implements Dense {
     @Override
     public void reluGradient(long count, Tensor y, Tensor dy) {
         reluGradient.set(0, y).set(1, dy).set(2, count).launch((count + THREADS - 1) / THREADS, THREADS);
+    }
+
+    @Override
+    public void close() {
+        for (CudaKernel kernel : List.of(gather, biasAndLowerBound, reluGradient, biasGradient, crossEntropy))
+            kernel.close();
     }
 
     /**

@@ -16,8 +16,11 @@ interface Dense {
         return engine instanceof CudaEngine cuda ? new CudaDense(cuda) : new CpuDense((CpuEngine) engine);
     }
 
-    /** The first {@code count} of these samples, by their numbers, into the inputs and labels of a pass; numbers past them mean nothing. */
-    void gather(Samples samples, int[] rows, int count, Activations into);
+    /** The numbers of some samples, the first {@code count} of these, into those of a pass. */
+    void choose(int[] rows, int count, Activations into);
+
+    /** The samples chosen for a pass, so many, into its inputs and labels. */
+    void gather(Samples samples, int count, Activations pass);
 
     /** y ← max(x · weight + bias, lowerBound), NaN staying NaN; x [rows, in], y [rows, out]. */
     void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor y);
@@ -27,9 +30,13 @@ interface Dense {
      *
      * @param logits [rows, classes]
      * @param labels [rows]
-     * @param outcomes [any, 2]: its row {@code at} becomes the mean loss, and the number of rows whose label has the largest logit
+     * @param outcomes [any, 2]: a row of it becomes the mean loss, and the number of rows whose label has the largest logit
+     * @param at the number of that row, a tensor of one element, which is then one more, or 0 after the last
      */
-    void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, int at);
+    void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, Tensor at);
+
+    /** Gives back what it holds. */
+    void close();
 
     /** dWeight ← xᵀ · dy, dBias ← the sum of the rows of dy; x [rows, in], dy [rows, out]. */
     void parameterGradient(Layer layer, int rows, Tensor x, Tensor dy);

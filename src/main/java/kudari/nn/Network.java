@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.function.DoubleConsumer;
 import kudari.Engine;
@@ -28,13 +29,16 @@ import kudari.Tensor;
  * OpenBLAS's, which the first network sets to one thread for the whole process; on a device they are cuBLAS's, by the engine's handle.
  *
  * <p>On one machine and engine the results are the same to the last bit from run to run, whatever the number of threads of the engine. A network
- * belongs to its engine's thread, and its tensors live until the engine is closed. Numbers that are not finite raise nothing: they show
+ * belongs to its engine's thread, and its tensors live until it or the engine is closed. Numbers that are not finite raise nothing: they show
  * in the loss.
  */
-public final class Network {
+public final class Network implements AutoCloseable {
 
     /** Rows that an evaluation takes at a time: as fast as more, and small enough for any cache. */
     private static final int EVALUATION_ROWS = 500;
+
+    /** The longest array that Java makes. */
+    private static final int MOST_WEIGHTS = Integer.MAX_VALUE - 8;
 
     private final Engine engine;
     private final Dense dense;
@@ -44,8 +48,19 @@ public final class Network {
     private final Losses losses;
     private Activations training, evaluation;
 
-    /** What the passes of an evaluation came to, [passes, 2]. */
+    /** What the passes of an evaluation came to, [passes, 2]; and the number of the next one's row. */
     private Tensor outcomes;
+
+    private final Tensor place;
+
+    /** The batch that is loaded: from which samples, and how many; none where there is none. */
+    private Optional<Samples> loaded = Optional.empty();
+
+    /** The numbers of its samples, as they were given, and how many. */
+    private int[] rows = {};
+
+    private int count;
+    private final Runnable choose = this::choose, pass = this::pass;
 
     /**
      * A network with biases of 0 and normal weights from a {@link Random} of this seed, layer after layer in row-major order: the same
@@ -55,7 +70,7 @@ public final class Network {
      * @param init the spread of the weights
      * @param seed any number
      * @param widths the number of inputs, then of units in each layer; the last is the number of classes
-     * @throws IllegalArgumentException if there are fewer than two widths, or one is not positive
+     * @throws IllegalArgumentException if there are fewer than two widths, one is not positive, or a layer has more weights than an array holds
      * @throws UnsupportedOperationException if the engine is the CPU and OpenBLAS is not there
      * @throws kudari.CudaException if the engine is a device and cuBLAS is not there
      */
@@ -68,6 +83,12 @@ public final class Network {
             if (width < 1)
                 throw new IllegalArgumentException("widths: expected positive numbers, got " + Arrays.toString(widths));
         }
+        for (int l = 1; l < widths.length; l++) {
+            long weights = Math.multiplyFull(widths[l - 1], widths[l]);
+            if (weights > MOST_WEIGHTS)
+                throw new IllegalArgumentException("widths: expected at most " + MOST_WEIGHTS
+                        + " weights in a layer, got " + widths[l - 1] + " · " + widths[l]);
+        }
         this.engine = engine;
         this.dense = Dense.on(engine);
         this.widths = widths.clone();
@@ -76,7 +97,7 @@ public final class Network {
         Random random = new Random(seed);
         for (int l = 0; l < layers.length; l++) {
             int in = widths[l], out = widths[l + 1];
-            float[] weights = new float[Math.multiplyExact(in, out)];
+            float[] weights = new float[in * out];
             double deviation = init.deviation(in);
             for (int i = 0; i < weights.length; i++) weights[i] = (float) (deviation * random.nextGaussian());
             Layer layer = new Layer(
@@ -95,9 +116,10 @@ public final class Network {
         this.params = Collections.unmodifiableMap(params);
         this.grads = Collections.unmodifiableMap(grads);
         this.training = new Activations(engine, 0, this.widths);
-        this.evaluation = training;
+        this.evaluation = new Activations(engine, 0, this.widths);
         this.losses = new Losses(engine);
         this.outcomes = engine.zeros(0, 2);
+        this.place = engine.zeros(1);
     }
 
     /** The weights and biases: "W1" [inputs, units], "b1" [units], "W2", "b2", … in this order. */
@@ -111,8 +133,8 @@ public final class Network {
     }
 
     /**
-     * Computes the gradient of the mean loss of a batch, into {@link #grads}. Allocates nothing once it has seen the largest batch, and
-     * returns at once where the engine works on its own.
+     * Computes the gradient of the mean loss of a batch, into {@link #grads}: {@link #load}, then {@link #gradient()}. Allocates nothing once it has
+     * seen the largest batch, and returns at once where the engine works on its own.
      *
      * @param samples of this network's engine, from which the batch is taken
      * @param rows the numbers of the samples in the batch, counted from 0; one may come more than once
@@ -121,6 +143,17 @@ public final class Network {
      *     samples' inputs or classes are not the network's; nothing has changed then
      */
     public void gradient(Samples samples, int[] rows, int count) {
+        load(samples, rows, count);
+        gradient();
+    }
+
+    /**
+     * Chooses the batch of the next {@link #gradient()}: its numbers go to the engine's memory, in the order of the engine's work. A graph in which there is a
+     * gradient takes the batch loaded last, which must be as large as the one that was loaded when it was captured, and of the same samples.
+     *
+     * @see #gradient(Samples, int[], int)
+     */
+    public void load(Samples samples, int[] rows, int count) {
         check(samples);
         if (count < 1 || count > rows.length) {
             throw new IllegalArgumentException(
@@ -132,17 +165,57 @@ public final class Network {
                         "rows[" + i + "]: expected from 0 to " + (samples.size() - 1) + ", got " + rows[i]);
             }
         }
-        if (training.rows < count) training = new Activations(engine, count, widths);
-        Activations pass = training;
-        dense.gather(samples, rows, count, pass);
-        forward(pass, count, losses.window(), losses.place());
-        for (int l = layers.length - 1; l >= 0; l--) {
-            dense.parameterGradient(layers[l], count, pass.values[l], pass.gradients[l + 1]);
-            if (l == 0) break; // nobody asks for the gradient of the inputs
-            dense.inputGradient(layers[l], count, pass.gradients[l + 1], pass.gradients[l]);
-            dense.reluGradient((long) count * widths[l], pass.values[l], pass.gradients[l]);
+        if (engine.isCapturing())
+            throw new IllegalStateException(
+                    "capture: the numbers of a batch cannot be recorded; load it before each launch");
+        if (training.rows < count) {
+            Activations larger = new Activations(engine, count, widths);
+            training.close();
+            training = larger;
         }
-        losses.advance();
+        this.rows = rows;
+        this.count = count;
+        engine.inContext(choose);
+        if (loaded.isEmpty() || loaded.get() != samples) loaded = Optional.of(samples);
+    }
+
+    private void choose() {
+        dense.choose(rows, count, training);
+    }
+
+    /**
+     * Computes the gradient of the mean loss of the batch last loaded, into {@link #grads}.
+     *
+     * @throws IllegalStateException if none is loaded
+     */
+    public void gradient() {
+        if (loaded.isEmpty())
+            throw new IllegalStateException("gradient: no batch is loaded; load(samples, rows, count) comes first");
+        engine.inContext(pass);
+        if (engine.isCapturing()) onLaunch(loaded.get(), count, training);
+        else losses.advance();
+    }
+
+    private void pass() {
+        dense.gather(loaded.get(), count, training);
+        forward(training, count, losses.outcomes, losses.place);
+        for (int l = layers.length - 1; l >= 0; l--) {
+            dense.parameterGradient(layers[l], count, training.values[l], training.gradients[l + 1]);
+            if (l == 0) break; // nobody asks for the gradient of the inputs
+            dense.inputGradient(layers[l], count, training.gradients[l + 1], training.gradients[l]);
+            dense.reluGradient((long) count * widths[l], training.values[l], training.gradients[l]);
+        }
+    }
+
+    private void onLaunch(Samples samples, int count, Activations pass) {
+        engine.onLaunch(() -> checkLoaded(samples, count, pass), losses::advance);
+    }
+
+    private void checkLoaded(Samples samples, int captured, Activations pass) {
+        if (loaded.orElseThrow() == samples && count == captured && training == pass) return;
+        throw new IllegalStateException("launch: expected a batch of " + captured + " out of " + samples
+                + ", as when the graph was captured, and no larger one loaded since; got one of " + count + " out of "
+                + loaded.orElseThrow() + "; capture another graph for it");
     }
 
     /**
@@ -173,14 +246,30 @@ public final class Network {
     public Score evaluate(Samples samples) {
         check(samples);
         int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n - 1) / most + 1;
-        if (evaluation.rows < most) evaluation = new Activations(engine, most, widths);
-        if (outcomes.size() < 2L * passes) outcomes = engine.zeros(passes, 2);
+        Score[] score = new Score[1];
+        engine.inContext(() -> score[0] = evaluate(samples, n, most, passes));
+        return score[0];
+    }
+
+    private Score evaluate(Samples samples, int n, int most, int passes) {
+        if (evaluation.rows < most) {
+            Activations larger = new Activations(engine, most, widths);
+            evaluation.close();
+            evaluation = larger;
+        }
+        if (outcomes.size() != 2L * passes) {
+            Tensor others = engine.zeros(passes, 2);
+            outcomes.close();
+            outcomes = others;
+        }
+        place.zero();
         int[] rows = new int[most];
         for (int pass = 0; pass < passes; pass++) {
             int from = pass * most, count = Math.min(most, n - from);
             for (int i = 0; i < count; i++) rows[i] = from + i;
-            dense.gather(samples, rows, count, evaluation);
-            forward(evaluation, count, outcomes, pass);
+            dense.choose(rows, count, evaluation);
+            dense.gather(samples, count, evaluation);
+            forward(evaluation, count, outcomes, place);
         }
         float[] found = outcomes.get(); // one wait for all
         double loss = 0, right = 0;
@@ -192,13 +281,26 @@ public final class Network {
     }
 
     /** From the inputs of some rows to their outcome and the gradient of the logits. */
-    private void forward(Activations pass, int rows, Tensor outcomes, int at) {
+    private void forward(Activations pass, int rows, Tensor outcomes, Tensor at) {
         int last = layers.length;
         for (int l = 0; l < last; l++) {
             float lowerBound = l + 1 < last ? 0 : Float.NEGATIVE_INFINITY; // ReLU, but for the logits
             dense.affine(layers[l], rows, pass.values[l], lowerBound, pass.values[l + 1]);
         }
         dense.crossEntropy(rows, widths[last], pass.values[last], pass.labels, outcomes, at);
+    }
+
+    /** Gives its memory back: parameters, gradients and all that it works in. Closing twice does nothing. */
+    @Override
+    public void close() {
+        params.values().forEach(Tensor::close);
+        grads.values().forEach(Tensor::close);
+        training.close();
+        evaluation.close();
+        losses.close();
+        outcomes.close();
+        place.close();
+        dense.close();
     }
 
     private void check(Samples samples) {

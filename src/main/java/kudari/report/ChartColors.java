@@ -1,50 +1,56 @@
 package kudari.report;
 
-import java.awt.Color;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
-import kudari.rule.Rule;
 
-/**
- * The colour of each rule, the same in every chart and whichever rules are compared: a rule's place among those that {@link Rule} permits
- * decides.
- */
+/** The colours of the rules, the same in every chart of a comparison. */
 final class ChartColors {
 
-    /** Six of the colours of Okabe and Ito, which colour-blind readers can tell apart. */
-    private static final List<String> COLOURS =
-            List.of("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00");
-
-    private static final String NO_RULE = "#8A8A8A";
+    /** Six of the colours of Okabe and Ito, which colour-blind readers can tell apart, for the article's rules: whatever else is compared. */
+    private static final Map<String, String> ARTICLE = Map.of(
+            "Sgd", "#0072B2",
+            "Momentum", "#E69F00",
+            "Nesterov", "#009E73",
+            "AdaGrad", "#CC79A7",
+            "RmsProp", "#56B4E9",
+            "Adam", "#D55E00");
 
     private ChartColors() {}
 
-    /** The colour of every rule in the comparison, as #rrggbb. */
-    static Map<String, String> of(Comparison comparison) {
+    /** The colour of each rule, as #rrggbb. */
+    static Map<String, String> of(List<String> rules) {
         Map<String, String> colours = new LinkedHashMap<>();
-        Stream.concat(
-                        comparison.trajectories().stream().map(Comparison.Trajectory::rule),
-                        comparison.trainings().stream().map(Comparison.Training::rule))
-                .forEach(rule -> colours.put(rule, of(rule)));
+        int further = 0;
+        for (String rule : rules) colours.put(rule, ARTICLE.containsKey(rule) ? ARTICLE.get(rule) : further(further++));
         return colours;
     }
 
-    /** The colour of the rule with a record of this name; grey if there is none. */
-    static String of(String rule) {
-        Class<?>[] rules = Rule.class.getPermittedSubclasses();
-        return IntStream.range(0, rules.length)
-                .filter(n -> rules[n].getSimpleName().equals(rule))
-                .mapToObj(n -> n < COLOURS.size() ? COLOURS.get(n) : further(n - COLOURS.size()))
-                .findFirst()
-                .orElse(NO_RULE);
+    /**
+     * However many there are, steps of the golden ratio around the circle of hues keep neighbours far apart, and turns of two lightnesses those
+     * that come near in hue; both lightnesses stand out from white and from black. Nobody tells thirty colours apart: the charts name their lines,
+     * and bring out the one that is pointed at.
+     */
+    private static String further(int n) {
+        return oklch(n % 2 == 0 ? 0.54 : 0.68, 0.16, 2 * Math.PI * (0.9 + n * (Math.sqrt(5) - 1) / 2));
     }
 
-    /** However many there are, steps of the golden ratio around the circle of hues keep them apart. No promise to the colour-blind. */
-    private static String further(int n) {
-        float hue = (float) (0.72 + n * (Math.sqrt(5) - 1) / 2);
-        return String.format("#%06X", 0xFFFFFF & Color.HSBtoRGB(hue, 0.55f, 0.75f));
+    /** A colour by lightness, chroma and hue as eyes measure them: B. Ottosson, "A perceptual color space for image processing" (2020). */
+    private static String oklch(double lightness, double chroma, double hue) {
+        double a = chroma * Math.cos(hue), b = chroma * Math.sin(hue);
+        double l = Math.pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
+        double m = Math.pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
+        double s = Math.pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
+        return "#"
+                + hex(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s)
+                + hex(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s)
+                + hex(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s);
+    }
+
+    /** A part of an sRGB colour, from how much light it is. */
+    private static String hex(double linear) {
+        double light = Math.min(Math.max(linear, 0), 1);
+        double part = light <= 0.0031308 ? 12.92 * light : 1.055 * Math.pow(light, 1 / 2.4) - 0.055;
+        return String.format("%02X", Math.round(255 * part));
     }
 }

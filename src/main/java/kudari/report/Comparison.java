@@ -1,10 +1,15 @@
 package kudari.report;
 
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * All that a comparison found. Any part may be empty, and any figure NaN or infinite where a rule diverged: the report leaves a gap there.
  *
+ * @param rules the rules compared, in the order in which they are shown
  * @param trajectories the path of each rule over f(x, y) = x²/20 + y², on each device
  * @param trainings the run of each rule on the network, on each device
  * @param batchingRuns gradient descent with different samples behind the gradient
@@ -12,18 +17,29 @@ import java.util.List;
  * @param facts what, where and when
  */
 public record Comparison(
+        List<ComparedRule> rules,
         List<Trajectory> trajectories,
         List<Training> trainings,
         List<BatchingRun> batchingRuns,
         List<Digit> digits,
         Facts facts) {
 
-    /** Copies the lists. */
+    /** Copies the lists. Whatever has a trajectory or a training must be among the rules. */
     public Comparison {
+        rules = List.copyOf(rules);
         trajectories = List.copyOf(trajectories);
         trainings = List.copyOf(trainings);
         batchingRuns = List.copyOf(batchingRuns);
         digits = List.copyOf(digits);
+        Set<String> names = rules.stream().map(ComparedRule::name).collect(Collectors.toSet());
+        Stream.concat(
+                        trajectories.stream().map(Trajectory::rule),
+                        trainings.stream().map(Training::rule))
+                .filter(rule -> !names.contains(rule))
+                .findFirst()
+                .ifPresent(rule -> {
+                    throw new IllegalArgumentException("rules: expected " + rule + " among " + names);
+                });
     }
 
     /** The devices of the trainings, in their order. The first one's lines are solid, those of others are not. */
@@ -31,10 +47,31 @@ public record Comparison(
         return trainings.stream().map(Training::device).distinct().toList();
     }
 
+    /** The colour of each rule, as #rrggbb. */
+    Map<String, String> colours() {
+        return ChartColors.of(rules.stream().map(ComparedRule::name).toList());
+    }
+
+    /**
+     * A rule, whatever its learning rate.
+     *
+     * @param name its name, as the trajectories and trainings have it
+     * @param state the names of its state arrays, by whose number the page groups the rules
+     * @param pathRate where its learning rate over f comes from, to be read by people, as in "the book's picture"
+     * @param trainingRate where its learning rate on the network comes from, as in "each rule's own default"
+     */
+    public record ComparedRule(String name, List<String> state, String pathRate, String trainingRate) {
+
+        /** Copies the list. */
+        public ComparedRule {
+            state = List.copyOf(state);
+        }
+    }
+
     /**
      * The path of one rule.
      *
-     * @param rule the rule's name, which decides its colour
+     * @param rule the rule's name
      * @param settings its hyperparameters, to be read by people
      * @param device what it ran on, in a word, as in "cuda:0"
      * @param points where it was: the start, then one point after each step
@@ -55,7 +92,7 @@ public record Comparison(
     /**
      * The run of one rule.
      *
-     * @param rule the rule's name, which decides its colour
+     * @param rule the rule's name
      * @param settings its hyperparameters, to be read by people
      * @param device what it ran on, in a word, as in "cuda:0"
      * @param losses the loss of each step, from step 1

@@ -85,6 +85,11 @@ public final class EventFile implements Closeable {
         return files(folder).stream().anyMatch(file -> file.group(2).endsWith("." + run));
     }
 
+    /** Whether a folder has event files, of whichever run. */
+    static boolean areIn(Path folder) throws IOException {
+        return !files(folder).isEmpty();
+    }
+
     /** Removes the event files of all runs of ours but one. */
     static void removeOthers(Path folder, String run) throws IOException {
         for (Matcher file : files(folder)) {

@@ -9,6 +9,10 @@ import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import kudari.report.Comparison.ComparedRule;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Training;
 
@@ -26,6 +30,8 @@ final class Json {
     private record Row(
             String rule,
             String settings,
+            String trainingRate,
+            List<String> state,
             String device,
             int steps,
             double finalLoss,
@@ -35,13 +41,19 @@ final class Json {
             double seconds) {
 
         static List<Row> of(Comparison comparison) {
-            return comparison.trainings().stream().map(Row::of).toList();
+            Map<String, ComparedRule> rules =
+                    comparison.rules().stream().collect(Collectors.toMap(ComparedRule::name, Function.identity()));
+            return comparison.trainings().stream()
+                    .map(training -> of(training, rules.get(training.rule())))
+                    .toList();
         }
 
-        private static Row of(Training training) {
+        private static Row of(Training training, ComparedRule rule) {
             return new Row(
                     training.rule(),
                     training.settings(),
+                    rule.trainingRate(),
+                    rule.state(),
                     training.device(),
                     training.losses().size(),
                     training.finalLoss(),
@@ -71,7 +83,7 @@ final class Json {
         JsonObject page = GSON.toJsonTree(comparison).getAsJsonObject();
         page.add("devices", GSON.toJsonTree(comparison.devices()));
         page.add("table", GSON.toJsonTree(Row.of(comparison)));
-        page.add("colours", GSON.toJsonTree(ChartColors.of(comparison)));
+        page.add("colours", GSON.toJsonTree(comparison.colours()));
         return GSON.toJson(page);
     }
 

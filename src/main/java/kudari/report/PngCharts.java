@@ -13,8 +13,10 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -38,8 +40,14 @@ final class PngCharts {
             PANEL_HEIGHT = 290,
             HEADING = 64,
             CAPTION = 24,
+            SMALL_PANELS_PER_ROW = 5,
+            SMALL_PANEL_HEIGHT = 200,
             CHART_HEIGHT = 640,
             LINE = 20;
+
+    /** So many curves are told apart by their colours. */
+    private static final int MOST_TOGETHER = 8;
+
     private static final int SMOOTHING = 51;
     private static final double HAIR = 1e-3;
     private static final Color INK = new Color(0x222222),
@@ -78,39 +86,66 @@ final class PngCharts {
     }
 
     /** The path of each rule over the contours of f on the first device, a panel each; empty if there is none. */
-    static byte[] paths(List<Trajectory> all) throws IOException {
+    static byte[] paths(Comparison comparison) throws IOException {
+        List<Trajectory> all = comparison.trajectories();
         if (all.isEmpty()) return new byte[0];
         String device = all.get(0).device();
-        List<Trajectory> trajectories =
-                all.stream().filter(path -> path.device().equals(device)).toList();
-        int columns = Math.min(PANELS_PER_ROW, trajectories.size());
-        int rows = (trajectories.size() + columns - 1) / columns;
-        int width = WIDTH / PANELS_PER_ROW;
-        return png(columns * width, HEADING + rows * PANEL_HEIGHT, g -> {
+        Map<String, String> colours = comparison.colours();
+        List<Panel> panels = all.stream()
+                .filter(path -> path.device().equals(device))
+                .map(path -> new Panel(path.rule(), path.settings(), panel(path, colours.get(path.rule()))))
+                .toList();
+        return panels("f(x, y) = x²/20 + y²", "", panels, List.of());
+    }
+
+    /** A small chart, with what stands over it. */
+    private record Panel(String rule, String words, XYChart chart) {}
+
+    /** Small charts side by side, smaller where there are many, with words over them and sentences under them. */
+    private static byte[] panels(String title, String words, List<Panel> panels, List<String> notes)
+            throws IOException {
+        boolean many = panels.size() > PANELS_PER_ROW * PANELS_PER_ROW;
+        int perRow = many ? SMALL_PANELS_PER_ROW : PANELS_PER_ROW, height = many ? SMALL_PANEL_HEIGHT : PANEL_HEIGHT;
+        int columns = Math.min(perRow, panels.size()), rows = (panels.size() + columns - 1) / columns;
+        int width = WIDTH / perRow, bottom = HEADING + rows * height;
+        return png(columns * width, bottom + height(notes), g -> {
             g.setColor(INK);
             g.setFont(font(Font.BOLD, 17));
-            g.drawString("f(x, y) = x²/20 + y²", 20, 36);
-            for (int n = 0; n < trajectories.size(); n++) {
+            g.drawString(title, 20, 36);
+            g.setFont(font(Font.PLAIN, 13));
+            g.drawString(words, 20, 57);
+            for (int n = 0; n < panels.size(); n++) {
                 Graphics2D panel = (Graphics2D) g.create();
-                panel.translate(n % columns * width, HEADING + n / columns * PANEL_HEIGHT);
-                heading(panel, trajectories.get(n));
+                panel.translate(n % columns * width, HEADING + n / columns * height);
+                heading(panel, panels.get(n), many ? 13 : 15);
                 panel.translate(0, CAPTION);
-                panel(trajectories.get(n)).paint(panel, width, PANEL_HEIGHT - CAPTION);
+                panels.get(n).chart().paint(panel, width, height - CAPTION);
                 panel.dispose();
             }
+            draw(g, notes, bottom + 4);
         });
     }
 
-    private static void heading(Graphics2D panel, Trajectory trajectory) {
-        panel.setFont(font(Font.BOLD, 15));
-        panel.drawString(trajectory.rule(), 44, 18);
-        int indent = 54 + panel.getFontMetrics().stringWidth(trajectory.rule());
-        panel.setFont(font(Font.PLAIN, 15));
-        panel.setColor(GREY);
-        panel.drawString(trajectory.settings(), indent, 18);
+    private static void heading(Graphics2D g, Panel panel, int size) {
+        g.setFont(font(Font.BOLD, size));
+        g.drawString(panel.rule(), 44, 18);
+        int indent = 54 + g.getFontMetrics().stringWidth(panel.rule());
+        g.setFont(font(Font.PLAIN, size));
+        g.setColor(GREY);
+        g.drawString(panel.words(), indent, 18);
     }
 
-    private static XYChart panel(Trajectory trajectory) {
+    private static int height(List<String> notes) {
+        return notes.isEmpty() ? 0 : LINE * notes.size() + 10;
+    }
+
+    private static void draw(Graphics2D g, List<String> notes, int top) {
+        g.setColor(GREY);
+        g.setFont(font(Font.PLAIN, 13));
+        for (int n = 0; n < notes.size(); n++) g.drawString(notes.get(n), 24, top + 8 + LINE * n);
+    }
+
+    private static XYChart panel(Trajectory trajectory, String colour) {
         XYChart chart = new XYChartBuilder().build();
         style(chart)
                 .setPlotGridLinesVisible(false)
@@ -133,82 +168,149 @@ final class PngCharts {
         List<Point> points = trajectory.points();
         double[] x = points.stream().mapToDouble(Point::x).toArray();
         double[] y = points.stream().mapToDouble(Point::y).toArray();
-        line(chart, trajectory.rule(), x, y, Color.decode(ChartColors.of(trajectory.rule())), 2)
-                .setMarker(SeriesMarkers.CIRCLE);
+        line(chart, trajectory.rule(), x, y, Color.decode(colour), 2).setMarker(SeriesMarkers.CIRCLE);
         return chart;
     }
 
     /**
-     * The loss of each rule on a logarithmic scale: every step faint, and over it the median of those around each. Dashed where it is not
-     * the first device's; empty if there is nothing to draw. What does not fit is said under the chart.
+     * The loss of each rule on a logarithmic scale: every step faint, and over it the median of those around each. Dashed where it is not the
+     * first device's. More rules than eyes can tell apart get a small chart each, over the others in grey. Empty if there is nothing to draw. What
+     * does not fit is said under the chart.
      */
-    static byte[] training(List<Training> trainings, List<String> devices) throws IOException {
-        List<Training> drawn = trainings.stream()
+    static byte[] training(Comparison comparison) throws IOException {
+        List<Curve> curves = comparison.trainings().stream()
                 .filter(training -> training.losses().stream().anyMatch(PngCharts::isDrawable))
+                .map(training -> Curve.of(training, comparison))
                 .toList();
-        if (drawn.isEmpty()) return new byte[0];
-        int steps = drawn.stream()
-                .mapToInt(training -> training.losses().size())
-                .max()
-                .orElseThrow();
-        double low = Double.MAX_VALUE, high = 0, start = 0;
-        List<double[]> medians = new ArrayList<>();
-        for (Training training : drawn) {
-            double[] median = medians(training.losses(), SMOOTHING);
-            medians.add(median);
-            double[] drawable =
-                    DoubleStream.of(median).filter(PngCharts::isDrawable).toArray();
-            for (double loss : drawable) {
-                low = Math.min(low, loss);
-                high = Math.max(high, loss);
-            }
-            if (drawable.length > 0) start = Math.max(start, drawable[0]);
+        if (curves.isEmpty()) return new byte[0];
+        Frame frame = Frame.around(curves);
+        List<String> notes =
+                cutOff(comparison.trainings(), Math.pow(10, frame.bottom), Math.pow(10, frame.top)).stream()
+                        .flatMap(PngCharts::lines)
+                        .toList();
+        String median = "the median of the " + SMOOTHING + " steps around each, and faintly every step"
+                + strokes(comparison.devices());
+        List<String> rules = curves.stream().map(Curve::rule).distinct().toList();
+        if (rules.size() <= MOST_TOGETHER) {
+            XYChart chart = together("Training loss: " + median, curves, frame);
+            return png(WIDTH, CHART_HEIGHT + height(notes), g -> {
+                chart.paint(g, WIDTH, CHART_HEIGHT);
+                draw(g, notes, CHART_HEIGHT);
+            });
         }
-        // Whole decades around the medians, but for a rule that goes up for good: it must not squash the others.
-        int bottom = (int) Math.floor(Math.log10(Math.max(low, 1e-7)));
-        int top = Math.max(bottom + 1, (int) Math.ceil(Math.log10(Math.min(high, 10 * start))));
+        List<Panel> panels = rules.stream()
+                .map(rule -> new Panel(rule, finalLoss(rule, curves), apart(rule, curves, frame)))
+                .toList();
+        String words = "In colour: " + median + "; in grey: the other rules. Beside each name: its final loss.";
+        return panels("Training loss", words, panels, notes);
+    }
 
-        XYChart chart = new XYChartBuilder()
-                .title("Training loss: the median of the " + SMOOTHING + " steps around each, and faintly every step"
-                        + strokes(devices))
-                .xAxisTitle("step")
-                .build();
-        // The axis is that of the logarithm, for XChart leaves out decades of a logarithmic one.
-        for (Training training : drawn) {
-            if (!training.device().equals(devices.get(0))) continue;
-            Color colour = Color.decode(ChartColors.of(training.rule()));
-            Color faint = tint(colour);
+    /** A training's losses as they are drawn. */
+    private record Curve(Training training, boolean first, Color colour, double[] medians) {
+
+        static Curve of(Training training, Comparison comparison) {
+            return new Curve(
+                    training,
+                    training.device().equals(comparison.devices().get(0)),
+                    Color.decode(comparison.colours().get(training.rule())),
+                    PngCharts.medians(training.losses(), SMOOTHING));
+        }
+
+        String rule() {
+            return training.rule();
+        }
+
+        String name() {
+            return first ? rule() : rule() + ", " + training.device();
+        }
+
+        void drawEveryStep(XYChart chart) {
             double[] every = training.losses().stream().mapToDouble(x -> x).toArray();
-            line(chart, "every step, " + training.rule(), steps(every), logarithms(every), faint, 0.6f)
+            line(chart, "every step, " + name(), steps(every), logarithms(every), tint(colour), 0.6f)
                     .setShowInLegend(false);
         }
-        for (int n = 0; n < drawn.size(); n++) {
-            Training training = drawn.get(n);
-            boolean first = training.device().equals(devices.get(0));
-            String name = first ? training.rule() : training.rule() + ", " + training.device();
-            Color colour = Color.decode(ChartColors.of(training.rule()));
-            double[] y = logarithms(medians.get(n));
-            line(chart, name, steps(y), first ? y : dashed(y), colour, 2).setShowInLegend(first);
+
+        void draw(XYChart chart) {
+            double[] y = logarithms(medians);
+            line(chart, name(), steps(y), first ? y : dashed(y), colour, 2).setShowInLegend(first);
         }
-        style(chart)
-                .setYAxisMin(bottom - HAIR * (top - bottom)) // here as well
-                .setYAxisMax(top + HAIR * (top - bottom))
-                .setXAxisMin(-HAIR * steps)
-                .setXAxisMax((1 + HAIR) * steps)
-                .setLegendPosition(LegendPosition.OutsideE);
-        chart.getStyler()
-                .setYAxisTickMarkSpacingHint((int) (0.8 * CHART_HEIGHT / (top - bottom)))
-                .setXAxisTickMarkSpacingHint(150)
-                .setYAxisTickLabelsFormattingFunction(PngCharts::decade);
-        List<String> notes = cutOff(trainings, Math.pow(10, bottom), Math.pow(10, top)).stream()
-                .flatMap(PngCharts::lines)
-                .toList();
-        return png(WIDTH, CHART_HEIGHT + LINE * notes.size() + (notes.isEmpty() ? 0 : 10), g -> {
-            chart.paint(g, WIDTH, CHART_HEIGHT);
-            g.setColor(GREY);
-            g.setFont(font(Font.PLAIN, 13));
-            for (int n = 0; n < notes.size(); n++) g.drawString(notes.get(n), 24, CHART_HEIGHT + 8 + LINE * n);
-        });
+
+        /** In as few points as a small chart shows. */
+        void drawInGrey(XYChart chart) {
+            int every = 1 + medians.length / 300;
+            int[] kept = IntStream.range(0, medians.length)
+                    .filter(i -> i % every == 0)
+                    .toArray();
+            double[] x = IntStream.of(kept).mapToDouble(i -> i + 1).toArray();
+            double[] y = IntStream.of(kept).mapToDouble(i -> medians[i]).toArray();
+            line(chart, "grey, " + name(), x, logarithms(y), RING, 0.6f);
+        }
+    }
+
+    /** The bounds of the charts: steps, and powers of ten. */
+    private record Frame(int steps, int bottom, int top) {
+
+        /** Whole decades around the medians, but for a rule that goes up for good: it must not squash the others. */
+        static Frame around(List<Curve> curves) {
+            int steps = 0;
+            double low = Double.MAX_VALUE, high = 0, start = 0;
+            for (Curve curve : curves) {
+                steps = Math.max(steps, curve.medians.length);
+                double[] drawable = DoubleStream.of(curve.medians)
+                        .filter(PngCharts::isDrawable)
+                        .toArray();
+                for (double loss : drawable) {
+                    low = Math.min(low, loss);
+                    high = Math.max(high, loss);
+                }
+                if (drawable.length > 0) start = Math.max(start, drawable[0]);
+            }
+            int bottom = (int) Math.floor(Math.log10(Math.max(low, 1e-7)));
+            return new Frame(
+                    steps, bottom, Math.max(bottom + 1, (int) Math.ceil(Math.log10(Math.min(high, 10 * start)))));
+        }
+
+        /** The axis is that of the logarithm, for XChart leaves out decades of a logarithmic one. */
+        XYStyler style(XYChart chart, int height) {
+            XYStyler style = PngCharts.style(chart);
+            style.setYAxisMin(bottom - HAIR * (top - bottom)) // XChart has no ticks at the very ends of an axis
+                    .setYAxisMax(top + HAIR * (top - bottom))
+                    .setXAxisMin(-HAIR * steps)
+                    .setXAxisMax((1 + HAIR) * steps);
+            style.setYAxisTickMarkSpacingHint((int) (0.8 * height / (top - bottom)))
+                    .setYAxisTickLabelsFormattingFunction(PngCharts::decade);
+            return style;
+        }
+    }
+
+    private static XYChart together(String title, List<Curve> curves, Frame frame) {
+        XYChart chart = new XYChartBuilder().title(title).xAxisTitle("step").build();
+        curves.stream().filter(Curve::first).forEach(curve -> curve.drawEveryStep(chart));
+        curves.forEach(curve -> curve.draw(chart));
+        frame.style(chart, CHART_HEIGHT).setXAxisTickMarkSpacingHint(150).setLegendPosition(LegendPosition.OutsideE);
+        return chart;
+    }
+
+    private static XYChart apart(String rule, List<Curve> curves, Frame frame) {
+        XYChart chart = new XYChartBuilder().build();
+        List<Curve> own =
+                curves.stream().filter(curve -> curve.rule().equals(rule)).toList();
+        own.stream().filter(Curve::first).forEach(curve -> curve.drawEveryStep(chart));
+        curves.stream().filter(curve -> curve.first && !own.contains(curve)).forEach(curve -> curve.drawInGrey(chart));
+        own.forEach(curve -> curve.draw(chart));
+        frame.style(chart, SMALL_PANEL_HEIGHT - CAPTION)
+                .setXAxisTickMarkSpacingHint(80)
+                .setLegendVisible(false);
+        return chart;
+    }
+
+    private static String finalLoss(String rule, List<Curve> curves) {
+        return curves.stream()
+                .filter(curve -> curve.rule().equals(rule))
+                .mapToDouble(curve -> curve.training.finalLoss())
+                .mapToObj(loss -> Double.isFinite(loss) ? String.format(Locale.ROOT, "%.3g", loss) : "diverged")
+                .distinct()
+                .collect(Collectors.joining(", "));
     }
 
     /** Whose lines are solid and whose are dashed, where there is more than one device. */
@@ -239,6 +341,7 @@ final class PngCharts {
     /** The label of 10 to this power. Between the decades too, where XChart tries labels that it does not show, and wants no two alike. */
     private static String decade(double exponent) {
         if (exponent != Math.rint(exponent)) return String.format(Locale.ROOT, "%.2g", Math.pow(10, exponent));
+        if (exponent < -4) return "1e" + (int) exponent;
         return BigDecimal.ONE.scaleByPowerOfTen((int) exponent).toPlainString();
     }
 

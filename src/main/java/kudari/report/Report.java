@@ -98,8 +98,8 @@ public final class Report implements Closeable {
         replace("summary.json", Json.summary(comparison).getBytes(StandardCharsets.UTF_8)); // small, and so first
         replace("report.html", HtmlReport.of(comparison).getBytes(StandardCharsets.UTF_8));
         try {
-            replace("paths.png", PngCharts.paths(comparison.trajectories()));
-            replace("training.png", PngCharts.training(comparison.trainings(), comparison.devices()));
+            replace("paths.png", PngCharts.paths(comparison));
+            replace("training.png", PngCharts.training(comparison));
         } catch (PngCharts.NoFonts e) {
             LOG.log(Level.WARNING, "no pictures: " + e.getMessage() + "; " + FONTS);
         }

@@ -37,6 +37,11 @@ public final class RunWriter implements Closeable {
         return Files.isDirectory(folder) && EventFile.isOf(folder, run);
     }
 
+    /** Whether a folder holds event files, of whichever run. */
+    public static boolean hasEvents(Path folder) throws IOException {
+        return Files.isDirectory(folder) && EventFile.areIn(folder);
+    }
+
     /**
      * Makes the folder if need be and keeps other runs out of it until {@link #close}.
      *
@@ -53,9 +58,22 @@ public final class RunWriter implements Closeable {
             throw Say.failure("cannot make the folder " + folder, e);
         }
         Path table = folder.resolve(TABLE);
-        Predicate<String> before = line -> line.matches("\\d{1,18},.*") && step(line) <= from;
-        CsvFile csv =
-                isOf(folder, run) ? CsvFile.resume(table, HEADER, before) : CsvFile.begin(table, HEADER, overwrite);
+        return isOf(folder, run)
+                ? open(folder, CsvFile.resume(table, HEADER, upTo(from)), run, from, overwrite)
+                : open(folder, CsvFile.begin(table, HEADER, overwrite), run, from, overwrite);
+    }
+
+    /**
+     * Goes on with the table of a folder, which the caller knows to be the run's, whatever event files are there.
+     *
+     * @throws IOException if the folder cannot be written, holds another table, or another run is writing to it
+     */
+    public static RunWriter resume(Path folder, String run, long from) throws IOException {
+        return open(folder, CsvFile.resume(folder.resolve(TABLE), HEADER, upTo(from)), run, from, false);
+    }
+
+    private static RunWriter open(Path folder, CsvFile csv, String run, long from, boolean overwrite)
+            throws IOException {
         try {
             if (overwrite) EventFile.removeOthers(folder, run);
             return new RunWriter(csv, EventFile.create(folder, run, from));
@@ -63,6 +81,10 @@ public final class RunWriter implements Closeable {
             csv.close();
             throw e;
         }
+    }
+
+    private static Predicate<String> upTo(long last) {
+        return line -> line.matches("\\d{1,18},.*") && step(line) <= last;
     }
 
     private static long step(String line) {

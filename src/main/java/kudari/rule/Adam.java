@@ -43,7 +43,7 @@ import java.util.List;
  * @param beta2 β₂, the fraction of the squared gradient's mean kept per step, in [0, 1)
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
  * @param epsHat ε̂, added to the uncorrected root, 0 or positive, in units of gradient
- * @param epsRoot added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
+ * @param epsRoot ε_root, added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
  * @param biasCorrection whether both means are corrected for having started at zero
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
@@ -77,11 +77,15 @@ public record Adam(
     }
 
     /** The book's Adam, as in Keras: β 0.9 and 0.999, ε̂ = 1e-7 on the uncorrected root. */
+    @Preset(peer = Peer.BOOK, lr = 0.001)
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static Adam of(double lr) {
         return new Adam(lr, 0.9, 0.999, 0, 1e-7, 0, true, 0, 0);
     }
 
     /** The paper's Adam, as in PyTorch and optax: β 0.9 and 0.999, ε = 1e-8 on the corrected root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
+    @Preset(peer = Peer.OPTAX)
     public static Adam pytorch(double lr) {
         return new Adam(lr, 0.9, 0.999, 1e-8, 0, 0, true, 0, 0);
     }
@@ -89,6 +93,12 @@ public record Adam(
     /** Adam as many articles print it: p ← p − lr·m/√(v + ε), with β 0.9 and 0.999, ε = 1e-7 inside the root, and neither mean corrected. */
     public static Adam article(double lr) {
         return new Adam(lr, 0.9, 0.999, 0, 0, 1e-7, false, 0, 0);
+    }
+
+    /** Deeplearning4j's: β 0.9 and 0.999, ε̂ = 1e-8 on the uncorrected root. */
+    @Preset(peer = Peer.DL4J, lr = 0.001)
+    public static Adam dl4j(double lr) {
+        return of(lr).epsHat(1e-8);
     }
 
     @Override

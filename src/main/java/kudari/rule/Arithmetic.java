@@ -37,9 +37,14 @@ final class Arithmetic {
         return Math.max(a, b);
     }
 
+    /** x, or the nearest of least and most where it lies beyond; NaN stays NaN. Of a least of 0, which −0 lies beyond, {@link #larger} is the function. */
+    static float clamp(float x, float least, float most) {
+        return Math.max(least, Math.min(x, most));
+    }
+
     /** x, or the nearest of −limit and limit where it lies beyond; NaN stays NaN. */
     static float clamp(float x, float limit) {
-        return Math.max(-limit, Math.min(x, limit));
+        return clamp(x, -limit, limit);
     }
 
     /** −1, 0 or 1; NaN of NaN, and −0 of −0. Even the smallest subnormal number times 2²⁵⁴ is above 1; a loop with {@code Math.signum} is not vectorised. */

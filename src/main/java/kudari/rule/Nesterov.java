@@ -52,11 +52,16 @@ public record Nesterov(double lr, double momentum, boolean inside, double l2, do
     }
 
     /** The book's, as in Keras: the learning rate inside the velocity, μ = 0.9. */
+    @Preset(peer = Peer.BOOK, lr = 0.01)
+    @Preset(peer = Peer.KERAS, lr = 0.01)
+    @Preset(peer = Peer.DL4J, lr = 0.1)
     public static Nesterov of(double lr) {
         return new Nesterov(lr, 0.9, true, 0, 0);
     }
 
     /** PyTorch's and optax's: the learning rate outside, μ = 0.9. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
+    @Preset(peer = Peer.OPTAX)
     public static Nesterov pytorch(double lr) {
         return new Nesterov(lr, 0.9, false, 0, 0);
     }

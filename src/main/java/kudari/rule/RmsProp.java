@@ -4,6 +4,7 @@ import static kudari.rule.Arithmetic.SQUARE;
 import static kudari.rule.Arithmetic.descend;
 import static kudari.rule.Arithmetic.flush;
 import static kudari.rule.Arithmetic.gradient;
+import static kudari.rule.Arithmetic.power;
 import static kudari.rule.Arithmetic.sqrt;
 
 import java.util.List;
@@ -15,30 +16,40 @@ import java.util.List;
  *   h ← ρ·h + (1 − ρ)·g²
  *   p ← p − lr·g / (√(h + ε_root) + ε)</pre>
  *
- * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax.
+ * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax. So is
+ * the correction that optax offers, which divides h by 1 − ρᵗ for having started at zero, as {@link Adam} does.
  *
  * <dl>
  *   <dt>Source
  *   <dd>T. Tieleman and G. Hinton, "Lecture 6.5, rmsprop: Divide the gradient by a running average of its recent magnitude", COURSERA:
  *       Neural Networks for Machine Learning (2012), slide 29.
  *   <dt>Deviations
- *   <dd>the lecture has ρ = 0.9 and no ε. There is no bias correction: with ρ = 0.99 and h from 0 the first step is about ten times lr.
+ *   <dd>the lecture has ρ = 0.9 and no ε. Without bias correction, with ρ = 0.99 and h from 0, the first step is about ten times lr.
  *   <dt>State
  *   <dd>{@code h}, 4 bytes per parameter; a step moves 20.
  *   <dt>Neighbours
- *   <dd>{@link AdaGrad} sums where this averages; h can fall here. {@link Adam} adds a mean of the gradient and corrects both means.
+ *   <dd>{@link AdaGrad} sums where this averages; h can fall here. {@link RmsPropMomentum} and {@link RmsPropCentered} add to it at the price of
+ *       more state. {@link Adam} adds a mean of the gradient and corrects both means.
  * </dl>
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter
  * @param rho ρ, the fraction of the mean kept per step, in [0, 1)
  * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
- * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
+ * @param eps ε, outside the root, 0 or positive, in units of gradient
+ * @param epsRoot ε_root, inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
+ * @param biasCorrection whether h is divided by 1 − ρᵗ
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
 public record RmsProp(
-        double lr, double rho, double initialAccumulator, double eps, double epsRoot, double l2, double decay)
+        double lr,
+        double rho,
+        double initialAccumulator,
+        double eps,
+        double epsRoot,
+        boolean biasCorrection,
+        double l2,
+        double decay)
         implements Rule {
 
     /** Checks that the hyperparameters are in range. */
@@ -46,8 +57,8 @@ public record RmsProp(
         Check.common(lr, l2, decay);
         Check.fraction("rho", rho);
         Check.nonNegative("initialAccumulator", initialAccumulator, 1);
-        Check.nonNegative("eps", eps, 1);
-        Check.nonNegative("epsRoot", epsRoot, 1);
+        Check.nonNegative("eps", eps, biasCorrection ? Math.sqrt(1 - rho) : 1);
+        Check.nonNegative("epsRoot", epsRoot, biasCorrection ? 1 - rho : 1);
         Check.someEpsilon("eps + epsRoot", eps, epsRoot);
     }
 
@@ -57,58 +68,73 @@ public record RmsProp(
     }
 
     /** The book's RMSprop: ρ = 0.99, ε = 1e-7 outside the root. */
+    @Preset(peer = Peer.BOOK, lr = 0.01)
     public static RmsProp of(double lr) {
-        return new RmsProp(lr, 0.99, 0, 1e-7, 0, 0, 0);
+        return new RmsProp(lr, 0.99, 0, 1e-7, 0, false, 0, 0);
     }
 
     /** PyTorch's: ρ = 0.99, ε = 1e-8 outside the root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.01)
     public static RmsProp pytorch(double lr) {
         return of(lr).eps(1e-8);
     }
 
     /** Keras's: ρ = 0.9, ε = 1e-7 inside the root. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static RmsProp keras(double lr) {
-        return new RmsProp(lr, 0.9, 0, 0, 1e-7, 0, 0);
+        return new RmsProp(lr, 0.9, 0, 0, 1e-7, false, 0, 0);
     }
 
     /** optax's: ρ = 0.9, ε = 1e-8 inside the root. */
+    @Preset(peer = Peer.OPTAX)
     public static RmsProp optax(double lr) {
         return keras(lr).epsRoot(1e-8);
     }
 
+    /** Deeplearning4j's: ρ = 0.95, ε = 1e-8 outside the root, h from 1e-8. */
+    @Preset(peer = Peer.DL4J, lr = 0.1)
+    public static RmsProp dl4j(double lr) {
+        return of(lr).rho(0.95).eps(1e-8).initialAccumulator(1e-8);
+    }
+
     @Override
     public RmsProp lr(double lr) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with another ρ. */
     public RmsProp rho(double rho) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with another start of h. */
     public RmsProp initialAccumulator(double initialAccumulator) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with another ε outside the root. */
     public RmsProp eps(double eps) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     /** This rule with another ε inside the root. */
     public RmsProp epsRoot(double epsRoot) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
+    }
+
+    /** This rule with h corrected for having started at zero, or not. */
+    public RmsProp biasCorrection(boolean biasCorrection) {
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     @Override
     public RmsProp l2(double l2) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     @Override
     public RmsProp decay(double decay) {
-        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, l2, decay);
+        return new RmsProp(lr, rho, initialAccumulator, eps, epsRoot, biasCorrection, l2, decay);
     }
 
     @Override
@@ -123,13 +149,14 @@ public record RmsProp(
 
     @Override
     public void at(long t, float[] k) {
+        double c = biasCorrection ? 1 - power(rho, t) : 1;
         k[0] = (float) l2;
         k[1] = (float) (lr * decay);
-        k[2] = (float) lr;
+        k[2] = (float) (lr * Math.sqrt(c));
         k[3] = (float) rho;
         k[4] = (float) (1 - rho);
-        k[5] = (float) eps;
-        k[6] = (float) epsRoot;
+        k[5] = (float) (eps * Math.sqrt(c));
+        k[6] = (float) (epsRoot * c);
     }
 
     @Override

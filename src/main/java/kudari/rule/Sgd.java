@@ -40,6 +40,11 @@ public record Sgd(double lr, double l2, double decay) implements Rule {
     }
 
     /** Without decay; every library's. */
+    @Preset(peer = Peer.BOOK, lr = 0.01)
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
+    @Preset(peer = Peer.KERAS, lr = 0.01)
+    @Preset(peer = Peer.OPTAX)
+    @Preset(peer = Peer.DL4J, lr = 0.001)
     public static Sgd of(double lr) {
         return new Sgd(lr, 0, 0);
     }

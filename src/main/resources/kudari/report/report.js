@@ -3,6 +3,12 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const hidden = new Set();
 
+/** More rules than colours can tell apart: the page groups them by the arrays of state they keep, and draws them in charts of their own. */
+const many = data.rules.length > 8;
+const families = ['No state', '1 array of state', '2 arrays of state', '3 arrays or more']
+  .map((name, arrays) => ({ name, rules: data.rules.filter(({ state }) => Math.min(state.length, 3) === arrays).map(rule => rule.name) }))
+  .filter(family => family.rules.length > 0);
+
 const at = id => document.getElementById(id);
 const shown = list => list.filter(({ rule }) => !hidden.has(rule));
 const first = list => list.filter(({ device }) => device === list[0].device);
@@ -54,17 +60,32 @@ function chart(element, label, options) {
   element.setAttribute('aria-label', label);
   const drawing = echarts.init(element, null, { renderer: 'svg' });
   charts.set(element, { drawing, options });
-  new ResizeObserver(() => drawing.resize()).observe(element);
+  new ResizeObserver(() => {
+    drawing.resize();
+    if (charts.has(element) && charts.get(element).width !== element.clientWidth) draw(element);
+  }).observe(element);
   draw(element);
 }
 
+/** How far apart the labels of an axis are depends on the width, which is kept for when it changes. */
 function draw(element) {
   const { drawing, options } = charts.get(element);
+  charts.get(element).width = element.clientWidth;
   const fontFamily = getComputedStyle(element).fontFamily;
   drawing.setOption({ animation: false, textStyle: { fontFamily }, ...options(element) }, { notMerge: true });
+  bringOut(drawing);
 }
 
 const drawAll = () => [...charts.keys()].forEach(draw);
+
+/** Takes away the charts of one place, for others to be drawn there. */
+function clearCharts(place) {
+  for (const element of [...charts.keys()].filter(element => place.contains(element))) {
+    charts.get(element).drawing.dispose();
+    charts.delete(element);
+  }
+  place.replaceChildren();
+}
 
 /** A colour of the style sheet, which knows of dark mode and of paper. */
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
@@ -89,9 +110,12 @@ const tooltip = more => ({
   ...more,
 });
 
-/** What a tooltip says: a heading and a table. Elements, so that a name in the data is never taken for HTML. */
-const tip = (heading, rows) => make('div', { class: 'tip' }, make('strong', {}, ...heading),
-  make('table', {}, ...rows.map(cells => make('tr', {}, ...cells.map(cell => make('td', {}, cell))))));
+/** What a tooltip says: a heading and a table, in columns where it is long. Elements, so that a name in the data is never taken for HTML. */
+function tip(heading, rows) {
+  const columns = Math.ceil(rows.length / 12), length = Math.ceil(rows.length / columns);
+  return make('div', { class: 'tip' }, make('strong', {}, ...heading), make('div', {}, ...Array.from({ length: columns }, (_, n) =>
+    make('table', {}, ...rows.slice(n * length, (n + 1) * length).map(cells => make('tr', {}, ...cells.map(cell => make('td', {}, cell))))))));
+}
 
 const dot = colour => make('span', { class: 'swatch', style: `--colour: ${colour}` });
 
@@ -101,13 +125,16 @@ function spacing(max, most) {
   return Math.max(1, unit * [1, 2, 5, 10].find(n => n * unit >= least * (1 - 1e-9)));
 }
 
-/** Lines over steps or samples. A line: { name, colour, points, faint, marks, dashed }, its points [x, y], y null for a gap. */
+/** Lines over steps or samples. A line: { name, rule, colour, points, faint, marks, dashed, grey }, its points [x, y], y null for a gap. */
 function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, axisFormat, interval }) {
   const drawable = lines.filter(({ points }) => points.some(([, y]) => Number.isFinite(y)));
   if (drawable.length === 0) {
     return { title: { text: 'Nothing to draw', left: 'center', top: 'middle', textStyle: { color: colour('quiet'), fontWeight: 400, fontSize: 15 } } };
   }
-  const right = names ? 92 : 28, xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
+  // Charts beside each other have one margin; where there is no room for that, each has its own.
+  const margin = lines => 42 + 7 * highest([...lines].map(({ name }) => name.length));
+  const right = names ? margin(element.clientWidth < 500 ? names.keys() : data.rules) : 28;
+  const xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
   const xInterval = spacing(xMax, Math.floor((element.clientWidth - 52 - right) / 52));
   const byId = new Map(drawable.map(line => ['line ' + line.name, line]));
   return {
@@ -129,18 +156,21 @@ function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, 
     yAxis: axis({ type: logY ? 'log' : 'value', min: yMin, max: yMax, interval, axisLabel: { formatter: axisFormat } }),
     series: drawable.flatMap(line => [
       ...(line.faint ? [{
-        id: 'faint ' + line.name, type: 'line', data: line.faint, silent: true, showSymbol: false, z: 1,
-        color: line.colour, lineStyle: { width: 0.7, opacity: 0.25 },
+        id: 'faint ' + line.name, name: line.rule, type: 'line', data: line.faint, silent: true, showSymbol: false, z: 1,
+        color: line.colour, lineStyle: { width: 0.7, opacity: 0.25 }, emphasis: { lineStyle: { width: 0.7 } },
+        blur: { lineStyle: { opacity: 0.04 } },
       }] : []),
       {
-        id: 'line ' + line.name, name: line.name, type: 'line', data: line.points, z: 2,
-        showSymbol: Boolean(line.marks), symbol: 'circle', symbolSize: 5,
-        color: line.colour, lineStyle: { width: line.faint ? 2 : 1.5, type: line.dashed ? 'dashed' : 'solid' },
+        id: (line.grey ? 'grey ' : 'line ') + line.name, name: line.rule, type: 'line', data: line.points, z: line.grey ? 0 : 2,
+        showSymbol: Boolean(line.marks), symbol: 'circle', symbolSize: 5, silent: Boolean(line.grey), sampling: line.grey && 'lttb',
+        triggerLineEvent: true, color: line.grey ? colour('ring') : line.colour,
+        lineStyle: { width: line.grey ? 1 : line.faint ? 2 : 1.5, type: line.dashed ? 'dashed' : 'solid' },
         endLabel: {
-          show: Boolean(names) && !line.dashed, formatter: line.name, color: colour('ink'), distance: 6, offset: [0, names?.get(line) ?? 0],
-          textBorderColor: colour('paper'), textBorderWidth: 3,
+          show: Boolean(names) && !line.dashed && !line.grey, formatter: `{dot|●} ${line.name}`, rich: { dot: { color: line.colour } },
+          color: colour('ink'), distance: 6, offset: [0, names?.get(line) ?? 0], textBorderColor: colour('paper'), textBorderWidth: 3,
         },
-        emphasis: { disabled: true },
+        emphasis: { focus: 'series', lineStyle: { width: 3, color: line.colour }, endLabel: { fontWeight: 'bold' } },
+        blur: { lineStyle: { opacity: line.grey ? 0.5 : 0.15 }, endLabel: { opacity: 0.25 } },
       },
     ]),
   };
@@ -201,48 +231,161 @@ const positive = (points, log) => (log ? points.map(([x, y]) => [x, y > 0 ? y : 
 
 // ---- The legend
 
-const rules = Object.keys(data.colours);
+const boxes = new Map();
+
+/** Shows these rules or hides them, everywhere. */
+function show(names, on) {
+  for (const name of names) {
+    if (on) hidden.delete(name); else hidden.add(name);
+    boxes.get(name).checked = on;
+  }
+  marks();
+  rows();
+  panels();
+  for (const fill of refill) fill();
+  point(pointed);
+}
+
+/** What the legend says of itself: how many rules are shown, and of each group whether it is all of them, none or some. */
+function marks() {
+  const all = data.rules.length, on = all - hidden.size;
+  at('shown').textContent = on === all ? `all ${all}` : on === 0 ? `none of ${all}` : `${on} of ${all}`;
+  for (const { box, rules } of groups) {
+    const shown = rules.filter(name => !hidden.has(name)).length;
+    box.checked = shown > 0;
+    box.indeterminate = shown > 0 && shown < rules.length;
+  }
+}
+
+const groups = [];
+
+function tick(text, changed) {
+  const box = make('input', { type: 'checkbox', checked: '' });
+  box.addEventListener('change', () => changed(box.checked));
+  return { box, label: make('label', {}, box, ...text) };
+}
 
 function legend() {
-  for (const rule of rules) {
-    const box = make('input', { type: 'checkbox', checked: '' });
-    box.addEventListener('change', () => {
-      if (box.checked) hidden.delete(rule); else hidden.add(rule);
-      rows();
-      panels();
-      drawAll();
-    });
-    at('rules').append(make('label', {}, box, swatch(rule), rule));
+  const list = at('rules').querySelector('.choices');
+  for (const { name, rules } of many ? families : [{ name: 'Rules shown', rules: data.rules.map(rule => rule.name) }]) {
+    const heading = tick([name], on => show(rules, on));
+    groups.push({ box: heading.box, rules });
+    list.append(make('fieldset', {}, make('legend', {}, many ? heading.label : name), ...rules.map(rule => {
+      const { box, label } = tick([swatch(rule), rule], on => show([rule], on));
+      boxes.set(rule, box);
+      label.dataset.rule = rule;
+      return label;
+    })));
   }
+  at('all').addEventListener('click', () => show(boxes.keys(), true));
+  at('none').addEventListener('click', () => show(boxes.keys(), false));
+  document.body.classList.toggle('many', many);
+  at('raw').checked = !many;
+  marks();
+  // Beside the page it is always open; above it, it would hide what it filters.
+  const wide = matchMedia('(min-width: 64rem)');
+  const unfold = () => {
+    at('rules').open = wide.matches || !many;
+    at('rules').querySelector('summary').tabIndex = wide.matches || !many ? -1 : 0;
+  };
+  wide.addEventListener('change', unfold);
+  unfold();
+}
+
+/** The rule that is pointed at, or whose box has the focus: it is brought out wherever it is drawn. */
+let pointed;
+
+function bringOut(drawing) {
+  drawing.dispatchAction({ type: 'downplay' });
+  if (pointed) drawing.dispatchAction({ type: 'highlight', seriesName: pointed });
+}
+
+function point(rule) {
+  pointed = rule;
+  for (const { drawing } of charts.values()) bringOut(drawing);
+  for (const element of document.querySelectorAll('[data-rule]')) element.classList.toggle('lit', element.dataset.rule === rule);
+}
+
+for (const event of ['pointerover', 'focusin']) {
+  document.addEventListener(event, ({ target }) => {
+    const rule = target.closest?.('[data-rule]')?.dataset.rule;
+    if (rule !== pointed) point(rule);
+  });
 }
 
 const swatch = rule => dot(data.colours[rule]);
 
 // ---- The table
 
+let order = null;
+
+/** By what is sorted, and which way; what has no figure is last either way. */
+function sorted(list) {
+  if (!order) return list;
+  const value = row => (order.by === 'arrays' ? row.state.length : row[order.by]);
+  return [...list].sort((a, b) => {
+    const x = value(a), y = value(b);
+    if (x === null || y === null) return (x === null) - (y === null);
+    return (typeof x === 'string' ? x.localeCompare(y, 'en') : x - y) * (order.rising ? 1 : -1);
+  });
+}
+
+/** The best first, then the worst first, then the order in which the rules were asked for. */
+function headings() {
+  for (const heading of document.querySelectorAll('th[data-sort]')) {
+    const rising = heading.dataset.best !== 'highest';
+    heading.querySelector('button').addEventListener('click', () => {
+      const by = heading.dataset.sort;
+      order = order?.by !== by ? { by, rising } : order.rising === rising ? { by, rising: !rising } : null;
+      for (const other of document.querySelectorAll('th[data-sort]')) {
+        if (order && other === heading) other.setAttribute('aria-sort', order.rising ? 'ascending' : 'descending');
+        else other.removeAttribute('aria-sort');
+      }
+      rows();
+    });
+  }
+}
+
+/** Hyperparameters, of which none is torn apart at the end of a line. */
+const pieces = (text, separator) => text.split(separator).flatMap((piece, n) =>
+  [...(n > 0 ? [separator] : []), make('span', { class: 'piece' }, piece)]);
+
 function rows() {
+  const table = sorted(shown(data.table));
   const best = {
-    finalLoss: lowest(finite(data.table.map(row => row.finalLoss))),
-    testAccuracy: highest(finite(data.table.map(row => row.testAccuracy))),
-    microsPerUpdate: lowest(finite(data.table.map(row => row.microsPerUpdate))),
-    microsPerStep: lowest(finite(data.table.map(row => row.microsPerStep))),
+    finalLoss: lowest(finite(table.map(row => row.finalLoss))),
+    testAccuracy: highest(finite(table.map(row => row.testAccuracy))),
+    microsPerUpdate: lowest(finite(table.map(row => row.microsPerUpdate))),
+    microsPerStep: lowest(finite(table.map(row => row.microsPerStep))),
   };
   const cell = (row, name, text) =>
-    make('td', { class: 'number' }, row[name] === best[name] && data.table.length > 1 ? make('b', {}, text) : text);
-  at('table').querySelector('tbody').replaceChildren(...data.table.flatMap(row => [
-    make('tr', { class: hidden.has(row.rule) ? 'off' : '' },
+    make('td', { class: 'number' }, row[name] === best[name] && table.length > 1 ? make('b', {}, text) : text);
+  at('table').querySelector('tbody').replaceChildren(...table.flatMap(row => [
+    make('tr', { 'data-rule': row.rule },
       make('th', { scope: 'row' }, swatch(row.rule), row.rule),
       ...(several ? [make('td', { class: 'settings wide' }, row.device)] : []),
-      make('td', { class: 'settings wide' }, row.settings),
+      make('td', { class: 'settings state wide' }, row.state.join(', ') || '–'),
+      make('td', { class: 'settings wide' }, ...pieces(row.settings, ', ')),
       cell(row, 'finalLoss', row.finalLoss === null && row.steps > 0 ? 'diverged' : number(row.finalLoss)),
       cell(row, 'testAccuracy', orDash(percents)(row.testAccuracy)),
       cell(row, 'microsPerUpdate', number(row.microsPerUpdate)),
       cell(row, 'microsPerStep', number(row.microsPerStep)),
       cell(row, 'seconds', orDash(x => x.toFixed(1))(row.seconds))),
     // Where the page is narrow, a row of its own; the style sheet shows one or the other.
-    make('tr', { class: 'narrow' + (hidden.has(row.rule) ? ' off' : '') },
-      make('td', { class: 'settings', colspan: 6 }, (several ? row.device + ' · ' : '') + row.settings)),
+    make('tr', { class: 'narrow', 'data-rule': row.rule },
+      make('td', { class: 'settings', colspan: 6 },
+        [...(several ? [row.device] : []), row.state.length > 0 ? 'state ' + row.state.join(', ') : 'no state', ''].join(' · '),
+        ...pieces(row.settings, ', '))),
   ]));
+}
+
+/** Where the learning rates come from, and for which rules, those of most not by name. */
+function rates(of) {
+  const sources = new Map();
+  for (const rule of data.rules) sources.set(rule[of], [...(sources.get(rule[of]) ?? []), rule.name]);
+  const few = [...sources].sort(([, a], [, b]) => a.length - b.length), [most] = few.pop();
+  const from = [...few.map(([source, names]) => `${source} (${names.join(', ')})`), most + (few.length > 0 ? ' (all others)' : '')].join('; ');
+  return `Where the learning rates come from: ${from}. All other hyperparameters are the rules' own defaults; nobody tuned them.`;
 }
 
 // ---- The paths
@@ -253,51 +396,57 @@ const rings = Array.from({ length: 6 }, (_, n) => (n + 1) / 2).map(root => Array
   return [root * Math.sqrt(20) * Math.cos(angle), root * Math.sin(angle)];
 }));
 
-function panel(trajectories) {
-  const step = Number(at('step').value);
+function panel(element, trajectories) {
+  const step = Number(at('step').value), xInterval = element.clientWidth < 200 ? 4 : 2;
   return {
     grid: { left: 26, right: 8, top: 8, bottom: 22 },
     tooltip: tooltip({
       formatter: ({ seriesName, color, dataIndex, value: [x, y, f] }) =>
         tip([dot(color), ` ${seriesName}, step ${dataIndex}`], [['x', number(x)], ['y', number(y)], ['f', number(f)]]),
     }),
-    xAxis: axis({ type: 'value', min: -8, max: 8, interval: 2, splitLine: { show: false } }),
+    xAxis: axis({ type: 'value', min: -8, max: 8, interval: xInterval, splitLine: { show: false } }),
     yAxis: axis({ type: 'value', min: -3, max: 3, interval: 1, splitLine: { show: false } }),
     series: [
       ...rings.map(ring => ({
         type: 'line', data: ring, silent: true, showSymbol: false, z: 1, lineStyle: { color: colour('ring'), width: 1 },
+        blur: { lineStyle: { opacity: 1 } },
       })),
       {
-        type: 'scatter', data: [[0, 0]], silent: true, z: 1, symbolSize: 11, itemStyle: { color: colour('quiet') },
+        type: 'scatter', data: [[0, 0]], silent: true, z: 1, symbolSize: 11, itemStyle: { color: colour('quiet') }, blur: { itemStyle: { opacity: 1 } },
         symbol: 'path://M-1-5H1V-1H5V1H1V5H-1V1H-5V-1H-1Z',
       },
       ...trajectories.map(({ rule, points }) => ({
         type: 'line', name: rule, z: 2, color: data.colours[rule], showAllSymbol: true,
         data: points.slice(0, step + 1).map(({ x, y, f }) => [x, y, f]),
         symbol: 'circle', symbolSize: (_, { dataIndex }) => (dataIndex === Math.min(step, points.length - 1) ? 9 : 5),
-        lineStyle: { width: 1.5 },
+        lineStyle: { width: 1.5 }, emphasis: { focus: 'series' }, blur: { itemStyle: { opacity: 0.15 }, lineStyle: { opacity: 0.15 } },
       })),
     ],
   };
 }
 
 function panels() {
-  const together = at('together').checked;
-  for (const element of [...charts.keys()].filter(element => element.className === 'panel')) {
-    charts.get(element).drawing.dispose();
-    charts.delete(element);
-  }
-  const trajectories = shown(first(data.trajectories));
-  const groups = together ? [trajectories] : trajectories.map(trajectory => [trajectory]);
-  at('panels').className = together ? 'together' : '';
-  at('panels').replaceChildren();
-  for (const group of groups) {
+  const together = at('together').checked, place = at('panels');
+  clearCharts(place);
+  place.className = together ? 'together' : '';
+  const add = trajectories => {
     const plot = make('div', { class: 'panel' });
-    const caption = group.flatMap(({ rule, settings }) =>
-      [swatch(rule), ` ${rule} `, make('span', { class: 'settings' }, settings), '\u2003']);
-    at('panels').append(make('figure', {}, make('figcaption', {}, ...caption), plot,
-      ...group.map(({ rule }) => make('p', { class: 'where', 'data-rule': rule }))));
-    chart(plot, 'Path of ' + group.map(({ rule }) => rule).join(', ') + ' over the contours of f', () => panel(group));
+    const caption = trajectories.flatMap(({ rule, settings }) =>
+      [make('span', {}, swatch(rule), ` ${rule}`), ' ', make('span', { class: 'settings' }, settings), '\u2003']);
+    place.append(make('figure', trajectories.length === 1 ? { 'data-rule': trajectories[0].rule } : {}, make('figcaption', {}, ...caption), plot,
+      make('div', { class: 'places' }, ...trajectories.map(({ rule }) => make('p', { class: 'where', 'data-path': rule })))));
+    chart(plot, 'Path of ' + trajectories.map(({ rule }) => rule).join(', ') + ' over the contours of f', element => panel(element, trajectories));
+  };
+  const trajectories = shown(first(data.trajectories));
+  if (trajectories.length === 0) place.append(make('p', { class: 'note' }, 'No rule is shown.'));
+  else if (together) add(trajectories);
+  else if (!many) trajectories.forEach(trajectory => add([trajectory]));
+  else {
+    for (const { name, rules } of families) {
+      const own = trajectories.filter(({ rule }) => rules.includes(rule));
+      if (own.length > 0) place.append(make('h3', {}, name));
+      own.forEach(trajectory => add([trajectory]));
+    }
   }
   where();
 }
@@ -307,9 +456,10 @@ function where() {
   const step = Number(at('step').value);
   at('step-shown').textContent = step;
   for (const line of document.querySelectorAll('.where')) {
-    const { rule, points } = data.trajectories.find(({ rule }) => rule === line.dataset.rule);
+    const { rule, points } = data.trajectories.find(({ rule }) => rule === line.dataset.path);
     const { x, y, f } = points[Math.min(step, points.length - 1)];
-    line.textContent = `${at('together').checked ? rule + '  ' : ''}x ${number(x)}   y ${number(y)}   f ${number(f)}`;
+    line.textContent = [...(at('together').checked ? [rule] : []), `x ${number(x)}`, `y ${number(y)}`, `f ${number(f)}`]
+      .map(part => part.replace(' ', '\u00a0')).join('   ');
   }
 }
 
@@ -341,7 +491,7 @@ function paths() {
     }, 250);
   });
   panels();
-  if (several) at('paths-note').textContent = sameBits();
+  at('paths-note').textContent = (several ? sameBits() + ' ' : '') + rates('pathRate');
 }
 
 /** Whether the paths of other devices are the first one's, float by float: JSON has every digit of them. */
@@ -385,15 +535,25 @@ function smooth(values, window) {
 }
 
 /** What a training's line is called, and whether it is dashed: the first device's has the rule's name alone. */
-const line = (rule, device) => (device === data.devices[0] ? { name: rule } : { name: `${rule}, ${device}`, dashed: true });
+const line = (rule, device) => ({
+  rule, colour: data.colours[rule], ...(device === data.devices[0] ? { name: rule } : { name: `${rule}, ${device}`, dashed: true }),
+});
+
+/** Of all the lines, those of a group of rules, and of the others the first device's, in grey and without what stands at its end. */
+function amid(family, lines) {
+  if (!family) return lines;
+  return lines.map(line => (family.rules.includes(line.rule) ? line : { ...line, grey: true, faint: undefined, marks: false }))
+    .filter(({ dashed, grey }) => !dashed || !grey);
+}
+
+const named = lines => lines.filter(({ dashed, grey }) => !dashed && !grey);
 
 const numbered = values => values.map((y, i) => [i + 1, y]);
 
-function losses(element) {
+function losses(element, family) {
   const window = Number(at('window').value), logX = at('loss-log-x').checked, logY = at('loss-log-y').checked;
   const lines = shown(data.trainings).map(({ rule, device, losses }) => ({
     ...line(rule, device),
-    colour: data.colours[rule],
     points: positive(numbered(smooth(losses, window)), logY),
     faint: at('raw').checked ? positive(numbered(losses), logY) : undefined,
   }));
@@ -403,23 +563,23 @@ function losses(element) {
   at('window-shown').textContent = window;
   at('losses-note').textContent = (several ? `Solid: ${data.devices[0]}. Dashed: ${others}. ` : '')
     + cutOff(raw, { yMin, yMax, xName: 'step', what: 'step', format: number });
-  const names = clear(element, lines.filter(({ dashed }) => !dashed), { logY, yMin, yMax });
-  return curves(element, { lines, names, xName: 'step', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number });
+  const drawn = amid(family, lines), names = clear(element, named(drawn), { logY, yMin, yMax });
+  return curves(element, { lines: drawn, names, xName: 'step', logX, logY, yMin, yMax, format: number, axisFormat: logY ? decade : number });
 }
 
-function accuracies(element) {
+function accuracies(element, family) {
   const best = highest(finite(data.table.map(row => row.testAccuracy)));
   const lines = shown(data.trainings).map(({ rule, device, accuracies }) => ({
     ...line(rule, device),
-    colour: data.colours[rule],
     points: accuracies.map(({ at, value }) => [at, value]),
     marks: true,
   }));
   // The end of the race is decided among the last percents; how a rule gets there is seen from 0.
   const yMin = at('whole').checked ? 0 : Math.max(0, Math.floor(20 * best - 3) / 20);
   at('accuracies-note').textContent = cutOff(lines, { yMin, yMax: 1, xName: 'step', what: 'evaluation', format: percents });
+  const drawn = amid(family, lines);
   return curves(element, {
-    lines, names: clear(element, lines.filter(({ dashed }) => !dashed), { yMin, yMax: 1 }), xName: 'step', yMin, yMax: 1,
+    lines: drawn, names: clear(element, named(drawn), { yMin, yMax: 1 }), xName: 'step', yMin, yMax: 1,
     interval: yMin > 0 ? 0.05 : 0.2, format: percents, axisFormat: x => percent(x),
   });
 }
@@ -428,6 +588,7 @@ function batching(element) {
   const logX = at('batching-log-x').checked, logY = at('batching-log-y').checked;
   const lines = data.batchingRuns.map(({ name, losses }, n) => ({
     name,
+    rule: name,
     colour: colour('batching-' + (n + 1)),
     points: positive(losses.map(({ at, value }) => [at, value]), logY).filter(([x]) => !logX || x > 0),
   }));
@@ -439,10 +600,34 @@ function batching(element) {
   });
 }
 
-function curveChart(id, label, options, controls) {
-  const element = at(id + '-chart');
-  chart(element, label, options);
-  for (const control of controls) at(control).addEventListener('input', () => draw(element));
+const refill = [];
+
+/** One chart, or where many rules are shown one for each group of them, all on one scale; high enough for the names at the ends of the lines. */
+function curveCharts(id, label, options, controls, grouped) {
+  const place = at(id + '-charts');
+  const add = family => {
+    const figure = make('figure', {}), element = make('div', { class: 'chart' });
+    if (family) figure.append(make('figcaption', {}, make('h3', {}, family.name)));
+    figure.append(element);
+    place.append(figure);
+    const names = grouped ? (family?.rules ?? [...boxes.keys()]).filter(rule => !hidden.has(rule)).length : 0;
+    element.style.minHeight = `${margins.top + margins.bottom + 15 * names}px`;
+    chart(element, label + (family ? ', ' + family.name : ''), element => options(element, family));
+  };
+  const fill = () => {
+    clearCharts(place);
+    const apart = grouped && many && at(id + '-apart').checked;
+    const drawn = apart ? families.filter(({ rules }) => rules.some(rule => !hidden.has(rule))) : [];
+    place.classList.toggle('apart', drawn.length > 1);
+    for (const family of drawn.length > 1 ? drawn : [undefined]) add(family);
+  };
+  fill();
+  for (const control of controls) {
+    at(control).addEventListener('input', () => [...charts.keys()].filter(element => place.contains(element)).forEach(draw));
+  }
+  if (!grouped) return;
+  refill.push(fill);
+  at(id + '-apart').addEventListener('change', fill);
 }
 
 // ---- The digits and the facts
@@ -479,15 +664,17 @@ legend();
 facts();
 section('table', data.table, () => {
   at('device-heading').hidden = !several;
+  headings();
   rows();
+  at('table-note').textContent = rates('trainingRate');
 });
 section('paths', data.trajectories, paths);
-section('losses', data.trainings, () => curveChart('losses', 'Training loss of each rule against the step', losses,
-  ['window', 'raw', 'loss-log-x', 'loss-log-y']));
-section('accuracies', data.trainings, () => curveChart('accuracies', 'Test accuracy of each rule against the step', accuracies,
-  ['whole']));
+section('losses', data.trainings, () => curveCharts('losses', 'Training loss of each rule against the step', losses,
+  ['window', 'raw', 'loss-log-x', 'loss-log-y'], true));
+section('accuracies', data.trainings, () => curveCharts('accuracies', 'Test accuracy of each rule against the step', accuracies,
+  ['whole'], true));
 section('batching', data.batchingRuns, () => {
-  curveChart('batching', 'Loss against the number of samples seen', batching, ['batching-log-x', 'batching-log-y']);
+  curveCharts('batching', 'Loss against the number of samples seen', batching, ['batching-log-x', 'batching-log-y'], false);
   at('batching-settings').append(...data.batchingRuns.flatMap(({ name, settings }, n) =>
     entry([make('span', { class: 'swatch', style: `--colour: var(--batching-${n + 1})` }), ' ' + name], settings)));
 });

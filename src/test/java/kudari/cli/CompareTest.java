@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.IOException;
@@ -13,6 +15,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -89,22 +92,76 @@ class CompareTest {
     }
 
     @Test
-    void everyOutputIsThereAndTheTableNamesEveryRule() throws IOException {
+    void everyOutputIsThereAndTheTableNamesTheArticlesSix() throws IOException {
         assertEquals(0, small(folder, "--steps", "5"), err::toString);
         for (String name : List.of("report.html", "summary.json", "training.csv", "paths.png", "training.png")) {
             assertTrue(Files.size(folder.resolve(name)) > 0, name);
         }
-        int rules = Rule.class.getPermittedSubclasses().length;
         assertEquals(
-                1 + rules * 5,
-                Files.readAllLines(folder.resolve("training.csv")).size());
+                1 + 6 * 5, Files.readAllLines(folder.resolve("training.csv")).size());
         assertEquals(
-                1 + rules * 31,
+                1 + 6 * 31,
                 Files.readAllLines(folder.resolve("trajectories.csv")).size());
         JsonParser.parseString(Files.readString(folder.resolve("summary.json"))).getAsJsonObject();
-        for (Class<?> rule : Rule.class.getPermittedSubclasses()) {
-            assertTrue(out.toString().contains("\n" + rule.getSimpleName() + " "), rule::getSimpleName);
+        for (String rule : List.of("Sgd", "Momentum", "Nesterov", "AdaGrad", "RmsProp", "Adam")) {
+            assertTrue(out.toString().contains("\n" + rule + " "), rule);
         }
+    }
+
+    @Test
+    void theRulesAreThoseNamedInTheOrderNamed() throws IOException {
+        assertEquals(0, small(folder, "--steps", "2", "--rules", "adamw,SGD,adagrad"), err::toString);
+        assertEquals(List.of("AdamW", "Sgd", "AdaGrad"), ruleNames("training.csv"));
+        assertEquals(List.of("AdamW", "Sgd", "AdaGrad"), ruleNames("trajectories.csv"));
+        assertEquals(
+                List.of("AdamW", "Sgd", "AdaGrad"),
+                out.toString()
+                        .lines()
+                        .skip(1)
+                        .map(line -> line.replaceFirst(" .*", ""))
+                        .toList());
+        for (String name : List.of("report.html", "summary.json", "paths.png", "training.png")) {
+            assertTrue(Files.size(folder.resolve(name)) > 0, name);
+        }
+    }
+
+    private List<String> ruleNames(String table) throws IOException {
+        return Files.readAllLines(folder.resolve(table)).stream()
+                .skip(1)
+                .map(line -> line.replaceFirst(",.*", ""))
+                .distinct()
+                .toList();
+    }
+
+    /** Defaults that nobody tuned, and the summary says what they are. */
+    @Test
+    void allRulesAreComparedWhereTheyAreAskedForAndEachSaysWhatItIs() throws IOException {
+        assertEquals(0, small(folder, "--steps", "1", "--rules", "all", "--lr", "sgd=0.5"), err::toString);
+        List<String> all = new ArrayList<>(Stream.of(Rule.class.getPermittedSubclasses())
+                .map(Class::getSimpleName)
+                .toList());
+        all.add("AdamW");
+        assertEquals(all, ruleNames("training.csv"));
+        assertEquals(all, ruleNames("trajectories.csv"));
+        JsonArray rows = JsonParser.parseString(Files.readString(folder.resolve("summary.json")))
+                .getAsJsonObject()
+                .getAsJsonArray("rules");
+        assertEquals(all.size(), rows.size());
+        for (JsonElement row : rows) {
+            JsonObject rule = row.getAsJsonObject();
+            String name = rule.get("rule").getAsString(),
+                    settings = rule.get("settings").getAsString();
+            Rule defaults = new RuleOption.Converter().convert(name).defaults();
+            assertEquals(
+                    name.equals("Sgd") ? "--lr" : "each rule's own default",
+                    rule.get("trainingRate").getAsString());
+            double lr = name.equals("Sgd") ? 0.5 : defaults.lr();
+            assertEquals(lr, Double.parseDouble(settings.replaceFirst("lr ([^,]+).*", "$1")), settings);
+            assertEquals(defaults.state().size(), rule.getAsJsonArray("state").size(), name);
+        }
+        List<String> table = out.toString().lines().toList();
+        assertEquals(1 + all.size(), table.size());
+        for (String line : table) assertTrue(line.length() <= 80, line);
     }
 
     /** What the command line needs of a rule: the factories of a name that every rule has. */
@@ -114,6 +171,7 @@ class CompareTest {
             String name = rule.getSimpleName();
             for (String written : List.of(name, name.toLowerCase(Locale.ROOT), name.toUpperCase(Locale.ROOT))) {
                 RuleOption option = new RuleOption.Converter().convert(written);
+                assertTrue(RuleOption.describe(option.defaults()).startsWith("lr "), name);
                 assertEquals(rule, option.defaults().getClass());
                 assertEquals(rule, option.onThePath().getClass());
                 assertEquals(0.125, option.withRate(0.125).lr());
@@ -237,7 +295,17 @@ class CompareTest {
             delimiter = '|',
             value = {
                 "2|--device=gpu                |got 'gpu'",
+                "2|--rules=sgd,foo             |expected one of sgd, momentum, nesterov, adagrad, rmsprop, ",
                 "2|--rules=sgd,foo             |'foo'",
+                "2|--rules=nesterow            |got 'nesterow'; did you mean nesterov?",
+                "2|--rules=NESTE               |got 'NESTE'; did you mean nesterov?",
+                "2|--rules=adamv               |got 'adamv'; did you mean adam or adamw?",
+                "2|--rules=sgd,adam,SGD        |expected each rule once, got SGD twice",
+                "2|--rules=all,sgd             |expected all, or names of rules, got 'all,sgd'",
+                "2|--rules=                    |got ''",
+                "2|--lr=sdg=1                  |got 'sdg'; did you mean sgd?",
+                "2|--lr=adam=1e-50             |--lr adam=1.0E-50: lr: expected 0 or a number that float32 can hold",
+                "2|--threads=2147483647        |--threads: expected at most 1024, got 2147483647",
                 "2|--steps=0                   |--steps: expected at least 1, got 0",
                 "2|--steps=many                |'many'",
                 "2|--batch=0                   |--batch: expected at least 1, got 0",

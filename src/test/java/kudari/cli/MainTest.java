@@ -23,7 +23,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"doctor", "doctor --json", "--help", "--version", "train --help"})
+    @ValueSource(strings = {"doctor", "doctor --json", "explain adam", "--help", "--version", "train --help"})
     void resultsThatCouldNotBeWrittenAreNoSuccess(String line) {
         // As Main.main has it: a PrintStream swallows what goes wrong, and so does a PrintWriter.
         PrintStream full = new PrintStream(new OutputStream() {
@@ -38,7 +38,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"compar, compare", "tain, train", "docter, doctor"})
+    @CsvSource({"compar, compare", "tain, train", "docter, doctor", "explian, explain"})
     void aCommandThatIsMisspeltGetsASuggestion(String typed, String meant) {
         assertEquals(2, kudari(typed));
         assertTrue(err.toString().contains("'" + typed + "'; did you mean " + meant), err::toString);

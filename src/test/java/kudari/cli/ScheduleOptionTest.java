@@ -25,6 +25,17 @@ class ScheduleOptionTest {
                 "constant                | 0.5   | 0.5",
                 "step:4,0.5              | 0.5   | 0.25",
                 "exponential:0.5         | 0.5   | 0.015625",
+                "multi-step:0.5,2,5      | 0.5   | 0.125",
+                "multi-step:0.5,6        | 0.5   | 0.5",
+                "inverse-time:0.2        | 0.5   | 0.25",
+                "inverse-square-root     | 0.5   | 0.20412414523193154",
+                "warmup-inverse-square-root:4 | 0.125 | 0.4082482904638631",
+                "cyclic:0.25,4,2         | 0.25  | 0.375",
+                "cosine-restarts:4,1     | 0.5   | 0.4267766952966369",
+                "stable-decay:8          | 0.5   | 0.3125",
+                "stable-decay:4          | 0.5   | 0.5",
+                "warmup-stable-decay:2,5 | 0.25  | 0.5",
+                "warmup-multi-step:2,0.5,2,3 | 0.25 | 0.125",
                 "linear                  | 0.5   | 0.25",
                 "polynomial:2            | 0.5   | 0.125",
                 "cosine                  | 0.5   | 0.25",
@@ -48,7 +59,7 @@ class ScheduleOptionTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "cosin                | expected one of constant, step:EVERY,FACTOR, exponential:FACTOR, linear",
+                "cosin                | expected one of constant, step:EVERY,FACTOR, multi-step:FACTOR,AFTER..., exp",
                 "COSINE               | got 'COSINE'",
                 "''                   | got ''",
                 "cosine:              | got 'cosine:'",
@@ -70,12 +81,28 @@ class ScheduleOptionTest {
                 "warmup-step:5,0.5    | expected warmup-step:STEPS,EVERY,FACTOR, got 'warmup-step:5,0.5'",
                 "polynomial:0         | power: expected a positive, finite number, got 0.0",
                 "exponential:0        | factor",
+                "multi-step:0.5       | expected multi-step:FACTOR,AFTER..., got 'multi-step:0.5'",
+                "multi-step:0.5,5,5   | milestones: expected at least 6, got 5",
+                "warmup-multi-step:9,0.5| expected warmup-multi-step:STEPS,FACTOR,AFTER..., got 'warmup-multi-step:9,0.5'",
+                "inverse-time:-1      | decay",
+                "cyclic:0.1,5         | expected cyclic:LOW,UP,DOWN, got 'cyclic:0.1,5'",
+                "cosine-restarts:5,1.5| FACTOR: expected a whole number from 1 up, got 1.5",
+                "stable-decay:0       | LAST: expected a whole number from 1 up, got 0",
             })
     void nonsenseIsRefusedWithWhatIsAllowed(String text, String words) {
         String message = assertThrows(TypeConversionException.class, () -> schedule(text))
                 .getMessage();
         assertTrue(message.contains(words), message);
         assertTrue(message.contains("expected") && message.contains("'" + text + "'"), message);
+    }
+
+    @Test
+    void aDecayLongerThanTheRunIsRefused() {
+        ScheduleOption schedule = schedule("warmup-stable-decay:10,40");
+        assertEquals(1, schedule.over(1, 50).at(11));
+        String message = assertThrows(IllegalArgumentException.class, () -> schedule.over(1, 49))
+                .getMessage();
+        assertEquals("warmup-stable-decay:10,40: expected a decay of at most the run's 39 steps, got 40", message);
     }
 
     @Test

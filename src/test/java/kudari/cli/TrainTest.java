@@ -72,7 +72,13 @@ class TrainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"--rule=adam", "--rule=momentum --clip=0.5", "--rule=sgd --schedule=warmup-step:20,10,0.5"})
+    @ValueSource(
+            strings = {
+                "--rule=adam",
+                "--rule=adamw --decay=0.1",
+                "--rule=momentum --clip=0.5",
+                "--rule=sgd --schedule=warmup-step:20,10,0.5"
+            })
     void aResumedRunHasTheBitsOfOneThatNeverStopped(String options) throws IOException {
         List<String> settings = new ArrayList<>(SMALL);
         settings.addAll(List.of(options.split(" ")));
@@ -122,6 +128,25 @@ class TrainTest {
             assertEquals(1, events.size());
             assertTrue(Files.size(events.get(0)) > 20 * 3 * 40, "a loss, a rate and a speed for each step");
         }
+    }
+
+    /** At a rate of 0 the weights stay where they start; one step of SGD with decay ends lr·decay of that nearer to 0 than without. */
+    @Test
+    void theDecayIsTheRules() throws IOException {
+        Path start = folder.resolve("start"), plain = folder.resolve("plain"), decayed = folder.resolve("decayed");
+        trained(SMALL, start, "--rule=sgd", "--steps=1", "--lr=0");
+        trained(SMALL, plain, "--rule=sgd", "--steps=1", "--lr=0.5");
+        trained(SMALL, decayed, "--rule=sgd", "--steps=1", "--lr=0.5", "--decay=0.25");
+        float[] from = weights(start), without = weights(plain), with = weights(decayed);
+        for (int i = 0; i < from.length; i++) {
+            // Two roundings of a number around the weight, half an ulp of 2⁻²³ each.
+            double ulps = 0x1p-23 * (Math.abs(from[i]) + Math.abs(without[i]));
+            assertEquals(without[i] - 0.125 * from[i], with[i], ulps, "weight " + i);
+        }
+    }
+
+    private float[] weights(Path into) throws IOException {
+        return Checkpoint.read(model(into)).tensors().get("params/W1").floats();
     }
 
     @Test
@@ -300,6 +325,34 @@ class TrainTest {
         Path moved = Files.move(home, folder.resolve("moved"));
         assertEquals(0, kudari("train", "--device=cpu", "--resume=" + model(moved), "--steps=12"), err::toString);
         assertEquals(13, losses(moved).size());
+    }
+
+    /** Somebody tidied up; the table is that of the checkpoint beside it, unless another run's checkpoint is there. */
+    @Test
+    void aRunWhoseEventFilesAreGoneGoesOnInItsFolderAndNowhereElse() throws IOException {
+        Path home = folder.resolve("home"), other = folder.resolve("other");
+        trained(SMALL, home, "--steps", "5");
+        trained(SMALL, other, "--steps", "8");
+        removeEvents(home);
+        removeEvents(other);
+        List<String> five = losses(home);
+        byte[] table = Files.readAllBytes(other.resolve("train.csv"));
+        Path lodger = Files.copy(model(home), other.resolve("lodger.safetensors"));
+        for (String more : List.of("--resume=" + lodger, "--resume=" + model(home) + " --out=" + other)) {
+            assertEquals(1, kudari(("train --device=cpu --steps=9 " + more).split(" ")), err::toString);
+            assertTrue(err.toString().contains("holds a run already"), err::toString);
+        }
+        assertArrayEquals(table, Files.readAllBytes(other.resolve("train.csv")));
+        assertEquals(0, kudari("train", "--device=cpu", "--resume=" + model(home), "--steps=9"), err::toString);
+        assertEquals(10, losses(home).size());
+        assertEquals(five, losses(home).subList(0, 6));
+    }
+
+    private static void removeEvents(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : files.filter(f -> f.getFileName().toString().startsWith("events."))
+                    .toList()) Files.delete(file);
+        }
     }
 
     @Test
@@ -555,6 +608,7 @@ class TrainTest {
                 "2 | --rule=sgd           | --rule sgd: |was trained with adam",
                 "2 | --lr=0.01            | --lr 0.01: |was trained with 0.001",
                 "2 | --seed=2             | --seed 2: |was trained with 1",
+                "2 | --decay=0.1          | --decay 0.1: |was trained with none",
                 "2 | --clip=1             | --clip 1.0: |was trained with none",
                 "2 | --hidden=8           | --hidden 8: |was trained with 8,7",
                 "1 | --data=digits:64,17  | --data digits:64,17: the samples held out are not those|begin anew",
@@ -621,6 +675,11 @@ class TrainTest {
                 "2|--clip=-1                 |--clip: expected a positive norm that float32 can hold, got -1.0",
                 "2|--lr=-1                   |--lr -1.0: lr: expected a finite number",
                 "2|--rule=foo                |'foo'",
+                "2|--lr=1e-50                |--lr 1.0E-50: lr: expected 0 or a number that float32 can hold",
+                "2|--decay=-1                |--decay -1.0: decay: expected a finite number from 0 up, got -1.0",
+                "2|--decay=1e-50             |--decay: expected 0 or a number that float32 can hold when multiplied by",
+                "2|--threads=2147483647      |--threads: expected at most 1024, got 2147483647",
+                "2|--hidden=2147483647       |--hidden 2147483647: widths: expected at most 2147483639 weights in a layer",
                 "1|--resume=/no/such/file    |/no/such/file: no such file",
                 "1|--device=cuda:7           |cuda:7",
                 "1|--save=/                  |cannot write /: it is a folder",

@@ -169,7 +169,7 @@ class CudaNetworkTest {
         int steps = Losses.WINDOW - 2;
         for (int n = 0; n < steps; n++) step.run();
         Map<String, Long> calls = control.calls();
-        calls.keySet().removeIf(name -> name.startsWith("cuCtxSetCurrent"));
+        calls.remove("cuStreamIsCapturing"); // no work of the device
         assertEquals(
                 Map.of(
                         "cuMemcpyHtoDAsync",

@@ -392,6 +392,9 @@ class NetworkTest {
                 "widths: expected at least inputs and classes, got [3]", () -> new Network(engine, Init.HE, 0, 3));
         assertMessage(
                 "widths: expected positive numbers, got [3, 0, 2]", () -> new Network(engine, Init.HE, 0, 3, 0, 2));
+        assertMessage(
+                "widths: expected at most 2147483639 weights in a layer, got 2 · 1073741824",
+                () -> new Network(engine, Init.HE, 0, 2, 1 << 30, 2));
         assertArrayEquals(before, net.grads().get("W1").get());
     }
 

@@ -23,7 +23,6 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,13 +30,13 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import kudari.report.Comparison.BatchingRun;
+import kudari.report.Comparison.ComparedRule;
 import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Facts;
 import kudari.report.Comparison.Point;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
-import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -309,21 +308,93 @@ class ReportTest {
 
     @Test
     void partsMayBeMissing() throws IOException {
-        write(new Comparison(List.of(), List.of(), List.of(), List.of(), FACTS));
+        write(new Comparison(List.of(), List.of(), List.of(), List.of(), List.of(), FACTS));
         assertEquals(Set.of("trajectories.csv", "training.csv", "report.html", "summary.json"), names());
     }
 
-    /** A rule that is added has a colour of its own without anybody's giving it one. */
+    /** A rule that is added has a colour of its own without anybody's giving it one, and the article's six keep theirs. */
     @Test
-    void everyRuleThatThereIsHasAColourOfItsOwn() {
-        List<String> colours = Stream.of(Rule.class.getPermittedSubclasses())
-                .map(rule -> ChartColors.of(rule.getSimpleName()))
-                .toList();
-        assertEquals(List.copyOf(new LinkedHashSet<>(colours)), colours);
-        assertFalse(colours.contains(ChartColors.of("no rule")), colours::toString);
+    void everyRuleHasAColourOfItsOwn() {
+        List<String> many = new ArrayList<>(RULES);
+        for (int n = 1; n <= 34; n++) many.add(2 * (n % 4), "Rule" + n);
+        Map<String, String> colours = ChartColors.of(many);
+        assertEquals(many, List.copyOf(colours.keySet()));
+        assertEquals(40, Set.copyOf(colours.values()).size(), colours::toString);
+        Map<String, String> six = ChartColors.of(RULES);
+        for (String rule : RULES) assertEquals(six.get(rule), colours.get(rule));
+    }
+
+    /** By the contrast of WCAG 2.1, which asks for 3 where a picture must be understood; on white, the book's six have as little as 2.2. */
+    @Test
+    void everyColourStandsOutFromThePageByDayAndByNight() {
+        List<String> many = new ArrayList<>();
+        for (int n = 0; n < 40; n++) many.add("Rule" + n);
+        double white = luminance("#FFFFFF"), card = luminance("#1C1E21");
+        for (String colour : ChartColors.of(many).values()) {
+            assertTrue((white + 0.05) / (luminance(colour) + 0.05) > 2.5, colour);
+            assertTrue((luminance(colour) + 0.05) / (card + 0.05) > 3, colour);
+        }
+    }
+
+    private static double luminance(String colour) {
+        double sum = 0, weights[] = {0.2126, 0.7152, 0.0722};
+        for (int n = 0; n < 3; n++) {
+            double part = Integer.parseInt(colour.substring(1 + 2 * n, 3 + 2 * n), 16) / 255.0;
+            sum += weights[n] * (part <= 0.04045 ? part / 12.92 : Math.pow((part + 0.055) / 1.055, 2.4));
+        }
+        return sum;
+    }
+
+    @Test
+    void thePageKnowsOfEachRuleItsStateAndWhereItsRatesComeFrom() throws IOException {
+        write(comparison());
+        JsonObject data = dataOf(Files.readString(folder.resolve("report.html")));
+        JsonObject sgd = data.getAsJsonArray("rules").get(0).getAsJsonObject();
+        assertEquals("Sgd", sgd.get("name").getAsString());
+        assertEquals("the book's picture", sgd.get("pathRate").getAsString());
+        assertEquals("each rule's own default", sgd.get("trainingRate").getAsString());
+        JsonObject row = data.getAsJsonArray("table").get(1).getAsJsonObject();
+        assertEquals("[\"v\"]", row.get("state").toString());
+        assertEquals("each rule's own default", row.get("trainingRate").getAsString());
+        assertEquals(RULES, List.copyOf(data.getAsJsonObject("colours").keySet()));
+    }
+
+    @Test
+    void aTrainingOfARuleThatIsNotComparedIsRefused() {
+        String message = assertThrows(
+                        IllegalArgumentException.class,
+                        () -> new Comparison(
+                                rules(List.of("Sgd")),
+                                List.of(),
+                                List.of(training("Adam", "CPU", 1)),
+                                List.of(),
+                                List.of(),
+                                FACTS))
+                .getMessage();
+        assertEquals("rules: expected Adam among [Sgd]", message);
     }
 
     // ---- The pictures
+
+    /** Eight are told apart in one chart; more have a panel each, on which their line is drawn in their colour over the others in grey. */
+    @Test
+    void moreRulesThanColoursTellApartHaveAChartEach() throws IOException {
+        List<String> many = new ArrayList<>(RULES);
+        for (int n = 1; n <= 3; n++) many.add("Rule" + n);
+        List<Training> trainings = new ArrayList<>();
+        for (String rule : many) trainings.add(training(rule, Collections.nCopies(60, 1f + many.indexOf(rule))));
+        int eight = heightOf(PngCharts.training(of(trainings.subList(0, 8).toArray(Training[]::new))));
+        assertEquals(2 * 640, eight);
+        byte[] nine = PngCharts.training(of(trainings.toArray(Training[]::new)));
+        Files.write(folder.resolve("nine.png"), nine);
+        assertDrawn("nine.png", 2 * 1200, many);
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(nine));
+        int panel = image.getWidth() / 3;
+        int sgd = pixel(ChartColors.of(many).get("Sgd"));
+        for (int x = panel; x < image.getWidth(); x++) {
+            for (int y = 0; y < image.getHeight(); y++) assertTrue(image.getRGB(x, y) != sgd, "only on its own");
+        }
+    }
 
     @Test
     void thePicturesAreDrawnAtTwiceTheirSize() throws IOException {
@@ -389,8 +460,8 @@ class ReportTest {
     void thePictureHasTheSentencesUnderIt() throws IOException {
         List<Float> fine = Collections.nCopies(60, 2f), spike = new ArrayList<>(fine);
         spike.set(30, 500f);
-        int without = heightOf(PngCharts.training(List.of(training("Adam", fine)), List.of("CPU")));
-        byte[] with = PngCharts.training(List.of(training("Adam", spike)), List.of("CPU"));
+        int without = heightOf(PngCharts.training(of(training("Adam", fine))));
+        byte[] with = PngCharts.training(of(training("Adam", spike)));
         assertTrue(heightOf(with) > without, "a line of text");
         int below = 0;
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(with));
@@ -398,20 +469,19 @@ class ReportTest {
             for (int x = 0; x < image.getWidth(); x++) if (image.getRGB(x, y) != 0xFFFFFFFF) below++;
         }
         assertTrue(below > 200, below + " pixels of text");
-        byte[] lost = PngCharts.training(
-                List.of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))), List.of("CPU"));
+        byte[] lost =
+                PngCharts.training(of(training("Adam", fine), training("Sgd", Collections.nCopies(60, Float.NaN))));
         assertTrue(heightOf(lost) > without, "a rule that was never a number is not passed over in silence");
     }
 
     /** Two level lines, of which the upper one is the second device's: it has pixels in some places and gaps in others. */
     @Test
     void whatIsCalledDashedIsDashed() throws IOException {
-        List<Training> trainings = List.of(
+        byte[] png = PngCharts.training(of(
                 new Training("Adam", "", "CPU", Collections.nCopies(2000, 2f), List.of(), 1, 1, 1),
-                new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1));
-        byte[] png = PngCharts.training(trainings, List.of("CPU", "cuda:0"));
+                new Training("Adam", "", "cuda:0", Collections.nCopies(2000, 5f), List.of(), 1, 1, 1)));
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(png));
-        int adam = 0xFF000000 | Integer.parseInt(ChartColors.of("Adam").substring(1), 16);
+        int adam = pixel(ChartColors.of(List.of("Adam")).get("Adam"));
         List<Integer> rows = new ArrayList<>(); // the pixels of the colour in each row that has many
         for (int y = 0; y < image.getHeight(); y++) {
             int pixels = 0;
@@ -459,13 +529,17 @@ class ReportTest {
         BufferedImage image = ImageIO.read(folder.resolve(name).toFile());
         assertEquals(width, image.getWidth(), name);
         for (String rule : rules) {
-            int colour = 0xFF000000 | Integer.parseInt(ChartColors.of(rule).substring(1), 16);
+            int colour = pixel(ChartColors.of(rules).get(rule));
             int pixels = 0;
             for (int y = 0; y < image.getHeight(); y++) {
                 for (int x = 0; x < width; x++) if (image.getRGB(x, y) == colour) pixels++;
             }
             assertTrue(pixels > 50, name + ": " + pixels + " pixels of " + rule);
         }
+    }
+
+    private static int pixel(String colour) {
+        return 0xFF000000 | Integer.parseInt(colour.substring(1), 16);
     }
 
     // ---- What is reported
@@ -500,7 +574,28 @@ class ReportTest {
                 .map(name -> new BatchingRun(name, "lr 1", List.of(new DataPoint(10, 2), new DataPoint(20, 1))))
                 .toList();
         return new Comparison(
-                trajectories, trainings, batchingRuns, List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})), FACTS);
+                rules(RULES),
+                trajectories,
+                trainings,
+                batchingRuns,
+                List.of(new Digit(7, 2, new float[] {0, 1, 0.2f, -1})),
+                FACTS);
+    }
+
+    private static List<ComparedRule> rules(List<String> names) {
+        return names.stream()
+                .map(name -> new ComparedRule(
+                        name,
+                        name.equals("Sgd") ? List.of() : List.of("v"),
+                        "the book's picture",
+                        "each rule's own default"))
+                .toList();
+    }
+
+    /** Trainings and nothing else. */
+    private static Comparison of(Training... trainings) {
+        List<String> names = Stream.of(trainings).map(Training::rule).distinct().toList();
+        return new Comparison(rules(names), List.of(), List.of(trainings), List.of(), List.of(), FACTS);
     }
 
     private static Comparison diverged() {
@@ -520,6 +615,7 @@ class ReportTest {
         for (int step = 0; step < 100; step++) fine.add(2.5f);
         Training still = new Training("Adam", "lr 0", "CPU", fine, List.of(), 1, 1, 1);
         return new Comparison(
+                rules(List.of("Sgd", "Adam")),
                 List.of(new Trajectory("Sgd", "lr 9", "CPU", points)),
                 List.of(lost, still),
                 List.of(),

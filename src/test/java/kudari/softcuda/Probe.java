@@ -117,7 +117,8 @@ final class Probe {
     final CUdevice device = new CUdevice();
     private final String ptx;
     CUcontext context = new CUcontext();
-    private CUmodule module = new CUmodule(), control = new CUmodule();
+    CUmodule module = new CUmodule();
+    private CUmodule control = new CUmodule();
     CUstream stream = new CUstream();
 
     Probe(String ptx) {
@@ -211,6 +212,10 @@ final class Probe {
 
     /** Launches on the case's stream; the CUDA error of the call. */
     private int launch(String kernel, int grid, int block, Pointer... arguments) {
+        return launch(kernel, stream, grid, block, arguments);
+    }
+
+    int launch(String kernel, CUstream stream, int grid, int block, Pointer... arguments) {
         CUfunction f = new CUfunction();
         must(cuModuleGetFunction(f, module, kernel));
         return cuLaunchKernel(f, grid, 1, 1, block, 1, 1, 0, stream, Pointer.to(arguments), null);
@@ -220,19 +225,19 @@ final class Probe {
         return launched != 0 ? launched : cuStreamSynchronize(stream);
     }
 
-    private static Pointer of(CUdeviceptr p) {
+    static Pointer of(CUdeviceptr p) {
         return Pointer.to(p);
     }
 
-    private static Pointer of(int x) {
+    static Pointer of(int x) {
         return Pointer.to(new int[] {x});
     }
 
-    private static Pointer of(long x) {
+    static Pointer of(long x) {
         return Pointer.to(new long[] {x});
     }
 
-    private static Pointer of(float x) {
+    static Pointer of(float x) {
         return Pointer.to(new float[] {x});
     }
 

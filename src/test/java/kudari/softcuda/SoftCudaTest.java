@@ -162,6 +162,17 @@ class SoftCudaTest {
         assertEquals(0, test.waitFor(), out);
     }
 
+    /** Of 6,000 texts: no crash and no hang, or the probe would not come to its end, and no memory without bounds. */
+    @Test
+    void takesDamagedPtxOrRefusesItWithALine() throws Exception {
+        Map<String, Case> cases = SoftCuda.run(MutationProbe.class, Map.of()).cases();
+        assertEquals(new Case(0, "[]"), cases.get("damaged"));
+        int loaded = cases.get("loaded").code(), refused = cases.get("refused").code();
+        assertEquals(6000, loaded + refused);
+        assertTrue(loaded > 500 && refused > 1000, loaded + " loaded, " + refused + " refused");
+        assertTrue(cases.get("peak in MB").code() < 1500, cases.toString());
+    }
+
     @Test
     void failsOnDemand() {
         assertEquals(200, of("second allocation fails").code());

@@ -1,0 +1,169 @@
+package kudari;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.reflect.RecordComponent;
+import java.math.BigDecimal;
+import java.nio.charset.StandardCharsets;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import kudari.io.Say;
+import kudari.rule.Rule;
+
+/**
+ * What the documentation of a rule says: its formula has one home, the page of its record, and is read from there. The sources of the rules lie in
+ * the jar, under {@code kudari/pages}.
+ */
+final class RulePage {
+
+    /** The documentation of the class, without its stars. */
+    private static final Pattern PAGE = Pattern.compile(
+            "/\\*\\*((?:(?!\\*/).)*)\\*/(?:\\s*@[^\n]*)*\\s*public (?:final )?(?:record|class) ", Pattern.DOTALL);
+
+    private final String text;
+
+    private RulePage(String text) {
+        this.text = text;
+    }
+
+    /**
+     * The page of a class.
+     *
+     * @return an empty one where the jar has none, as of a rule that is not ours
+     */
+    static RulePage of(Class<?> type) {
+        try (InputStream source = RulePage.class.getResourceAsStream("pages/" + type.getSimpleName() + ".java")) {
+            if (source == null) return new RulePage("");
+            Matcher page = PAGE.matcher(new String(source.readAllBytes(), StandardCharsets.UTF_8));
+            return new RulePage(page.find() ? page.group(1).replaceAll("(?m)^ *\\* ?", "") : "");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e); // from our own jar
+        }
+    }
+
+    /**
+     * A part of its list, such as {@code Source}, in a line.
+     *
+     * @return empty where it has no such part
+     */
+    String part(String title) {
+        return found("<dt>" + title + "\\s*<dd>(.*?)(?=<dt>|</dl>)")
+                .or(() -> found("<p>" + title + ": (.*?)(?=\n\\s*\n|\n@|$)"))
+                .map(part -> plain(part).strip().replaceAll("\\s+", " "))
+                .orElse("");
+    }
+
+    /**
+     * The formula of a rule, with its numbers in the places of their symbols: a symbol is the first word in the documentation of a component,
+     * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. Where a
+     * line begins with a component's name and a colon, it stands for that component being true, and a line with another name for its being false.
+     */
+    List<String> formula(Rule rule) {
+        List<String> lines =
+                found("<pre>(.*?)</pre>").stream().flatMap(String::lines).toList();
+        if (lines.isEmpty()) return List.of();
+        Set<String> switches = switches(rule, false), on = switches(rule, true);
+        Set<String> labels = lines.stream().map(RulePage::label).collect(Collectors.toSet());
+        boolean forks = !Collections.disjoint(labels, switches), taken = !Collections.disjoint(labels, on);
+        Stream<String> own = lines.stream()
+                .filter(line -> !forks
+                        || label(line).isEmpty()
+                        || (taken ? on.contains(label(line)) : !switches.contains(label(line))))
+                .map(line -> forks ? withoutLabel(line) : line.strip())
+                .map(line -> simple(numbered(plain(line), rule)))
+                .filter(line -> !line.isEmpty());
+        // What Rule's own page says of every rule.
+        Stream<String> before = rule.l2() == 0 ? Stream.of() : Stream.of("g ← g + " + Say.number(rule.l2()) + "·p");
+        Stream<String> after = rule.decay() == 0
+                ? Stream.of()
+                : Stream.of("p ← p − " + Say.number(rule.lr()) + "·" + Say.number(rule.decay())
+                        + "·p        beside it, with the p of before the step");
+        return Stream.of(before, own, after).flatMap(part -> part).toList();
+    }
+
+    /** The names of the components that are true or false, or of those that are true. */
+    private static Set<String> switches(Rule rule, boolean on) {
+        return components(rule)
+                .filter(component -> component.getType() == boolean.class && (!on || (boolean) value(rule, component)))
+                .map(RecordComponent::getName)
+                .collect(Collectors.toSet());
+    }
+
+    private static String label(String line) {
+        Matcher label = Pattern.compile("^\\s*(\\w+):").matcher(line);
+        return label.find() ? label.group(1) : "";
+    }
+
+    /** Also without what follows on whose it is, with a link. */
+    private static String withoutLabel(String line) {
+        return line.replaceFirst("^\\s*\\w+:", "").strip().replaceFirst("\\s{3,}[^{←]*\\{@link[^}]*}[^{}]*$", "");
+    }
+
+    private String numbered(String line, Rule rule) {
+        for (RecordComponent component : components(rule).toList()) {
+            if (component.getType() != double.class) continue;
+            String word = "[\\p{L}\\p{M}\\p{N}_]";
+            line = line.replaceAll(
+                    "(?<!" + word + ")" + Pattern.quote(symbol(component.getName())) + "(?!" + word + ")",
+                    Say.number((double) value(rule, component)));
+        }
+        return line;
+    }
+
+    private String symbol(String component) {
+        return found("@param " + component + " (\\S+),").orElse(component);
+    }
+
+    /** A formula with numbers, without what they make superfluous. */
+    private static String simple(String line) {
+        String number = "\\d+(?:\\.\\d+)?(?:e-?\\d+)?";
+        line = Pattern.compile("\\((" + number + ") ([−+]) (" + number + ")\\)")
+                .matcher(line)
+                .replaceAll(sum -> {
+                    BigDecimal a = new BigDecimal(sum.group(1)), b = new BigDecimal(sum.group(3));
+                    return Say.number((sum.group(2).equals("+") ? a.add(b) : a.subtract(b)).doubleValue());
+                });
+        String zero = "0(?:[·/][^\\s()]+)*";
+        return line.replaceAll(",\\s{2,}", ",  ")
+                .replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
+                .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "")
+                .replaceAll("(?<![\\d.·])1·|·1(?=[·\\s),]|$)", "")
+                .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")
+                .replaceAll("/ \\((√?\\p{L}[\\p{M}\\p{N}]*|√\\([^()]*\\))\\)", "/ $1");
+    }
+
+    private static Stream<RecordComponent> components(Rule rule) {
+        RecordComponent[] components = rule.getClass().getRecordComponents();
+        return components == null ? Stream.empty() : Stream.of(components);
+    }
+
+    /** The value of a hyperparameter. */
+    static Object value(Rule rule, RecordComponent component) {
+        try {
+            return component.getAccessor().invoke(rule);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(component + ": expected an accessor of a public record", e);
+        }
+    }
+
+    private Optional<String> found(String pattern) {
+        Matcher found = Pattern.compile(pattern, Pattern.DOTALL).matcher(text);
+        return found.find() ? Optional.of(found.group(1)) : Optional.empty();
+    }
+
+    /** Without the marks of HTML and Javadoc. */
+    private static String plain(String text) {
+        return text.replaceAll("\\{@\\w+ #?([^}]*)}", "$1")
+                .replaceAll("</?\\w+[^>]*>", "")
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&");
+    }
+}

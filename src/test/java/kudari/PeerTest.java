@@ -1,0 +1,205 @@
+package kudari;
+
+import static kudari.RulesTest.doubles;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
+import java.lang.reflect.RecordComponent;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import kudari.rule.AdaGrad;
+import kudari.rule.Adam;
+import kudari.rule.AdamW;
+import kudari.rule.Momentum;
+import kudari.rule.Nesterov;
+import kudari.rule.Peer;
+import kudari.rule.Preset;
+import kudari.rule.RmsProp;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Other libraries' rules, with their defaults. */
+class PeerTest {
+
+    /** The classes whose factories say whose they are. */
+    static Stream<Class<?>> types() {
+        return Stream.concat(Stream.of(Rule.class.getPermittedSubclasses()), Stream.of(AdamW.class));
+    }
+
+    private static Class<?> type(String name) {
+        return types().filter(type -> type.getSimpleName().equals(name))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    /**
+     * The defaults that the libraries document, and the book has. Who writes a momentum without its size means 0.9 everywhere: PyTorch, optax and
+     * Keras have 0, which is Sgd. What is not named is 0 or false. A rate of – must be given, a line of – is not there.
+     */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "BOOK    | Sgd      | 0.01  |",
+                "PYTORCH | Sgd      | 0.001 |",
+                "OPTAX   | Sgd      | –     |",
+                "KERAS   | Sgd      | 0.01  |",
+                "DL4J    | Sgd      | 0.001 |",
+                "BOOK    | Momentum | 0.01  | momentum=0.9 inside=true",
+                "PYTORCH | Momentum | 0.001 | momentum=0.9",
+                "OPTAX   | Momentum | –     | momentum=0.9",
+                "KERAS   | Momentum | 0.01  | momentum=0.9 inside=true",
+                "DL4J    | Momentum | –     | –",
+                "BOOK    | Nesterov | 0.01  | momentum=0.9 inside=true",
+                "PYTORCH | Nesterov | 0.001 | momentum=0.9",
+                "OPTAX   | Nesterov | –     | momentum=0.9",
+                "KERAS   | Nesterov | 0.01  | momentum=0.9 inside=true",
+                "DL4J    | Nesterov | 0.1   | momentum=0.9 inside=true",
+                "BOOK    | AdaGrad  | 0.01  | eps=1e-7",
+                "PYTORCH | AdaGrad  | 0.01  | eps=1e-10",
+                "OPTAX   | AdaGrad  | –     | initialAccumulator=0.1 epsRoot=1e-7",
+                "KERAS   | AdaGrad  | 0.001 | initialAccumulator=0.1 epsRoot=1e-7",
+                "DL4J    | AdaGrad  | 0.1   | initialAccumulator=1e-6 eps=1e-6",
+                "BOOK    | RmsProp  | 0.01  | rho=0.99 eps=1e-7",
+                "PYTORCH | RmsProp  | 0.01  | rho=0.99 eps=1e-8",
+                "OPTAX   | RmsProp  | –     | rho=0.9 epsRoot=1e-8",
+                "KERAS   | RmsProp  | 0.001 | rho=0.9 epsRoot=1e-7",
+                "DL4J    | RmsProp  | 0.1   | rho=0.95 eps=1e-8 initialAccumulator=1e-8",
+                "BOOK    | Adam     | 0.001 | beta1=0.9 beta2=0.999 epsHat=1e-7",
+                "PYTORCH | Adam     | 0.001 | beta1=0.9 beta2=0.999 eps=1e-8",
+                "OPTAX   | Adam     | –     | beta1=0.9 beta2=0.999 eps=1e-8",
+                "KERAS   | Adam     | 0.001 | beta1=0.9 beta2=0.999 epsHat=1e-7",
+                "DL4J    | Adam     | 0.001 | beta1=0.9 beta2=0.999 epsHat=1e-8",
+                "BOOK    | AdamW    | –     | –",
+                "PYTORCH | AdamW    | 0.001 | beta1=0.9 beta2=0.999 eps=1e-8 decay=0.01",
+                "OPTAX   | AdamW    | –     | beta1=0.9 beta2=0.999 eps=1e-8 decay=1e-4",
+                "KERAS   | AdamW    | 0.001 | beta1=0.9 beta2=0.999 epsHat=1e-7 decay=0.004",
+                "DL4J    | AdamW    | –     | –",
+            })
+    void theDefaultsAreTheLibrarys(Peer peer, String name, String lr, String numbers) {
+        Class<?> type = type(name);
+        OptionalDouble rate = lr.equals("–") ? OptionalDouble.empty() : OptionalDouble.of(Double.parseDouble(lr));
+        assertEquals(rate, peer.lr(type));
+        Optional<Rule> rule = peer.rule(type, 0.25);
+        assertEquals(peer.rule(type).map(r -> r.lr(0.25)), rate.isPresent() ? rule : Optional.empty());
+        if (rate.isPresent())
+            assertEquals(rate.getAsDouble(), peer.rule(type).orElseThrow().lr());
+        if ("–".equals(numbers)) {
+            assertEquals(Optional.empty(), rule);
+            return;
+        }
+        Map<String, String> expected = new TreeMap<>(Map.of("lr", "0.25"));
+        for (String number : numbers == null ? new String[0] : numbers.split(" "))
+            expected.put(number.split("=")[0], number.split("=")[1]);
+        Map<String, String> left = new TreeMap<>(expected);
+        for (RecordComponent component : rule.orElseThrow().getClass().getRecordComponents()) {
+            String said = left.remove(component.getName());
+            Object value = RulePage.value(rule.get(), component);
+            if (value instanceof Double number)
+                assertEquals(said == null ? 0 : Double.parseDouble(said), number, component.getName());
+            else if (value instanceof Boolean is) assertEquals(Boolean.parseBoolean(said), is, component.getName());
+        }
+        assertEquals(Map.of(), left, "not a hyperparameter of " + name);
+    }
+
+    /**
+     * The libraries themselves, in float64, on f = x²/20 + y² from (−7, 2): x and y after 1 and after 30 steps. DL4J's are numpy's, by its source.
+     * Where y is given as 0 it was printed as some 10⁻¹¹ or less.
+     */
+    static Stream<Arguments> valleys() {
+        return Stream.of(
+                valley(Peer.PYTORCH, Sgd.class, 0.95, -6.335, -1.8, -0.350392995752, 0.0847823165504),
+                valley(Peer.PYTORCH, Momentum.class, 0.1, -6.93, 1.6, 0.896413858494, 0.0880856017151),
+                valley(Peer.PYTORCH, Nesterov.class, 0.1, -6.867, 1.24, 0.689614901697, -0.000679905836117),
+                valley(Peer.PYTORCH, AdaGrad.class, 1.5, -5.50000000021, 0.500000000038, -0.120162247247, 0),
+                valley(Peer.PYTORCH, RmsProp.class, 0.3, -4.00000042857, -0.999999925, -5.35117002639e-6, 0),
+                valley(Peer.PYTORCH, Adam.class, 0.3, -6.70000000429, 1.70000000075, 0.136014617326, 0.318245388896),
+                valley(Peer.PYTORCH, AdamW.class, 0.3, -6.67900000429, 1.69400000075, 0.263195815372, 0.305322188934),
+                valley(Peer.OPTAX, AdaGrad.class, 1.5, -5.63301655055, 0.504665645806, -0.158857053316, 0),
+                valley(Peer.OPTAX, RmsProp.class, 0.3, -6.05131679875, 1.05131670491, -0.153911009277, 0),
+                valley(Peer.OPTAX, Sgd.class, 0.95, -6.335, -1.8, -0.350392995752, 0.0847823165504),
+                valley(Peer.OPTAX, Adam.class, 0.3, -6.70000000429, 1.70000000075, 0.136014617326, 0.318245388896),
+                valley(Peer.KERAS, AdaGrad.class, 1.5, -5.63301655055, 0.504665645806, -0.158857053316, 0),
+                valley(Peer.KERAS, RmsProp.class, 0.3, -6.05131766999, 1.0513167316, -0.153911860539, 0),
+                valley(Peer.KERAS, Adam.class, 0.3, -6.70000135526, 1.70000023717, 0.136006852395, 0.318245375537),
+                valley(Peer.DL4J, Adam.class, 0.3, -6.70000013553, 1.70000002372, 0.13601391672, 0.318245388308),
+                valley(Peer.DL4J, AdaGrad.class, 1.5, -5.50000367346, 0.500000421875, -0.120163384899, 0),
+                valley(Peer.DL4J, RmsProp.class, 0.3, -5.65835955933, 0.658359236466, -0.056653591694, 0),
+                valley(Peer.BOOK, Sgd.class, 0.95, -6.335, -1.8, -0.35039299575231969, 0.084782316550432196),
+                valley(Peer.BOOK, Momentum.class, 0.1, -6.93, 1.6, 0.89641385849373301, 0.088085601715069711),
+                valley(Peer.BOOK, Nesterov.class, 0.1, -6.867, 1.24, 0.68961490169662087, -0.00067990583611719693),
+                valley(Peer.BOOK, AdaGrad.class, 1.5, -5.5000002142856834, 0.5000000375, -0.12016232231416045, 0),
+                valley(Peer.BOOK, RmsProp.class, 0.3, -4.0000042857081644, -0.99999925000018575, -5.3513270404e-6, 0),
+                valley(
+                        Peer.BOOK,
+                        Adam.class,
+                        0.3,
+                        -6.7000013552557318,
+                        1.7000002371706371,
+                        0.13600685239498186,
+                        0.31824537553721943));
+    }
+
+    private static Arguments valley(Peer peer, Class<?> type, double lr, double... golden) {
+        return Arguments.of(peer, type, lr, golden);
+    }
+
+    /** The error of float32 is at most 1.1e-6 where the scalars are computed in double. */
+    @ParameterizedTest(name = "{0} {1}")
+    @MethodSource("valleys")
+    void itsRuleTakesItsPath(Peer peer, Class<?> type, double lr, double[] golden) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
+            Optimizer optimizer = engine.optimizer(peer.rule(type, lr).orElseThrow());
+            for (int t = 1; t <= 30; t++) {
+                float[] xy = p.get();
+                g.set(xy[0] / 10, 2 * xy[1]);
+                optimizer.update(p, g);
+                if (t == 1) assertArrayEquals(Arrays.copyOf(golden, 2), doubles(p.get()), 2e-6);
+            }
+            assertArrayEquals(Arrays.copyOfRange(golden, 2, 4), doubles(p.get()), 2e-6);
+        }
+    }
+
+    /** Also those of rules to come. */
+    @ParameterizedTest
+    @MethodSource("types")
+    void aFactoryThatIsSomebodysTakesALearningRateAndIsNobodyElses(Class<?> type) throws Exception {
+        for (Peer peer : Peer.values()) {
+            List<Method> factories = Stream.of(type.getMethods())
+                    .filter(method -> Stream.of(method.getAnnotationsByType(Preset.class))
+                            .anyMatch(preset -> preset.peer() == peer))
+                    .toList();
+            assertTrue(factories.size() <= 1, () -> peer + ": " + factories);
+            assertEquals(factories.stream().findFirst(), peer.factory(type));
+            for (Method factory : factories) {
+                assertTrue(Modifier.isStatic(factory.getModifiers()), factory::toString);
+                assertEquals(List.of(double.class), List.of(factory.getParameterTypes()));
+                assertEquals(0.375, peer.rule(type, 0.375).orElseThrow().lr());
+            }
+        }
+    }
+
+    @Test
+    void aRateThatIsNoneIsRefusedByTheRule() {
+        String message = assertThrows(IllegalArgumentException.class, () -> Peer.KERAS.rule(Adam.class, -1))
+                .getMessage();
+        assertEquals("lr: expected a finite number from 0 up, got -1.0", message);
+        assertEquals(Optional.empty(), Peer.KERAS.rule(String.class, -1));
+    }
+}
