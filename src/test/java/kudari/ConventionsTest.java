@@ -17,6 +17,7 @@ import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adamax;
 import kudari.rule.Adan;
+import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
 import kudari.rule.Lion;
 import kudari.rule.Momentum;
@@ -30,6 +31,7 @@ import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
+import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -578,6 +580,114 @@ class ConventionsTest {
                 Adam.pytorch(0.01),
                 new Adam(0.01, 0.9, 0.999, 1, 0, 0, true, 0, 0),
                 new Adam(0.01, 0.9, 0.99, 1e-8, 0, 1, true, 0, 0));
+    }
+
+    /** What a form of a rule takes off p, in the order of its documentation. */
+    private interface Update {
+        double of(Reference r, double g, int t);
+    }
+
+    /** Forms that nobody's numbers tell apart in float32, with an ε as large as the gradients and means short enough to fall and rise. */
+    static Stream<Arguments> forms() {
+        double[] largest = new double[2], yogi = {1e-6};
+        return Stream.of(
+                form(
+                        "AMSGrad of PyTorch",
+                        AmsGrad.pytorch(0.01).betas(0.9, 0.5).eps(1).epsRoot(0.5),
+                        (r, g, t) -> {
+                            largest[0] = Math.max(largest[0], r.decayed(0.5, 0.5, 2));
+                            return 0.01
+                                    * hat(r, 0.9, 1, t)
+                                    / (Math.sqrt(largest[0] / (1 - Math.pow(0.5, t)) + 0.5) + 1);
+                        }),
+                form(
+                        "AMSGrad of optax",
+                        AmsGrad.optax(0.01).betas(0.9, 0.5).eps(1).epsRoot(0.5),
+                        (r, g, t) -> {
+                            largest[1] = Math.max(largest[1], hat(r, 0.5, 2, t));
+                            return 0.01 * hat(r, 0.9, 1, t) / (Math.sqrt(largest[1] + 0.5) + 1);
+                        }),
+                form("NAdam of Keras", NAdam.keras(0.01).betas(0.9, 0.5).eps(1), (r, g, t) -> {
+                    double product = 1;
+                    for (int i = 1; i <= t; i++) product *= Reference.nadamMomentum(0.9, 1, i);
+                    double now = Reference.nadamMomentum(0.9, 1, t), next = Reference.nadamMomentum(0.9, 1, t + 1);
+                    double ahead = (1 - now) / (1 - product) * g + next / (1 - product * next) * r.decayed(0.1, 0.9, 1);
+                    return 0.01 * ahead / (Math.sqrt(hat(r, 0.5, 2, t)) + 1);
+                }),
+                form("RAdam of optax", RAdam.optax(0.01).betas(0.9, 0.9).eps(1), (r, g, t) -> {
+                    double rectified = Reference.rectification(0.9, t), m = 0.01 * hat(r, 0.9, 1, t);
+                    return rectified == 0 ? m : rectified * m / (Math.sqrt(hat(r, 0.9, 2, t)) + 1);
+                }),
+                form(
+                        "RAdam of a high threshold",
+                        RAdam.optax(0.01).betas(0.9, 0.9).threshold(20),
+                        (r, g, t) -> 0.01 * hat(r, 0.9, 1, t)),
+                form("Adamax of Keras", Adamax.keras(0.01).betas(0.9, 0.5).eps(1), (r, g, t) -> {
+                    double u = 0;
+                    for (int i = 0; i < t; i++) u = Math.max(u, Math.pow(0.5, t - 1 - i) * Math.abs(r.history.get(i)));
+                    return 0.01 * hat(r, 0.9, 1, t) / (u + 1);
+                }),
+                form(
+                        "Yogi with ε in the root",
+                        Yogi.of(0.01).betas(0.9, 0.5).eps(1).epsRoot(0.5),
+                        (r, g, t) -> {
+                            yogi[0] -= 0.5 * Math.signum(yogi[0] - g * g) * g * g;
+                            double m = (r.decayed(0.1, 0.9, 1) + 1e-6 * Math.pow(0.9, t)) / (1 - Math.pow(0.9, t));
+                            return 0.01 * m / (Math.sqrt(yogi[0] / (1 - Math.pow(0.5, t)) + 0.5) + 1);
+                        }),
+                form(
+                        "AdEMAMix with ε in the root",
+                        AdEMAMix.of(0.01).betas(0.9, 0.5, 0.99).eps(1).epsRoot(0.5),
+                        (r, g, t) -> 0.01
+                                * (hat(r, 0.9, 1, t) + 5 * r.decayed(0.01, 0.99, 1))
+                                / (Math.sqrt(hat(r, 0.5, 2, t) + 0.5) + 1)));
+    }
+
+    private static Arguments form(String name, Rule rule, Update update) {
+        return Arguments.of(name, rule, new Reference(1) {
+            @Override
+            void move(double g, int t) {
+                p = p - update.of(this, g, t);
+            }
+        });
+    }
+
+    private static double hat(Reference r, double beta, int power, int t) {
+        return r.decayed(1 - beta, beta, power) / (1 - Math.pow(beta, t));
+    }
+
+    /** As the paper's Adam above: steps of at most some three times lr carry a relative error below 16 roundings each, and p, below 4, one. */
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("forms")
+    void aFormFollowsItsFormula(String name, Rule rule, Reference formula) {
+        Random random = new Random(3);
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(1)), g = engine.zeros(1);
+            Optimizer optimizer = engine.optimizer(rule);
+            for (int t = 1; t <= 50; t++) {
+                float gradient = (float) random.nextGaussian();
+                formula.step(gradient);
+                g.set(gradient);
+                optimizer.update(p, g);
+                assertEquals(formula.p, p.get()[0], t * (3 * 16 * 0.01 + 2) * 0x1p-24, "step " + t);
+            }
+        }
+    }
+
+    /** By hand, as the row of RulesTest, but that the second quotient, 8/4, is 2 and not clipped to 1: m = 1, and then ½ − ⅜ = ⅛. */
+    @Test
+    void adoptAsItWasFirstPublishedClipsNothing() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(4));
+            Optimizer adopt = engine.optimizer(new Adopt(0.5, 0.5, 0, 1, false, 0, 0));
+            adopt.update(p, g);
+            g.set(8);
+            adopt.update(p, g);
+            assertEquals(7.5f, p.get()[0]);
+            g.set(-6);
+            adopt.update(p, g);
+            assertEquals(7.4375f, p.get()[0]);
+        }
     }
 
     private static double[] all(double value) {

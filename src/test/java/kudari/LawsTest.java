@@ -18,6 +18,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import kudari.rule.AdaBelief;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
@@ -128,6 +129,7 @@ class LawsTest {
                 RmsPropMomentum.of(0.01).biasCorrection(true).initialAccumulator(0.25),
                 RmsPropCentered.keras(0.01).momentum(0.9),
                 AdamW.of(0.01),
+                AdaBelief.of(0.01).epsRoot(0),
                 Adam.pytorch(0.01).epsRoot(0.5));
         return Stream.concat(named, more).distinct();
     }
