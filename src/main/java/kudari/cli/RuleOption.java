@@ -54,29 +54,15 @@ record RuleOption(Class<?> type) {
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;
 
-    /** The rules and what has factories of its own for one of them. */
-    static final List<RuleOption> EXPLAINED =
-            Stream.concat(ALL.stream(), Stream.of(new RuleOption(AdamW.class))).toList();
-
     /** Reads a rule's name on the command line, in upper or lower case, and lists the names for help texts. */
-    static class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
-
-        private final List<RuleOption> options;
-
-        Converter() {
-            this(ALL);
-        }
-
-        Converter(List<RuleOption> options) {
-            this.options = options;
-        }
+    static final class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
 
         /** So many letters amiss may be a slip. */
         private static final int SLIP = 2;
 
         @Override
         public RuleOption convert(String value) {
-            return options.stream()
+            return ALL.stream()
                     .filter(option -> option.name().equalsIgnoreCase(value))
                     .findFirst()
                     .orElseThrow(() -> new TypeConversionException("expected one of " + String.join(", ", this)
@@ -85,7 +71,7 @@ record RuleOption(Class<?> type) {
 
         /** The nearest names; one that only goes on where the value ends is as near as one with one letter amiss. */
         private String guess(String value) {
-            Map<Integer, List<String>> names = options.stream()
+            Map<Integer, List<String>> names = ALL.stream()
                     .map(RuleOption::name)
                     .collect(Collectors.groupingBy(
                             name -> value.length() > SLIP && name.startsWith(value) ? 1 : distance(name, value)));
@@ -112,14 +98,7 @@ record RuleOption(Class<?> type) {
 
         @Override
         public Iterator<String> iterator() {
-            return options.stream().map(RuleOption::name).iterator();
-        }
-    }
-
-    /** The same for those that can be explained. */
-    static final class Explained extends Converter {
-        Explained() {
-            super(EXPLAINED);
+            return ALL.stream().map(RuleOption::name).iterator();
         }
     }
 
