@@ -209,7 +209,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
                 .filter(peer -> peers.stream().noneMatch(has -> has.peer == peer))
                 .map(Peer::toString)
                 .collect(Collectors.joining(", "));
-        if (!without.isEmpty()) lines.add("  Without it: " + without + ".");
+        if (!without.isEmpty()) lines.add("  Without it, or with another formula: " + without + ".");
         return String.join("\n", lines);
     }
 

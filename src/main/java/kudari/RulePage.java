@@ -138,6 +138,7 @@ final class RulePage {
                 .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "");
         return line.replaceAll("/\\(1\\)", "")
                 .replaceAll("(?<![\\d.·])1·|·1(?=[·\\s),]|$)", "")
+                .replaceAll("\\^\\((\\p{L})\\)", "^$1")
                 .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")
                 .replaceAll("/ \\((√?\\p{L}[\\p{M}\\p{N}]*|√\\([^()]*\\))\\)", "/ $1");
     }

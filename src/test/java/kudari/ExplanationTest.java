@@ -15,6 +15,7 @@ import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adan;
 import kudari.rule.Momentum;
+import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.Peer;
 import kudari.rule.RAdam;
@@ -67,6 +68,13 @@ class ExplanationTest {
                 Arguments.of(
                         AdaGrad.pytorch(0.5).lrDecay(0.25),
                         List.of("h ← h + g²", "p ← p − lrₜ·g / (√h + 1e-10)        with lrₜ = 0.5/(1 + 0.25·(t − 1))")),
+                Arguments.of(
+                        NAdam.keras(0.5),
+                        List.of(
+                                "m ← 0.9·m + 0.1·g",
+                                "v ← 0.999·v + 0.001·g²",
+                                "μₜ = 0.9·(1 − ½·0.96^t),  Πₜ = μ₁·…·μₜ,  c₂ = 1 − β₂ᵗ",
+                                "p ← p − 0.5·√c₂·((1 − μₜ)/(1 − Πₜ)·g + μₜ₊₁/(1 − Πₜ₊₁)·m) / (√v + 1e-7·√c₂)")),
                 Arguments.of(
                         RAdam.optax(0.5),
                         List.of(
@@ -227,7 +235,7 @@ class ExplanationTest {
                 List.of("decay 1e-4, not 0.01"),
                 difference(explanation, Peer.OPTAX).others());
         String text = explanation.toString();
-        assertTrue(text.contains("Without it: DL4J, the book."), text);
+        assertTrue(text.contains("Without it, or with another formula: DL4J, the book."), text);
         assertTrue(text.contains("I. Loshchilov and F. Hutter"), text);
         assertEquals(
                 List.of("decay 0, not 0.01"),

@@ -35,6 +35,7 @@ import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
+import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
@@ -130,6 +131,8 @@ class PeerTest {
                 "OPTAX   | Lion     | –     | beta1=0.9 beta2=0.99 decay=0.001",
                 "KERAS   | Lion     | 0.001 | beta1=0.9 beta2=0.99",
                 "OPTAX   | SignSgd  | –     | ",
+                "PYTORCH | Rprop    | 0.01  | grow=1.2 shrink=0.5 smallest=1e-6 largest=50",
+                "OPTAX   | Rprop    | –     | grow=1.2 shrink=0.5 smallest=1e-6 largest=50 late=true",
                 "OPTAX   | Yogi     | –     | beta1=0.9 beta2=0.999 initialAccumulator=1e-6 eps=0.001",
                 "OPTAX   | Adan     | –     | beta1=0.98 beta2=0.92 beta3=0.99 ahead=0.08 eps=1e-8 epsRoot=1e-8",
                 "OPTAX   | AdEMAMix | –     | beta1=0.9 beta2=0.999 beta3=0.9999 alpha=5 eps=1e-8",
@@ -217,6 +220,7 @@ class PeerTest {
                 valley(Peer.OPTAX, NAdam.class, 0.3, -6.55789474316, 1.55789473795, 0.0696089770443, 0.156851878168),
                 valley(Peer.OPTAX, AdaBelief.class, 0.3, -6.66666666667, 1.66666666667, 1.27127402591, 0.249797155786),
                 valley(Peer.OPTAX, SignSgd.class, 0.1, -6.9, 1.9, -4, 0),
+                valley(Peer.OPTAX, Rprop.class, 0.1, -7, 2, -0.0425085332098, 0.0333152398099),
                 valley(Peer.OPTAX, Adan.class, 0.3, -6.70000000735, 1.70000000084, 1.19243984023, 0.165132315663),
                 valley(Peer.OPTAX, AdEMAMix.class, 0.3, -6.69985000429, 1.69985000075, 0.182311361764, 0.31923970194),
                 valley(
