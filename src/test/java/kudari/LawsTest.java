@@ -21,6 +21,7 @@ import java.util.stream.Stream;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Ftrl;
 import kudari.rule.Momentum;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
@@ -121,6 +122,7 @@ class LawsTest {
         Stream<Rule> more = Stream.of(
                 Momentum.of(0.01).dampening(0.5),
                 AdaGrad.pytorch(0.01).lrDecay(0.1),
+                Ftrl.of(0.01).beta(1).lasso(20).ridge(0.5),
                 RmsProp.of(0.01).initialAccumulator(0.25),
                 RmsProp.optax(0.01).biasCorrection(true),
                 RmsPropMomentum.of(0.01).biasCorrection(true).initialAccumulator(0.25),
