@@ -223,8 +223,7 @@ class ConventionsTest {
                 valley("optax rprop", Rprop.optax(0.1), -7, 2, -0.0425085332098, 0.0333152398099),
                 valley("optax madgrad", Madgrad.of(0.1), -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
                 valley("optax sign_sgd", SignSgd.of(0.1), -6.9, 1.9, -4, 0),
-                valley(
-                        "Keras Ftrl", Ftrl.of(0.5), -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
+                valley("Keras Ftrl", Ftrl.of(0.5), -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley("Keras Adagrad", AdaGrad.keras(1.5), -5.63301655055, 0.504665645806, -0.158857053316, 0),
                 valley("Keras RMSprop", RmsProp.keras(0.3), -6.05131766999, 1.0513167316, -0.153911860539, 0),
                 valley("Keras Adam", Adam.of(0.3), -6.70000135526, 1.70000023717, 0.136006852395, 0.318245375537),

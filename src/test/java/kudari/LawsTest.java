@@ -76,7 +76,7 @@ class LawsTest {
 
     /** How many choices each option has, in the order of {@link Case}. */
     private static final int[] CHOICES = {
-        Clip.values().length, Groups.values().length, Rates.values().length, 2, 2, 2, 2, 2, 2, 2
+        Clip.values().length, Groups.values().length, Rates.values().length, 2, 2, 2, 2, 2, 2, 2, 2
     };
 
     /** What is asked of an optimizer. */
@@ -90,7 +90,8 @@ class LawsTest {
             boolean zeroes,
             boolean damage,
             boolean resumes,
-            boolean looks) {
+            boolean looks,
+            boolean maximizes) {
 
         static Case of(int[] c) {
             return new Case(
@@ -103,11 +104,12 @@ class LawsTest {
                     c[6] == 1,
                     c[7] == 1,
                     c[8] == 1,
-                    c[9] == 1);
+                    c[9] == 1,
+                    c[10] == 1);
         }
 
         Guard guard() {
-            return scales ? clip.guard.scale(0.25) : clip.guard;
+            return (scales ? clip.guard.scale(0.25) : clip.guard).maximizes(maximizes);
         }
     }
 

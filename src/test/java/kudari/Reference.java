@@ -188,9 +188,7 @@ abstract class Reference {
                     n += Math.pow(history.get(i), 2);
                     z += history.get(i) - (Math.sqrt(n) - Math.sqrt(before)) / lr * ps.get(i);
                 }
-                p = Math.abs(z) <= lasso
-                        ? 0
-                        : -(z - Math.signum(z) * lasso) / ((beta + Math.sqrt(n)) / lr + ridge);
+                p = Math.abs(z) <= lasso ? 0 : -(z - Math.signum(z) * lasso) / ((beta + Math.sqrt(n)) / lr + ridge);
             }
         };
     }
