@@ -22,6 +22,7 @@ import kudari.rule.AdaBelief;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Ftrl;
 import kudari.rule.Momentum;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
@@ -76,7 +77,7 @@ class LawsTest {
 
     /** How many choices each option has, in the order of {@link Case}. */
     private static final int[] CHOICES = {
-        Clip.values().length, Groups.values().length, Rates.values().length, 2, 2, 2, 2, 2, 2, 2, 2
+        Clip.values().length, Groups.values().length, Rates.values().length, 2, 2, 2, 2, 2, 2, 2, 2, 2
     };
 
     /** What is asked of an optimizer. */
@@ -91,7 +92,8 @@ class LawsTest {
             boolean damage,
             boolean resumes,
             boolean looks,
-            boolean captured) {
+            boolean captured,
+            boolean maximizes) {
 
         static Case of(int[] c) {
             return new Case(
@@ -105,11 +107,12 @@ class LawsTest {
                     c[7] == 1,
                     c[8] == 1,
                     c[9] == 1,
-                    c[10] == 1);
+                    c[10] == 1,
+                    c[11] == 1);
         }
 
         Guard guard() {
-            return scales ? clip.guard.scale(0.25) : clip.guard;
+            return (scales ? clip.guard.scale(0.25) : clip.guard).maximizes(maximizes);
         }
     }
 
@@ -124,6 +127,7 @@ class LawsTest {
         Stream<Rule> more = Stream.of(
                 Momentum.of(0.01).dampening(0.5),
                 AdaGrad.pytorch(0.01).lrDecay(0.1),
+                Ftrl.of(0.01).beta(1).lasso(20).ridge(0.5),
                 RmsProp.of(0.01).initialAccumulator(0.25),
                 RmsProp.optax(0.01).biasCorrection(true),
                 RmsPropMomentum.of(0.01).biasCorrection(true).initialAccumulator(0.25),
