@@ -1,5 +1,6 @@
 package kudari;
 
+import java.lang.ref.Cleaner;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
@@ -27,6 +28,9 @@ public final class CpuEngine extends Engine {
 
     private final Workers workers;
 
+    /** Ends the workers: when the engine is closed or, at last, when nobody can reach it any more. */
+    private final Cleaner.Cleanable ending;
+
     /** Of each thread, arrays of a chunk each. */
     private final float[][][] tiles;
 
@@ -35,6 +39,7 @@ public final class CpuEngine extends Engine {
             throw new IllegalArgumentException("threads: expected from 1 to " + MOST_THREADS + ", got " + threads);
         }
         workers = new Workers(threads);
+        ending = CLEANER.register(this, workers::close);
         tiles = new float[threads][0][];
     }
 
@@ -172,7 +177,7 @@ public final class CpuEngine extends Engine {
 
     @Override
     void free() {
-        workers.close();
+        ending.clean();
     }
 
     /** The engine and its threads, as in {@code CPU (2 threads)}. */

@@ -39,6 +39,8 @@ import static jcuda.jcublas.JCublas2.cublasSetWorkspace;
 import static kudari.CudaException.must;
 import static kudari.CudaException.mustBlas;
 
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
@@ -52,6 +54,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
@@ -78,6 +81,8 @@ import kudari.rule.Rule;
  * {@link #pointer} and {@link #stream} let other CUDA code work on the engine's tensors in the right order.
  */
 public final class CudaEngine extends Engine {
+
+    private static final Logger LOG = System.getLogger(CudaEngine.class.getName());
 
     /** The driver says that the machine code is not for this device. */
     private static final int NO_BINARY_FOR_GPU = 209;
@@ -124,6 +129,8 @@ public final class CudaEngine extends Engine {
 
     /** The graph under capture. */
     private Optional<CudaGraph> capture = Optional.empty();
+
+    private final AtomicBoolean ended = new AtomicBoolean();
 
     /**
      * An engine whose work goes to a stream that somebody else made: after what is on it already, before what they put there next. The stream
@@ -203,6 +210,15 @@ public final class CudaEngine extends Engine {
             throw e;
         }
         turnBack();
+        String name = this.name;
+        AtomicBoolean ended = this.ended;
+        CLEANER.register(this, () -> {
+            if (!ended.get())
+                LOG.log(
+                        Level.WARNING,
+                        name
+                                + " was not closed and is out of reach: its memory stays taken until the program ends; close engines with try");
+        });
     }
 
     /**
@@ -597,6 +613,7 @@ public final class CudaEngine extends Engine {
 
     @Override
     void free() {
+        ended.set(true);
         // Everything is freed, whatever fails; the first failure is told at the end.
         int[] failed = {0};
         Consumer<Call> tried = call -> {

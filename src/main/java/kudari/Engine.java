@@ -1,6 +1,7 @@
 package kudari;
 
 import java.lang.System.Logger.Level;
+import java.lang.ref.Cleaner;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -27,6 +28,9 @@ import kudari.rule.Rule;
  * }</pre>
  */
 public abstract sealed class Engine implements AutoCloseable permits CpuEngine, CudaEngine {
+
+    /** Sees to what is left of engines that nobody has closed and nobody can reach any more. */
+    static final Cleaner CLEANER = Cleaner.create();
 
     private final Thread owner = Thread.currentThread();
     private boolean closed;

@@ -24,7 +24,8 @@ final class Workers implements AutoCloseable {
     private final Thread[] helpers;
     private final AtomicInteger inside = new AtomicInteger(SHUT);
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
-    private volatile Job job = thread -> {};
+    private static final Job NOTHING = thread -> {};
+    private volatile Job job = NOTHING;
     private volatile int turn;
     private volatile boolean closed;
 
@@ -60,6 +61,7 @@ final class Workers implements AutoCloseable {
                 else Thread.yield();
             }
         }
+        this.job = NOTHING; // or the helpers would hold on to it, and to its engine's tensors, for ever
         Throwable thrown = failure.get();
         if (thrown != null) throw new IllegalStateException("a worker thread failed", thrown);
     }

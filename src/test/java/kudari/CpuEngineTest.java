@@ -7,14 +7,17 @@ import static kudari.RulesTest.floats;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import kudari.rule.Adam;
@@ -204,5 +207,28 @@ class CpuEngineTest {
         assertEquals((float) 0.001, k[5], "1 − 0.999 in double; in float it would be off by 1.3e-5 of itself");
         Adam.of(0.001).at(Long.MAX_VALUE, k);
         assertEquals((float) 0.001, k[6], "both corrections have died away");
+    }
+
+    /** An engine that nobody closed ends its threads once nobody can reach it, whatever they did last. */
+    @Test
+    void theThreadsOfAnEngineThatWasDroppedEnd() throws InterruptedException {
+        Set<Thread> before = Set.copyOf(Thread.getAllStackTraces().keySet());
+        drop();
+        List<Thread> helpers = Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().startsWith("kudari-cpu-") && !before.contains(thread))
+                .toList();
+        assertEquals(2, helpers.size());
+        long deadline = System.nanoTime() + 60_000_000_000L;
+        while (helpers.stream().anyMatch(Thread::isAlive) && System.nanoTime() < deadline) {
+            System.gc();
+            Thread.sleep(10);
+        }
+        for (Thread helper : helpers) assertFalse(helper.isAlive(), helper.getName());
+    }
+
+    private static void drop() {
+        CpuEngine dropped = Engine.cpu(3);
+        int size = CpuEngine.PARALLEL_FROM;
+        dropped.optimizer(Sgd.of(1)).update(dropped.zeros(size), dropped.zeros(size));
     }
 }
