@@ -31,7 +31,7 @@ __device__ __forceinline__ void fetch(float* to, const float* g, u64 i, u64 coun
   }
 }
 
-// What a gradient of this norm is multiplied by; Guard.factor.
+// What a gradient of this norm is multiplied by; Guard.factor. The scale is negative where steps go up.
 __device__ __forceinline__ float factor(double norm, double max, double scale) {
   return (float)(norm > max ? scale * (max / norm) : scale);
 }
@@ -66,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
   double sum = 0;
   for (u64 c = threadIdx.x; c < count; c += THREADS) sum += partials[c];
   lanes[threadIdx.x] = sum;
-  double norm = scale * sqrt(tree(lanes, THREADS));
+  double norm = fabs(scale) * sqrt(tree(lanes, THREADS));
   bool vanishes = false;  // a factor that float holds as a subnormal, or not at all, would clip to something else
   if (eachTensor) {
     for (u64 first = 0; first < tensors; first += THREADS / LANES) {
@@ -77,17 +77,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
       }
       __syncthreads();
       lanes[threadIdx.x] = part;
-      double own = scale * sqrt(tree(lanes, LANES));
+      double own = fabs(scale) * sqrt(tree(lanes, LANES));
       if (n < tensors && threadIdx.x % LANES == 0) {
         float by = factor(own, max, scale);
         told[n].scale = by;
-        vanishes |= by < SMALLEST;
+        vanishes |= fabs(by) < SMALLEST;
       }
     }
   } else {
     float by = factor(norm, max, scale);
     for (u64 n = threadIdx.x; n < tensors; n += THREADS) told[n].scale = by;
-    vanishes = by < SMALLEST;
+    vanishes = fabs(by) < SMALLEST;
   }
   __syncthreads();
   lanes[threadIdx.x] = vanishes;

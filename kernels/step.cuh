@@ -54,6 +54,16 @@ __device__ __forceinline__ float sign(float x) {
   return clamp(x * 0x1p127f * 0x1p127f, 1);
 }
 
+__device__ __forceinline__ float cubeRoot(float x) {
+  float c = clamp(x, 0x1p-126f, 0x1p126f);
+  float a = sqrt(sqrt(c)), b = sqrt(sqrt(a)), y = a * b * sqrt(sqrt(b));
+  float cube = y * y * y;
+  y = y * ((cube + c + c) / (cube + cube + c));
+  cube = y * y * y;
+  y = y * ((cube + c + c) / (cube + cube + c));
+  return y - (y - c / (y * y)) * 0x1.555556p-2f;
+}
+
 // ---- the walk ----
 
 // .cs, streaming: a step reads and writes each element once, and leaves the cache to others. E is 4, or 1 where 16 bytes at a time will not do.

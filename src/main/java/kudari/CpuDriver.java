@@ -124,7 +124,7 @@ final class CpuDriver extends Driver implements Workers.Job {
                 pieces.toArray(new Piece[0]),
                 firsts,
                 new double[pieces.size()],
-                filled(plan.size(), (float) guard.scale()),
+                filled(plan.size(), (float) guard.signedScale()),
                 filled(plan.size(), 1),
                 engine.shares(plan.elements()));
     }
@@ -178,12 +178,12 @@ final class CpuDriver extends Driver implements Workers.Job {
         float[] scale = laid.scale;
         int[] firsts = laid.firsts;
         norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
-        float smallest = guard.factor(norm);
-        Arrays.fill(scale, smallest);
+        float all = guard.factor(norm), smallest = Math.abs(all);
+        Arrays.fill(scale, all);
         for (int n = 0; n < scale.length && guard.clip() == Guard.Clip.TENSOR_NORM; n++) {
             double own = guard.scale() * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
             scale[n] = guard.factor(own);
-            smallest = n == 0 ? scale[n] : Math.min(smallest, scale[n]);
+            smallest = n == 0 ? Math.abs(scale[n]) : Math.min(smallest, Math.abs(scale[n]));
         }
         return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL;
     }

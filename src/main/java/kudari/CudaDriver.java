@@ -224,7 +224,7 @@ final class CudaDriver extends Driver {
             for (long from = 0; guard.reduces() && from < elements; from += Reduce.PIECE, piece++) {
                 to.put(Math.min(Reduce.PIECE, elements - from)).put(g + from * Float.BYTES);
             }
-            to.put(toldAt + n, told((float) guard.scale(), 1));
+            to.put(toldAt + n, told((float) guard.signedScale(), 1));
         }
         to.put(firstsAt + tensors, piece);
         page.position(partialsAt * Long.BYTES);
@@ -285,7 +285,7 @@ final class CudaDriver extends Driver {
                 .set(6, control)
                 .set(7, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
                 .set(8, guard.maxNorm())
-                .set(9, guard.scale());
+                .set(9, guard.signedScale());
         for (int kind = 0; kind < kinds.length; kind++) {
             kinds[kind].rows = table.rows[kind];
             kinds[kind]

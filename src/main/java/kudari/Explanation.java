@@ -163,17 +163,28 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
 
     /** The rule as a program writes it: by a factory of {@link #type} where one makes it, or as its record prints. */
     public String call() {
-        return peers.stream()
-                .filter(peer -> peer.rule.equals(rule))
-                .map(Difference::call)
-                .findFirst()
-                .orElse(rule.toString());
+        Stream<String> theirs =
+                peers.stream().filter(peer -> peer.rule.equals(rule)).map(Difference::call);
+        return Stream.concat(theirs, own().stream()).findFirst().orElse(rule.toString());
+    }
+
+    /** The call of {@code of(lr)}, which every rule has, if that makes this one. */
+    private Optional<String> own() {
+        try {
+            Object made = type.getMethod("of", double.class).invoke(null, rule.lr());
+            return made.equals(rule)
+                    ? Optional.of(type.getSimpleName() + ".of(" + Say.number(rule.lr()) + ")")
+                    : Optional.empty();
+        } catch (ReflectiveOperationException e) {
+            return Optional.empty(); // a rule that is not ours
+        }
     }
 
     /** For people: some lines of at most 80 columns, as far as words allow. */
     @Override
     public String toString() {
-        List<String> lines = new ArrayList<>(List.of(call(), ""));
+        List<String> lines = new ArrayList<>(Say.wrapped("", call(), WIDTH));
+        lines.add("");
         formula.forEach(line -> lines.addAll(inside(line)));
         if (!formula.isEmpty()) lines.add("");
         RulePage page = RulePage.of(rule.getClass());
@@ -198,7 +209,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
                 .filter(peer -> peers.stream().noneMatch(has -> has.peer == peer))
                 .map(Peer::toString)
                 .collect(Collectors.joining(", "));
-        if (!without.isEmpty()) lines.add("  Without it: " + without + ".");
+        if (!without.isEmpty()) lines.add("  Without it, or with another formula: " + without + ".");
         return String.join("\n", lines);
     }
 

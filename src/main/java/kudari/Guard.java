@@ -1,8 +1,8 @@
 package kudari;
 
 /**
- * What happens to gradients before the rule sees them, in this order: they are multiplied by a scale, clipped, and where one is not finite the
- * step may be left out. The gradients themselves stay as they are.
+ * What happens to gradients before the rule sees them, in this order: they are multiplied by a scale, negated where what they are
+ * of is to grow, clipped, and where one is not finite the step may be left out. The gradients themselves stay as they are.
  *
  * <pre>{@code
  * Optimizer adam = engine.optimizer(AdamW.of(3e-4)).guard(Guard.clipNorm(1).scale(1.0 / microBatches));
@@ -19,9 +19,10 @@ package kudari;
  * @param clip what is held down to {@code max}
  * @param max the largest norm or element, positive, in units of the scaled gradient; infinite where nothing is clipped
  * @param scale what gradients are multiplied by first, positive
+ * @param maximizes whether steps go up the gradient, not down
  * @param skips whether a step with a gradient that is not finite is left out
  */
-public record Guard(Clip clip, double max, double scale, boolean skips) {
+public record Guard(Clip clip, double max, double scale, boolean maximizes, boolean skips) {
 
     /** What is held down. */
     public enum Clip {
@@ -36,7 +37,7 @@ public record Guard(Clip clip, double max, double scale, boolean skips) {
     }
 
     /** Takes gradients as they are. */
-    public static final Guard NONE = new Guard(Clip.NOTHING, Double.POSITIVE_INFINITY, 1, false);
+    public static final Guard NONE = new Guard(Clip.NOTHING, Double.POSITIVE_INFINITY, 1, false, false);
 
     /** Checks that the numbers are in range. */
     public Guard {
@@ -58,17 +59,17 @@ public record Guard(Clip clip, double max, double scale, boolean skips) {
      * @param max the largest norm
      */
     public static Guard clipNorm(double max) {
-        return new Guard(Clip.NORM, max, 1, true);
+        return new Guard(Clip.NORM, max, 1, false, true);
     }
 
     /** Clips each tensor's gradient by its own norm. Keras's {@code clipnorm}. */
     public static Guard clipTensorNorm(double max) {
-        return new Guard(Clip.TENSOR_NORM, max, 1, true);
+        return new Guard(Clip.TENSOR_NORM, max, 1, false, true);
     }
 
     /** Clips each element to −max … max; what is infinite becomes ±max, what is not a number stays so. PyTorch's {@code clip_grad_value_}. */
     public static Guard clipValue(double max) {
-        return new Guard(Clip.VALUE, max, 1, false);
+        return new Guard(Clip.VALUE, max, 1, false, false);
     }
 
     /** Leaves out every step in which a gradient is not finite. */
@@ -76,14 +77,27 @@ public record Guard(Clip clip, double max, double scale, boolean skips) {
         return NONE.skips(true);
     }
 
+    /**
+     * Climbs: every step is that of −g. Norms and what is clipped are the same, and an L2 penalty and decay still pull towards 0. PyTorch's {@code
+     * maximize}.
+     */
+    public static Guard maximize() {
+        return NONE.maximizes(true);
+    }
+
     /** This guard, with gradients multiplied by a number first: one over the number of micro-batches that they are the sum of, say. */
     public Guard scale(double scale) {
-        return new Guard(clip, max, scale, skips);
+        return new Guard(clip, max, scale, maximizes, skips);
+    }
+
+    /** This guard, with steps that go up the gradient, or down. */
+    public Guard maximizes(boolean maximizes) {
+        return new Guard(clip, max, scale, maximizes, skips);
     }
 
     /** This guard, which leaves out steps with gradients that are not finite, or does not. */
     public Guard skips(boolean skips) {
-        return new Guard(clip, max, scale, skips);
+        return new Guard(clip, max, scale, maximizes, skips);
     }
 
     /** Whether a step must look at all gradients before it can begin. */
@@ -101,8 +115,13 @@ public record Guard(Clip clip, double max, double scale, boolean skips) {
         return clip == Clip.VALUE ? Double.POSITIVE_INFINITY : max;
     }
 
+    /** What a gradient is multiplied by where no norm is too large: the scale, negative where steps go up. */
+    double signedScale() {
+        return maximizes ? -scale : scale;
+    }
+
     /** What a gradient of this norm is multiplied by; {@code factor} of {@code kernels/reduce.cu}. */
     float factor(double norm) {
-        return (float) (norm > maxNorm() ? scale * (maxNorm() / norm) : scale);
+        return (float) (norm > maxNorm() ? signedScale() * (maxNorm() / norm) : signedScale());
     }
 }

@@ -6,13 +6,13 @@ import java.io.UncheckedIOException;
 import java.lang.reflect.RecordComponent;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
-import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import kudari.io.Say;
 import kudari.rule.Rule;
@@ -62,21 +62,18 @@ final class RulePage {
 
     /**
      * The formula of a rule, with its numbers in the places of their symbols: a symbol is the first word in the documentation of a component,
-     * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. Where a
-     * line begins with a component's name and a colon, it stands for that component being true, and a line with another name for its being false.
+     * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. A line
+     * that begins with a component's name and a colon stands where that is true; one with another name, before or after it, where it is not.
      */
     List<String> formula(Rule rule) {
         List<String> lines =
                 found("<pre>(.*?)</pre>").stream().flatMap(String::lines).toList();
         if (lines.isEmpty()) return List.of();
-        Set<String> switches = switches(rule, false), on = switches(rule, true);
-        Set<String> labels = lines.stream().map(RulePage::label).collect(Collectors.toSet());
-        boolean forks = !Collections.disjoint(labels, switches), taken = !Collections.disjoint(labels, on);
-        Stream<String> own = lines.stream()
-                .filter(line -> !forks
-                        || label(line).isEmpty()
-                        || (taken ? on.contains(label(line)) : !switches.contains(label(line))))
-                .map(line -> forks ? withoutLabel(line) : line.strip())
+        Map<String, Boolean> switches = components(rule)
+                .filter(component -> component.getType() == boolean.class)
+                .collect(Collectors.toMap(RecordComponent::getName, component -> (boolean) value(rule, component)));
+        Stream<String> own = IntStream.range(0, lines.size())
+                .mapToObj(n -> chosen(lines, n, switches))
                 .map(line -> simple(numbered(plain(line), rule)))
                 .filter(line -> !line.isEmpty());
         // What Rule's own page says of every rule.
@@ -88,12 +85,22 @@ final class RulePage {
         return Stream.of(before, own, after).flatMap(part -> part).toList();
     }
 
-    /** The names of the components that are true or false, or of those that are true. */
-    private static Set<String> switches(Rule rule, boolean on) {
-        return components(rule)
-                .filter(component -> component.getType() == boolean.class && (!on || (boolean) value(rule, component)))
-                .map(RecordComponent::getName)
-                .collect(Collectors.toSet());
+    /** A line without the name before it, and without a link after it to whose it is; empty where a switch says so. */
+    private static String chosen(List<String> lines, int n, Map<String, Boolean> switches) {
+        String line = lines.get(n), label = label(line);
+        if (label.isEmpty()) return line.strip();
+        Optional<Boolean> stands = switches.containsKey(label)
+                ? Optional.of(switches.get(label))
+                : IntStream.of(n - 1, n + 1)
+                        .filter(other -> other >= 0 && other < lines.size())
+                        .mapToObj(other -> label(lines.get(other)))
+                        .filter(switches::containsKey)
+                        .findFirst()
+                        .map(other -> !switches.get(other));
+        if (stands.isEmpty()) return line.strip();
+        return stands.get()
+                ? line.substring(line.indexOf(':') + 1).strip().replaceFirst("\\s{3,}[^{←]*\\{@link[^}]*}[^{}]*$", "")
+                : "";
     }
 
     private static String label(String line) {
@@ -101,18 +108,13 @@ final class RulePage {
         return label.find() ? label.group(1) : "";
     }
 
-    /** Also without what follows on whose it is, with a link. */
-    private static String withoutLabel(String line) {
-        return line.replaceFirst("^\\s*\\w+:", "").strip().replaceFirst("\\s{3,}[^{←]*\\{@link[^}]*}[^{}]*$", "");
-    }
-
     private String numbered(String line, Rule rule) {
         for (RecordComponent component : components(rule).toList()) {
-            if (component.getType() != double.class) continue;
+            if (component.getType() != double.class && component.getType() != long.class) continue;
             String word = "[\\p{L}\\p{M}\\p{N}_]";
             line = line.replaceAll(
                     "(?<!" + word + ")" + Pattern.quote(symbol(component.getName())) + "(?!" + word + ")",
-                    Say.number((double) value(rule, component)));
+                    Say.number(((Number) value(rule, component)).doubleValue()));
         }
         return line;
     }
@@ -130,11 +132,13 @@ final class RulePage {
                     BigDecimal a = new BigDecimal(sum.group(1)), b = new BigDecimal(sum.group(3));
                     return Say.number((sum.group(2).equals("+") ? a.add(b) : a.subtract(b)).doubleValue());
                 });
-        String zero = "0(?:[·/][^\\s()]+)*";
-        return line.replaceAll(",\\s{2,}", ",  ")
+        String zero = "0(?:[·/](?:[^\\s()]+|\\([^()]*\\)))*";
+        line = line.replaceAll("([,:])\\s{2,}", "$1  ")
                 .replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
-                .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "")
+                .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "");
+        return line.replaceAll("/\\(1\\)", "")
                 .replaceAll("(?<![\\d.·])1·|·1(?=[·\\s),]|$)", "")
+                .replaceAll("\\^\\((\\p{L})\\)", "^$1")
                 .replaceAll("√\\((\\p{L}[\\p{M}\\p{N}]*)\\)", "√$1")
                 .replaceAll("/ \\((√?\\p{L}[\\p{M}\\p{N}]*|√\\([^()]*\\))\\)", "/ $1");
     }

@@ -6,6 +6,8 @@
 
 namespace soft {
 
+std::atomic<bool> dropping{false};
+
 namespace {
 
 struct Failure { std::string call; long n; int code; };
@@ -17,7 +19,7 @@ struct Books {
   std::vector<std::string> errors, launches;
   Traffic traffic;
   uint64_t launchCount = 0;
-  bool isEager = false;
+  std::string mode = "late";
   FILE* log = nullptr;
 };
 
@@ -34,11 +36,18 @@ void addFailures(Books& s, const std::string& list) {
   }
 }
 
+bool chooseMode(Books& s, const std::string& mode) {
+  if (mode != "late" && mode != "eager" && mode != "drop") return false;
+  s.mode = mode;
+  dropping = mode == "drop";
+  return true;
+}
+
 Books& state() {
   static Books& s = *[] {
     auto* fresh = new Books;
     const char* mode = getenv("SOFTCUDA_MODE");
-    fresh->isEager = mode && std::string(mode) == "eager";
+    if (mode && *mode) chooseMode(*fresh, mode);
     if (const char* path = getenv("SOFTCUDA_LOG")) fresh->log = fopen(path, "a");
     if (const char* list = getenv("SOFTCUDA_FAIL")) addFailures(*fresh, list);
     return fresh;
@@ -114,7 +123,7 @@ long setting(const char* name, long otherwise) {
   return s && *s ? strtol(s, nullptr, 10) : otherwise;
 }
 
-bool eager() { return state().isEager; }
+bool eager() { return state().mode == "eager"; }
 
 int workers() {
   static int n = int(setting("SOFTCUDA_THREADS", long(std::max(1u, std::thread::hardware_concurrency()))));
@@ -189,7 +198,7 @@ std::string command(const std::string& text) {
     return "{}";
   }
   if (begins("fail ")) { addFailures(s, text.substr(5)); return "{}"; }
-  if (text == "mode eager" || text == "mode late") { s.isEager = text == "mode eager"; return "{}"; }
+  if (begins("mode ") && chooseMode(s, text.substr(5))) return "{}";
   return "{\"error\":\"unknown command\"}";
 }
 

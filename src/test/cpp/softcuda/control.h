@@ -10,7 +10,8 @@ namespace soft {
 Error entering(const char* call);
 SHARED void report(const std::string& message);  // a mistake found: to stderr, the log and the answer to "errors"
 void record(const Launch& launch, const Outcome& outcome, double milliseconds);
-bool eager();
+bool eager();                       // whether asynchronous work runs at once
+extern std::atomic<bool> dropping;  // whether launches are not looked at and never run
 int workers();
 long setting(const char* name, long otherwise);  // of the environment
 // Runs a command and answers in JSON; README.md lists them.

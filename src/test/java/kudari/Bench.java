@@ -5,6 +5,7 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -26,12 +27,9 @@ final class Bench {
 
     public static void main(String[] args) throws RunnerException, IOException {
         ChainedOptionsBuilder options = new OptionsBuilder().include(StepBenchmark.class.getName());
-        options.param(
-                "what",
-                Stream.concat(
-                                Stream.of("copy", "triad"),
-                                RulesTest.TABLE.stream().map(RulesTest.Row::toString))
-                        .toArray(String[]::new));
+        Stream<String> rules = RulesTest.TABLE.stream().map(RulesTest.Row::toString);
+        Map<String, String[]> chosen = new HashMap<>(); // the builder adds to what it was told before
+        chosen.put("what", Stream.concat(Stream.of("copy", "triad"), rules).toArray(String[]::new));
         for (int n = 0; n < args.length; n += 2) {
             if (n + 1 == args.length
                     || !Set.of("--what", "--params", "--memory").contains(args[n])) {
@@ -40,17 +38,17 @@ final class Bench {
                                 + String.join(" ", args));
                 System.exit(2);
             }
-            options.param(args[n].substring(2), args[n + 1].split(","));
+            chosen.put(args[n].substring(2), args[n + 1].split(","));
         }
+        chosen.forEach(options::param);
         // By size, then by what was timed: microseconds per step.
         Map<String, Map<String, Double>> times = new LinkedHashMap<>();
         try (PrintWriter csv = new PrintWriter(Files.newBufferedWriter(Path.of("target", "bench.csv")))) {
             csv.println("params,what,microseconds,error");
             for (RunResult result : new Runner(options.build()).run()) {
                 String params = result.getParams().getParam("params"),
-                        what =
-                                result.getParams().getParam("what")
-                                        + (result.getParams().getParam("memory").equals("direct") ? DIRECT : "");
+                        what = result.getParams().getParam("what");
+                if (result.getParams().getParam("memory").equals("direct")) what += DIRECT;
                 double time = result.getPrimaryResult().getScore();
                 times.computeIfAbsent(params, key -> new LinkedHashMap<>()).put(what, time);
                 csv.println(params + "," + what + "," + time + ","

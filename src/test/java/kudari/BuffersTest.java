@@ -136,6 +136,26 @@ class BuffersTest {
         assertFencesStand();
     }
 
+    /** A rule with state beside one without, in tensors of more than one chunk. */
+    @Test
+    void groupsOfTwoKindsOfRuleHaveTheBitsOfThoseOverArrays() {
+        float[] start = gaussian(new Random(SEED), 20_000), gradient = gaussian(new Random(SEED + 1), 20_000);
+        List<float[]> results = new ArrayList<>();
+        for (Memory memory : List.of(Memory.ARRAY, Memory.DIRECT)) {
+            try (CpuEngine engine = Engine.cpu(1)) {
+                Tensor a = tensor(engine, memory, start), b = tensor(engine, memory, start);
+                Tensor g = tensor(engine, memory, gradient);
+                Optimizer two = engine.optimizer(Group.of("a", Adam.of(0.01)), Group.rest(Sgd.of(0.01)));
+                for (int t = 0; t < 3; t++) two.update(Map.of("a", a, "b", b), Map.of("a", g, "b", g));
+                results.add(a.get());
+                results.add(b.get());
+            }
+        }
+        assertSameBits(results.get(0), results.get(2));
+        assertSameBits(results.get(1), results.get(3));
+        assertFencesStand();
+    }
+
     private void check(CpuEngine engine, Rule rule, Guard guard, boolean zeroes, Memory p, Memory g) {
         String what = rule + ", " + guard + ", zeroes " + zeroes + ", " + p + " and " + g + " on " + engine;
         Random random = new Random(SEED);

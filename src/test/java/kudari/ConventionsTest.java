@@ -19,7 +19,9 @@ import kudari.rule.Adamax;
 import kudari.rule.Adan;
 import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
+import kudari.rule.Ftrl;
 import kudari.rule.Lion;
+import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -221,7 +223,9 @@ class ConventionsTest {
                         0.00111982645152),
                 valley("optax lion", Lion.of(0.1), -6.9, 1.9, -4, -1),
                 valley("optax rprop", Rprop.optax(0.1), -7, 2, -0.0425085332098, 0.0333152398099),
+                valley("optax madgrad", Madgrad.of(0.1), -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
                 valley("optax sign_sgd", SignSgd.of(0.1), -6.9, 1.9, -4, 0),
+                valley("Keras Ftrl", Ftrl.of(0.5), -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley("Keras Adagrad", AdaGrad.keras(1.5), -5.63301655055, 0.504665645806, -0.158857053316, 0),
                 valley("Keras RMSprop", RmsProp.keras(0.3), -6.05131766999, 1.0513167316, -0.153911860539, 0),
                 valley("Keras Adam", Adam.of(0.3), -6.70000135526, 1.70000023717, 0.136006852395, 0.318245375537),
@@ -504,6 +508,16 @@ class ConventionsTest {
             }
             assertTrue(below > 100, "a variance below 0 came " + below + " times");
             assertTrue(p.get()[0] < 8, "p is " + p.get()[0]);
+        }
+    }
+
+    /** By hand: √n grows from 0 to 4, so that z is lr·4 − 4·p = 2 − 4·p; within ±lr·λ₁ = ±4 p becomes 0 and not merely small, and −4 is taken of the rest. */
+    @Test
+    void aParameterWhosePenaltyOutweighsItIsZero() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(0.25, 1.25, 1.5, -0.5, -1.5)), g = engine.full(4, 5);
+            engine.optimizer(new Ftrl(0.5, 0, 4, 8, 0, 0, 0)).update(p, g);
+            assertArrayEquals(floats(0, 0, 0, 0, -0.5), p.get());
         }
     }
 

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
@@ -21,6 +22,7 @@ import jcuda.jcublas.cublasHandle;
 import jcuda.jcublas.cublasOperation;
 import jcuda.runtime.cudaStream_t;
 import kudari.rule.Rule;
+import kudari.rule.Sgd;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -70,6 +72,36 @@ class CudaEngineTest {
         Random random = new Random(SEED);
         follow(row.of().apply(0.01), random.ints(7, 0, 3000).toArray(), 20);
         follow(row.of().apply(0.01), random.ints(300, 0, 50).toArray(), 10);
+    }
+
+    /** Gradients that start on 16 bytes and 4 behind them, of 1, 2 and 3 elements more than fours, NaN before and behind: the norm reads none of it. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 5, 6, 7, 1021, 1022, 1023, 1025, 4095, 4097, 4098, 4099, 8191})
+    void aNormReadsNothingBesideItsGradient(int size) {
+        Random random = new Random(SEED + size);
+        for (Guard guard : List.of(Guard.clipNorm(1), Guard.clipTensorNorm(1))) {
+            Map<String, Tensor> a = new LinkedHashMap<>(), da = new LinkedHashMap<>();
+            Map<String, Tensor> b = new LinkedHashMap<>(), db = new LinkedHashMap<>();
+            for (int before = 4; before < 8; before++) {
+                float[] values = new float[size], around = new float[before + size + 4];
+                Arrays.fill(around, Float.NaN);
+                for (int i = 0; i < size; i++) values[i] = around[before + i] = random.nextFloat() - 0.5f;
+                long base = JCudaAddress.of(cuda.pointer(cuda.tensor(around)));
+                assertEquals(0, base % 16);
+                a.put("W" + before, cpu.zeros(size));
+                b.put("W" + before, cuda.zeros(size));
+                da.put("W" + before, cpu.tensor(values));
+                db.put("W" + before, cuda.wrap(base + (long) before * Float.BYTES, size));
+            }
+            Optimizer expected = cpu.optimizer(Sgd.of(1)).guard(guard),
+                    actual = cuda.optimizer(Sgd.of(1)).guard(guard);
+            expected.update(a, da);
+            actual.update(b, db);
+            assertEquals(0, actual.skipped());
+            assertEquals(expected.norm(), actual.norm());
+            for (String name : a.keySet())
+                RulesTest.assertSameBits(a.get(name).get(), b.get(name).get());
+        }
     }
 
     /** Runs both engines over the same gradients, of 60 decades with everything special among them, and compares every bit. */

@@ -16,6 +16,7 @@ import com.google.gson.JsonObject;
 import java.nio.LongBuffer;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Random;
@@ -156,6 +157,75 @@ class CudaFaultsTest {
         // p read and written, g read, each array of the state read and written.
         long ideal = 12 + 8L * rule.state().size();
         assertEquals(ideal * IntStream.of(sizes).sum(), bytes);
+    }
+
+    /** Beside the tensors, what is read for a chunk and not for an element: by each thread once, a row of the table, and the scalars of the step. */
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void aStepReadsItsTableAndItsScalarsOnceForAChunk(RulesTest.Row row) {
+        Rule rule = row.of().apply(0.01);
+        int[] sizes = {4, 1024, 1028, 40_000};
+        Map<String, Tensor> p = set(cuda, sizes), g = set(cuda, sizes);
+        Optimizer optimizer = cuda.optimizer(rule);
+        optimizer.update(p, g);
+        finish();
+        ask("reset");
+        optimizer.update(p, g);
+        finish();
+        JsonObject launch = ask("launches").getAsJsonArray().get(0).getAsJsonObject();
+        long blocks = launch.getAsJsonArray("grid").get(0).getAsLong(), threads = CudaDriver.THREADS;
+        long rowBytes = (4L + Math.max(1, rule.state().size())) * Long.BYTES, told = Long.BYTES;
+        // Behind the rows stands for each tensor what it is told and its first piece, and the end of the pieces.
+        long each = CudaDriver.chunkSize(blocks, IntStream.of(sizes).sum());
+        long chunks =
+                IntStream.of(sizes).mapToLong(size -> (size + each - 1) / each).sum();
+        long tableBytes = chunks * rowBytes + (2L * sizes.length + 1) * Long.BYTES;
+        long head = 64, scalars = (long) Rule.SCALARS * Float.BYTES;
+        Map<Long, Long> most = Map.of(
+                tableBytes,
+                threads * chunks * (rowBytes + told),
+                controlBytes(),
+                threads * (blocks * head + chunks * scalars));
+        Set<Long> seen = new HashSet<>();
+        for (JsonElement element : launch.getAsJsonArray("memory")) {
+            JsonObject memory = element.getAsJsonObject();
+            long size = memory.get("bytes").getAsLong();
+            if (!most.containsKey(size)) continue;
+            seen.add(size);
+            long bytes = memory.get("bytes_read").getAsLong()
+                    + memory.get("bytes_written").getAsLong();
+            assertTrue(bytes <= most.get(size), bytes + " bytes of " + memory + ", at most " + most.get(size));
+        }
+        assertEquals(most.keySet(), seen, launch::toString);
+    }
+
+    /** As if the device were a thousand steps further than the host has sent scalars for. */
+    @Test
+    void stepsThatFindNoScalarsAreCountedAndTold() {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(1, 1));
+        Optimizer adam = cuda.optimizer(Adam.of()).guard(Guard.skipNonFinite());
+        adam.update(p, g);
+        float[] before = p.get();
+        CUdeviceptr done = cuda.pointer(cuda.wrap(controlBlock(), 2)); // the first of its words
+        cuda.inContext(
+                () -> assertEquals(0, JCudaDriver.cuMemcpyHtoD(done, Pointer.to(new long[] {1000}), Long.BYTES)));
+        adam.update(p, g);
+        adam.update(p, g);
+        assertSameBits(before, p.get());
+        refused(IllegalStateException.class, adam::counts, "2 steps found no scalars", "report");
+    }
+
+    /** The address of the control block of the only optimizer, which has one group. */
+    private static long controlBlock() {
+        for (JsonElement live : ask("live").getAsJsonArray())
+            if (live.getAsJsonObject().get("bytes").getAsLong() == controlBytes())
+                return live.getAsJsonObject().get("address").getAsLong();
+        throw new AssertionError("no control block in " + ask("live"));
+    }
+
+    /** Its head, and the ring of slots. */
+    private static long controlBytes() {
+        return 64 + kudari.Control.RING * (16L + Rule.SCALARS * Float.BYTES);
     }
 
     @ParameterizedTest
@@ -673,6 +743,46 @@ class CudaFaultsTest {
         assertEquals(before, cuda.allocated());
         assertEquals(live, ask("live").getAsJsonArray().size());
         assertEquals(Set.of(), memoryAndWaits(), "calls");
+    }
+
+    /** Gradients wrapped anew in every step, as they come from elsewhere: at the same address that is nothing, at another a copy of the table. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void tensorsWrappedAnewCostNothingWhereTheyWereAndACopyElsewhere(boolean clips) {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8), h = set(cuda, 3, 8);
+        Optimizer adam = cuda.optimizer(Adam.of());
+        if (clips) adam.guard(Guard.clipNorm(1));
+        adam.update(p, g);
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(g));
+        assertEquals(null, calls().get("cuMemcpyHtoDAsync"));
+        assertEquals(Set.of(), memoryAndWaits());
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(t % 2 == 0 ? h : g));
+        assertEquals(10, calls().get("cuMemcpyHtoDAsync"));
+        assertEquals(10, calls().get("cuEventSynchronize"), "for the copy before the last");
+        assertEquals(Set.of(), memoryAndWaits());
+    }
+
+    private Map<String, Tensor> wrapped(Map<String, Tensor> tensors) {
+        Map<String, Tensor> anew = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> anew.put(name, cuda.wrap(cuda.pointer(tensor), tensor.shape())));
+        return anew;
+    }
+
+    @Test
+    void noMoreThanEightSetsAreKeptLaidOut() {
+        Optimizer sgd = cuda.optimizer(Sgd.of(1));
+        Map<String, Tensor> p = set(cuda, IntStream.range(1, 40).toArray()),
+                g = set(cuda, IntStream.range(1, 40).toArray());
+        long[] after = new long[40];
+        for (int n = 0; n < 39; n++) {
+            String name = "W" + n;
+            sgd.update(Map.of(name, p.get(name)), Map.of(name, g.get(name)));
+            after[n] = cuda.allocated();
+        }
+        assertTrue(after[7] > after[6]);
+        for (int n = 9; n < 39; n++) assertEquals(after[8], after[n]);
     }
 
     // ---- beyond 2^32 ----

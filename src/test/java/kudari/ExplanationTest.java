@@ -13,10 +13,14 @@ import kudari.Explanation.Difference;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Adan;
 import kudari.rule.Momentum;
+import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.Peer;
+import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
+import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.Test;
@@ -33,7 +37,8 @@ class ExplanationTest {
                 Arguments.of(Momentum.of(0.5), List.of("v ← 0.9·v − 0.5·g,  p ← p + v")),
                 Arguments.of(
                         Nesterov.pytorch(0.5).momentum(0.75), List.of("b ← 0.75·b + g,  p ← p − 0.5·(0.75·b + g)")),
-                Arguments.of(AdaGrad.of(0.5), List.of("h ← h + g²", "p ← p − 0.5·g / (√h + 1e-7)")),
+                Arguments.of(
+                        AdaGrad.of(0.5), List.of("h ← h + g²", "p ← p − lrₜ·g / (√h + 1e-7)        with lrₜ = 0.5")),
                 Arguments.of(RmsProp.pytorch(0.5), List.of("h ← 0.99·h + 0.01·g²", "p ← p − 0.5·g / (√h + 1e-8)")),
                 Arguments.of(RmsProp.keras(0.5), List.of("h ← 0.9·h + 0.1·g²", "p ← p − 0.5·g / √(h + 1e-7)")),
                 Arguments.of(
@@ -48,13 +53,44 @@ class ExplanationTest {
                         List.of(
                                 "m ← 0.9·m + 0.1·g",
                                 "v ← 0.999·v + 0.001·g²",
-                                "p ← p − α·m / (√v + 1e-7)        with cᵢ = 1 − βᵢᵗ, α = 0.5·√c₂/c₁")),
+                                "p ← p − α·m / (√v + 1e-7)        with α = 0.5·√c₂/c₁",
+                                "cᵢ = 1 − βᵢᵗ")),
+                Arguments.of(
+                        Adam.article(0.5).betas(0.25, 0.125),
+                        List.of(
+                                "m ← 0.25·m + 0.75·g",
+                                "v ← 0.125·v + 0.875·g²",
+                                "p ← p − α·m / √(v + 1e-7·c₂)        with α = 0.5·√c₂/c₁",
+                                "cᵢ = 1")),
+                Arguments.of(
+                        RmsPropMomentum.keras(0.5).biasCorrection(true),
+                        List.of("h ← 0.9·h + 0.1·g²", "D = √(h/(1 − ρᵗ) + 1e-7)", "v ← 0.9·v + 0.5·g/D,  p ← p − v")),
+                Arguments.of(
+                        AdaGrad.pytorch(0.5).lrDecay(0.25),
+                        List.of("h ← h + g²", "p ← p − lrₜ·g / (√h + 1e-10)        with lrₜ = 0.5/(1 + 0.25·(t − 1))")),
+                Arguments.of(
+                        NAdam.keras(0.5),
+                        List.of(
+                                "m ← 0.9·m + 0.1·g",
+                                "v ← 0.999·v + 0.001·g²",
+                                "μₜ = 0.9·(1 − ½·0.96^t),  Πₜ = μ₁·…·μₜ,  c₂ = 1 − β₂ᵗ",
+                                "p ← p − 0.5·√c₂·((1 − μₜ)/(1 − Πₜ)·g + μₜ₊₁/(1 − Πₜ₊₁)·m) / (√v + 1e-7·√c₂)")),
+                Arguments.of(
+                        RAdam.optax(0.5),
+                        List.of(
+                                "m ← 0.9·m + 0.1·g",
+                                "v ← 0.999·v + 0.001·g²",
+                                "ρₜ = ρ∞ − 2·t·β₂ᵗ/c₂,  ρ∞ = 2/0.001 − 1,  cᵢ = 1 − βᵢᵗ",
+                                "ρₜ > 5:  p ← p − 0.5·rₜ·√c₂/c₁·m / (√v + 1e-8·√c₂)",
+                                "else:  p ← p − 0.5/c₁·m",
+                                "rₜ = √((ρₜ − 4)·(ρₜ − 2)·ρ∞ / ((ρ∞ − 4)·(ρ∞ − 2)·ρₜ))")),
                 Arguments.of(
                         Adam.pytorch(0.5).betas(0, 0.5).epsRoot(1e-6),
                         List.of(
                                 "m ← g",
                                 "v ← 0.5·v + 0.5·g²",
-                                "p ← p − α·m / (√(v + 1e-6·c₂) + 1e-8·√c₂)        with cᵢ = 1 − βᵢᵗ, α = 0.5·√c₂/c₁")));
+                                "p ← p − α·m / (√(v + 1e-6·c₂) + 1e-8·√c₂)        with α = 0.5·√c₂/c₁",
+                                "cᵢ = 1 − βᵢᵗ")));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -178,6 +214,7 @@ class ExplanationTest {
                 difference(Explanation.of(Momentum.pytorch(1)), Peer.BOOK).others());
         String own = Explanation.of(Adam.of(0.25).betas(0.5, 0.75)).call();
         assertTrue(own.startsWith("Adam[lr=0.25, beta1=0.5"), own);
+        assertEquals("Adan.of(0.25)", Explanation.of(Adan.of(0.25)).call(), "which is no library's");
     }
 
     /** ε = 1e-10 in the place of 1e-7 is nothing beside √h, and much where h is faint. */
@@ -198,7 +235,7 @@ class ExplanationTest {
                 List.of("decay 1e-4, not 0.01"),
                 difference(explanation, Peer.OPTAX).others());
         String text = explanation.toString();
-        assertTrue(text.contains("Without it: DL4J, the book."), text);
+        assertTrue(text.contains("Without it, or with another formula: DL4J, the book."), text);
         assertTrue(text.contains("I. Loshchilov and F. Hutter"), text);
         assertEquals(
                 List.of("decay 0, not 0.01"),

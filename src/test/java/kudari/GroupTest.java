@@ -65,6 +65,8 @@ class GroupTest {
         "*aab, aaab, true",
         "a?c, abc, false",
         "a.c, abc, false",
+        "Head.*, head.w, false",
+        "head, Head, false",
         "[a], a, false"
     })
     void aStarStandsForAnyCharactersAndEveryOtherForItself(String pattern, String name, boolean takes) {

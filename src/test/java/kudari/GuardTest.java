@@ -65,6 +65,44 @@ class GuardTest {
         assertEquals(0, sgd.skipped());
     }
 
+    /** As {@link #aNormOfFiveIsClippedByHand}, upwards; each tensor by itself has a norm of 3 and of 4. */
+    @ParameterizedTest
+    @ValueSource(strings = {"none", "norm", "tensor", "value"})
+    void stepsGoUpTheGradientWhereTheyAreToMaximize(String clip) {
+        Guard guard =
+                switch (clip) {
+                    case "none" -> Guard.maximize();
+                    case "norm" -> Guard.clipNorm(2.5);
+                    case "tensor" -> Guard.clipTensorNorm(1);
+                    default -> Guard.clipValue(2);
+                };
+        float[] expected =
+                switch (clip) {
+                    case "none" -> floats(3, -4);
+                    case "norm" -> floats(1.5, -2);
+                    case "tensor" -> floats(1, -1);
+                    default -> floats(2, -2);
+                };
+        Tensor a = engine.zeros(1), b = engine.zeros(1);
+        Map<String, Tensor> grads = Map.of("a", engine.tensor(floats(6)), "b", engine.tensor(floats(-8)));
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(guard.maximizes(true).scale(0.5));
+        sgd.update(Map.of("a", a, "b", b), grads);
+        assertEquals(expected[0], a.get()[0], 0x1p-23);
+        assertEquals(expected[1], b.get()[0], 0x1p-23);
+        assertEquals(0, sgd.skipped());
+        if (guard.skips()) assertEquals(5, sgd.norm());
+    }
+
+    /** PyTorch negates the gradient, then adds what weight_decay says; decoupled decay it takes off as ever. */
+    @Test
+    void penaltiesPullTowardsZeroAlsoWhereStepsGoUp() {
+        Tensor p = engine.tensor(floats(8, 8)), g = engine.tensor(floats(4, 0));
+        engine.optimizer(Sgd.of(0.5).l2(0.25).decay(0.5))
+                .guard(Guard.maximize())
+                .update(p, g);
+        assertSameBits(floats(8 - 0.5 * (-4 + 2) - 0.25 * 8, 8 - 0.5 * 2 - 0.25 * 8), p.get());
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {1, 3, 4, 1023, 1025, 4095, 4096, 4097, 100_003, 1_100_000})
     void theNormIsTheRootOfTheSumOfSquares(int size) {
@@ -339,7 +377,7 @@ class GuardTest {
 
     @Test
     void aLimitThatIsNoneIsRefusedAndSoIsAskingTooLate() {
-        for (double max : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
+        for (double max : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY, 1e39, 1e-50}) {
             refused(
                     IllegalArgumentException.class,
                     () -> engine.optimizer(Sgd.of()).guard(Guard.clipNorm(max)),
@@ -352,6 +390,24 @@ class GuardTest {
         sgd.update(engine.zeros(1), engine.zeros(1));
         refused(IllegalStateException.class, () -> sgd.guard(Guard.clipNorm(1)), "before the first update");
         refused(IllegalStateException.class, sgd::zeroGradients, "before the first update");
+    }
+
+    /** The numbers of a guard are told to a device in float. */
+    @Test
+    void whatFloatCannotHoldIsRefused() {
+        for (double scale : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY, 1e39, 0x1p-127}) {
+            refused(IllegalArgumentException.class, () -> Guard.NONE.scale(scale), "scale", String.valueOf(scale));
+        }
+        for (Guard clips : List.of(Guard.clipNorm(1), Guard.clipTensorNorm(1))) {
+            refused(IllegalArgumentException.class, () -> clips.skips(false), "not finite", "false");
+        }
+        for (double held : new double[] {Float.MIN_NORMAL, Float.MAX_VALUE}) {
+            assertEquals(held, Guard.clipNorm(held).scale(held).scale());
+        }
+        assertEquals(Float.MIN_VALUE, Guard.clipValue(Float.MIN_VALUE).limit());
+        Guard all = new Guard(Guard.Clip.VALUE, 2, 0.25, true);
+        assertEquals(all, Guard.clipValue(2).skips(true).scale(0.25));
+        assertEquals(all, Guard.clipValue(2).scale(0.25).skips(true));
     }
 
     @Test

@@ -76,7 +76,7 @@ class KernelsTest {
     void theFunctionsOfTheLoopsAreTheSameInBothLanguages() throws IOException {
         String java = Files.readString(Path.of("src/main/java/kudari/rule/Arithmetic.java"));
         String cuda = Files.readString(Path.of("kernels/step.cuh"));
-        for (String name : List.of("gradient", "descend", "flush", "rate", "sign")) {
+        for (String name : List.of("gradient", "descend", "flush", "rate", "sign", "cubeRoot")) {
             assertEquals(
                     function(java, "static float " + name), function(cuda, "__device__ __forceinline__ float " + name));
         }

@@ -85,6 +85,22 @@ class OptimizerTest {
         assertSameBits(floats(-0.25 - 0.375 - 1.5, 0.75 - 0.375 - 1.5), b.get());
     }
 
+    /** State goes by names, though the tensors are the same ones in the same order, in the same maps or in none. */
+    @Test
+    void aTensorUnderAnotherNameIsAnotherParameter() {
+        Map<String, Tensor> params = new HashMap<>(Map.of("b", b)), grads = new HashMap<>(Map.of("b", db));
+        momentum.update(params, grads);
+        params.put("c", params.remove("b"));
+        grads.put("c", grads.remove("b"));
+        momentum.update(params, grads);
+        momentum.update(b, db);
+        assertSameBits(floats(-0.75, -0.75), momentum.state("b").get("v").get());
+        assertSameBits(floats(-0.5, -0.5), momentum.state("c").get("v").get());
+        assertSameBits(
+                floats(-0.5, -0.5), momentum.state(Optimizer.SINGLE).get("v").get());
+        assertSameBits(floats(-0.25 - 0.5 - 0.5, 0.75 - 0.5 - 0.5), b.get());
+    }
+
     @Test
     void anEmptySetAndATensorOfNoElementsAreLegal() {
         momentum.update(Map.of(), Map.of());

@@ -83,6 +83,7 @@ final class Plain {
         double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
         boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
         float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
+        if (guard.maximizes()) scale = -scale;
         float[] k = new float[Rule.SCALARS], own = new float[p.length];
         rule.at(t, k);
         for (int i = 0; i < p.length; i++) {

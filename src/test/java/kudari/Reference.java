@@ -157,6 +157,42 @@ abstract class Reference {
         };
     }
 
+    /** As its authors' code, which adds ε to lr: from the start and all gradients. */
+    static Reference madgrad(double p, double lr, double mu, double eps) {
+        double start = p;
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double squares = 0, sum = 0;
+                for (int i = 0; i < t; i++) {
+                    double weight = (lr + eps) * Math.sqrt(i + 1);
+                    squares += weight * Math.pow(history.get(i), 2);
+                    sum += weight * history.get(i);
+                }
+                p = mu * p + (1 - mu) * (start - sum / (Math.cbrt(squares) + eps));
+            }
+        };
+    }
+
+    /** The paper's algorithm 1, its z summed over all gradients and all parameters so far. */
+    static Reference ftrl(double p, double lr, double n0, double beta, double lasso, double ridge) {
+        return new Reference(p) {
+            private final List<Double> ps = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                ps.add(p);
+                double n = n0, z = 0;
+                for (int i = 0; i < t; i++) {
+                    double before = n;
+                    n += Math.pow(history.get(i), 2);
+                    z += history.get(i) - (Math.sqrt(n) - Math.sqrt(before)) / lr * ps.get(i);
+                }
+                p = Math.abs(z) <= lasso ? 0 : -(z - Math.signum(z) * lasso) / ((beta + Math.sqrt(n)) / lr + ridge);
+            }
+        };
+    }
+
     /** The paper's algorithm 1: both means corrected, ε added to the corrected root. */
     static Reference adamOfThePaper(double p, double lr, double beta1, double beta2, double eps, double epsRoot) {
         return new Reference(p) {

@@ -68,6 +68,12 @@ record Rounded(double value, double error) {
         return new Rounded(Math.signum(value), Math.abs(value) > error || error == 0 ? 0 : 2);
     }
 
+    /** {@code Arithmetic.cubeRoot}, off by at most 2⁻²³; of what is not exact the root of the least that it can be is the farthest. */
+    Rounded cubeRoot() {
+        double root = Math.cbrt(value), spread = root - Math.cbrt(Math.max(0, value - error));
+        return new Rounded(root, spread + 2 * U * (root + spread));
+    }
+
     /** |√a − √b| = |a − b| / (√a + √b). */
     Rounded sqrt() {
         double root = Math.sqrt(value);

@@ -18,7 +18,9 @@ import kudari.rule.Adamax;
 import kudari.rule.Adan;
 import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
+import kudari.rule.Ftrl;
 import kudari.rule.Lion;
+import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -87,6 +89,11 @@ class RuleArgumentsTest {
                 bad("shrink", "1.0", () -> Rprop.of().factors(1.2, 1)),
                 bad("smallest", "0.0", () -> Rprop.of().sizes(0, 50)),
                 bad("largest", "1.0E-7", () -> Rprop.of().sizes(1e-6, 1e-7)),
+                bad("momentum", "1.0", () -> Madgrad.of().momentum(1)),
+                bad("eps", "0.0", () -> Madgrad.of().eps(0)),
+                bad("lasso", "-1.0", () -> Ftrl.of().lasso(-1)),
+                bad("ridge", "NaN", () -> Ftrl.of().ridge(Double.NaN)),
+                bad("initialAccumulator + beta", "0.0", () -> Ftrl.of().initialAccumulator(0)),
                 bad("lr", "-1.0", () -> Adam.of(-1)),
                 bad("beta1", "1.0", () -> new Adam(0.1, 1, 0.999, 0, 1e-7, 0, true, 0, 0)),
                 bad("beta2", "NaN", () -> new Adam(0.1, 0.9, Double.NaN, 0, 1e-7, 0, true, 0, 0)),
@@ -267,6 +274,19 @@ class RuleArgumentsTest {
         assertEquals(
                 new Rprop(1, 4, 0.5, 5, 6, true, 2, 3),
                 Rprop.optax(9).lr(1).factors(4, 0.5).sizes(5, 6).l2(2).decay(3));
+        assertEquals(
+                new Madgrad(1, 0.5, 4, 2, 3),
+                Madgrad.of(9).lr(1).momentum(0.5).eps(4).l2(2).decay(3));
+        assertEquals(
+                new Ftrl(1, 4, 5, 6, 7, 2, 3),
+                Ftrl.of(9)
+                        .lr(1)
+                        .initialAccumulator(4)
+                        .beta(5)
+                        .lasso(6)
+                        .ridge(7)
+                        .l2(2)
+                        .decay(3));
         assertEquals(new SignSgd(1, 2, 3), SignSgd.of(9).lr(1).l2(2).decay(3));
         Adam adam = Adam.of(9).lr(1).betas(0.5, 0.25).epsRoot(6).l2(2).decay(3);
         assertEquals(new Adam(1, 0.5, 0.25, 4, 0, 6, true, 2, 3), adam.eps(4));

@@ -22,7 +22,9 @@ import kudari.rule.Adamax;
 import kudari.rule.Adan;
 import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
+import kudari.rule.Ftrl;
 import kudari.rule.Lion;
+import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -247,6 +249,46 @@ class RulesTest {
                             floats(3, 1, -2, -1, -7),
                             floats(7.5, 6.75, 6.75, 7.125, 7.6875),
                             new float[][] {floats(1, 1.5, 0.75, 0.75, 1.125), floats(1, 1.5, -0.0, -0.75, -1.125)})),
+            new Row(
+                    Madgrad::of,
+                    0.1,
+                    UNPUBLISHED, // optax's, which has λ in float32, is in ConventionsTest
+                    UNPUBLISHED,
+                    (p, lr) -> Reference.madgrad(p, lr, 0.9, 1e-6),
+                    (s, g, lr, t) -> {
+                        Rounded weighted =
+                                Rounded.once((lr + 1e-6) * Math.sqrt(t)).times(g);
+                        s[1] = s[1].plus(weighted.times(g));
+                        s[2] = s[2].plus(weighted);
+                        Rounded offset = s[2].over(s[1].cubeRoot().plus(Rounded.once(1e-6)));
+                        Rounded u = Rounded.once(1 - 0.9).times(s[3].plus(offset));
+                        s[3] = s[3].minus(u);
+                        s[0] = s[0].minus(u);
+                    },
+                    // λ is 4, so v is 1, s 2, and z, 1 below the start, is approached by halves.
+                    new Hand(new Madgrad(3, 0.5, 1, 0, 0), floats(0.5, 0, 0), floats(7.5, 7.25, 7.125), new float[][] {
+                        floats(1, 1, 1), floats(2, 2, 2), floats(-0.5, -0.75, -0.875)
+                    })),
+            new Row(
+                    Ftrl::of,
+                    0.5,
+                    xy(-3.66248441799, 1.34393313247),
+                    xy(-1.08879892066, 0.00651012842998),
+                    (p, lr) -> Reference.ftrl(p, lr, 0.1, 0, 0, 0),
+                    (s, g, lr, t) -> {
+                        Rounded before = t == 1 ? Rounded.once(0.1) : s[1];
+                        s[1] = before.plus(g.times(g));
+                        Rounded grown = s[1].sqrt().minus(before.sqrt());
+                        s[2] = s[2].plus(Rounded.once(lr).times(g)).minus(grown.times(s[0]));
+                        Rounded u = s[0].plus(s[2].over(s[1].sqrt().plus(Rounded.exact(0))));
+                        s[0] = s[0].minus(Rounded.exact(1).times(u));
+                    },
+                    // √n is 3, then 5, 13 and 13, and what it is added to 2 + 2/2.
+                    new Hand(
+                            new Ftrl(0.5, 9, 2, 1, 2, 0, 0),
+                            floats(4, -12, 0),
+                            floats(1.6875, 2.0625, 2.0625),
+                            new float[][] {floats(25, 169, 169), floats(-14, -33.5, -33.5)})),
             new Row(
                     Adam::of,
                     0.3,

@@ -198,6 +198,10 @@ class ScheduleTest {
                 "steps",
                 "" + Long.MAX_VALUE);
         refused(IllegalArgumentException.class, () -> new Counts(5, 0, List.of(6L)), "groups", "5", "6");
+        List<Long> groups = new ArrayList<>(List.of(5L));
+        Counts counts = new Counts(5, 0, groups);
+        groups.set(0, 6L); // once it is checked it stays
+        assertEquals(List.of(5L), counts.groups());
         refused(IllegalArgumentException.class, () -> new Counts(5, -1, List.of(5L)), "skipped", "-1");
         refused(IllegalArgumentException.class, () -> sgd.resume(new Counts(1, 0, List.of()), Map.of()), "1", "0");
         assertEquals(0, sgd.steps());

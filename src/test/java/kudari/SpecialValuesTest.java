@@ -34,8 +34,9 @@ class SpecialValuesTest {
     private static final List<Guard> GUARDS = List.of(
             Guard.NONE,
             Guard.NONE.scale(0.25),
+            Guard.maximize(),
             Guard.clipValue(0.5),
-            Guard.clipValue(1e30).scale(4),
+            Guard.clipValue(1e30).scale(4).maximizes(true),
             Guard.skipNonFinite());
 
     /** Each value in a parameter with each in its gradient and each in its state; the second array of state has them in another order. */

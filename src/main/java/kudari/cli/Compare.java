@@ -207,7 +207,7 @@ final class Compare extends TrainingCommand {
                 option.toString(),
                 option.defaults().state(),
                 option.rateOnThePath(),
-                rates.containsKey(option) ? "--lr" : "each rule's own default");
+                rates.containsKey(option) ? "--lr" : option.rateOfDefaults());
     }
 
     /** The command line that repeats this run, quoted for a shell. */

@@ -123,6 +123,12 @@ final class Experiments {
         // On a device the call of update returns before the update is done.
         boolean doneOnReturn = data.engine instanceof CpuEngine;
         network.onLoss(loss -> losses.add((float) loss));
+        Runnable update = () -> {
+            long before = clock.getAsLong();
+            optimizer.update(network.params(), network.grads());
+            if (doneOnReturn) perUpdate.add((clock.getAsLong() - before) / 1e3);
+        };
+        TrainingStep training = new TrainingStep(data.engine, network, data.train, batch, update);
         int written = 0, evaluateEvery = Math.max(1, steps / 20);
         long start = clock.getAsLong();
         for (int step = 0; step < steps; ) {
@@ -130,10 +136,7 @@ final class Experiments {
             long begun = clock.getAsLong();
             for (; step < to; step++) {
                 interruption.check();
-                network.gradient(data.train, batches.next(), batch);
-                long before = clock.getAsLong();
-                optimizer.update(network.params(), network.grads());
-                if (doneOnReturn) perUpdate.add((clock.getAsLong() - before) / 1e3);
+                training.run(batches.next());
                 progress.advance(1);
             }
             network.loss(); // waits for the last gradient
@@ -147,6 +150,7 @@ final class Experiments {
             }
         }
         double seconds = (clock.getAsLong() - start) / 1e9;
+        training.close();
         return new Training(
                 name, settings, nameOf(data.engine), losses, accuracies, median(perUpdate), median(perStep), seconds);
     }
@@ -174,6 +178,8 @@ final class Experiments {
         Network network = data.network(50);
         Optimizer optimizer = data.engine.optimizer(rule);
         List<DataPoint> losses = new ArrayList<>();
+        TrainingStep training = new TrainingStep(
+                data.engine, network, few, batches.batch(), () -> optimizer.update(network.params(), network.grads()));
         // Points stand close at first and then further apart, as on a logarithmic axis.
         for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
             if (at >= next) {
@@ -181,9 +187,9 @@ final class Experiments {
                 next = at + Math.max(1, at / 8);
             }
             interruption.check();
-            network.gradient(few, batches.next(), batches.batch());
-            optimizer.update(network.params(), network.grads());
+            training.run(batches.next());
         }
+        training.close();
         return new BatchingRun(
                 name, RuleOption.describe(rule) + ", batches of " + batches.batch() + " out of " + few.size(), losses);
     }

@@ -62,8 +62,8 @@ final class Explain implements Callable<Integer> {
     @Parameters(
             paramLabel = "RULE",
             description = "${COMPLETION-CANDIDATES}",
-            converter = RuleOption.Explained.class,
-            completionCandidates = RuleOption.Explained.class)
+            converter = RuleOption.Converter.class,
+            completionCandidates = RuleOption.Converter.class)
     private RuleOption rule;
 
     @Option(

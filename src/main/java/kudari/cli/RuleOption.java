@@ -7,6 +7,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -16,6 +17,7 @@ import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
+import kudari.rule.Peer;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -54,29 +56,15 @@ record RuleOption(Class<?> type) {
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;
 
-    /** The rules and what has factories of its own for one of them. */
-    static final List<RuleOption> EXPLAINED =
-            Stream.concat(ALL.stream(), Stream.of(new RuleOption(AdamW.class))).toList();
-
     /** Reads a rule's name on the command line, in upper or lower case, and lists the names for help texts. */
-    static class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
-
-        private final List<RuleOption> options;
-
-        Converter() {
-            this(ALL);
-        }
-
-        Converter(List<RuleOption> options) {
-            this.options = options;
-        }
+    static final class Converter implements ITypeConverter<RuleOption>, Iterable<String> {
 
         /** So many letters amiss may be a slip. */
         private static final int SLIP = 2;
 
         @Override
         public RuleOption convert(String value) {
-            return options.stream()
+            return ALL.stream()
                     .filter(option -> option.name().equalsIgnoreCase(value))
                     .findFirst()
                     .orElseThrow(() -> new TypeConversionException("expected one of " + String.join(", ", this)
@@ -84,8 +72,8 @@ record RuleOption(Class<?> type) {
         }
 
         /** The nearest names; one that only goes on where the value ends is as near as one with one letter amiss. */
-        private String guess(String value) {
-            Map<Integer, List<String>> names = options.stream()
+        private static String guess(String value) {
+            Map<Integer, List<String>> names = ALL.stream()
                     .map(RuleOption::name)
                     .collect(Collectors.groupingBy(
                             name -> value.length() > SLIP && name.startsWith(value) ? 1 : distance(name, value)));
@@ -112,14 +100,7 @@ record RuleOption(Class<?> type) {
 
         @Override
         public Iterator<String> iterator() {
-            return options.stream().map(RuleOption::name).iterator();
-        }
-    }
-
-    /** The same for those that can be explained. */
-    static final class Explained extends Converter {
-        Explained() {
-            super(EXPLAINED);
+            return ALL.stream().map(RuleOption::name).iterator();
         }
     }
 
@@ -131,6 +112,15 @@ record RuleOption(Class<?> type) {
     /** Where its learning rate comes from. */
     String rateOnThePath() {
         return PATH_RATES.containsKey(type) ? "the book's picture" : "Adam's in the book's picture";
+    }
+
+    /** Where the learning rate of its defaults comes from: the book, if they are its, or else a library whose they are. */
+    String rateOfDefaults() {
+        return Stream.concat(Stream.of(Peer.BOOK), Stream.of(Peer.values()))
+                .filter(peer -> peer.rule(type).equals(Optional.of(defaults())))
+                .findFirst()
+                .map(peer -> "the default of " + peer)
+                .orElse("each rule's own default");
     }
 
     /** The rule at its defaults. */

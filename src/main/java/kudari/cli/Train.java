@@ -481,12 +481,19 @@ final class Train extends TrainingCommand {
 
         /** Whether the run stands saved as it ended; if not, it has diverged, or was asked to end while its loss was not finite. */
         private boolean train(MetricsLog metrics, Progress progress, Interruption interruption) throws IOException {
+            try (TrainingStep training = new TrainingStep(
+                    engine, net, held.train(), batch, () -> optimizer.update(net.params(), net.grads()))) {
+                return train(training, metrics, progress, interruption);
+            }
+        }
+
+        private boolean train(TrainingStep training, MetricsLog metrics, Progress progress, Interruption interruption)
+                throws IOException {
             net.onLoss(metrics::tell);
             boolean saved = true;
             long step = batches.position();
             for (boolean last = step == until; !last; ) {
-                net.gradient(held.train(), batches.next(), batch);
-                optimizer.update(net.params(), net.grads());
+                training.run(batches.next());
                 step++;
                 progress.advance(1);
 

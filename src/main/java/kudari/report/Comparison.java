@@ -58,7 +58,7 @@ public record Comparison(
      * @param name its name, as the trajectories and trainings have it
      * @param state the names of its state arrays, by whose number the page groups the rules
      * @param pathRate where its learning rate over f comes from, to be read by people, as in "the book's picture"
-     * @param trainingRate where its learning rate on the network comes from, as in "each rule's own default"
+     * @param trainingRate where its learning rate on the network comes from, as in "the default of the book"
      */
     public record ComparedRule(String name, List<String> state, String pathRate, String trainingRate) {
 

@@ -17,7 +17,8 @@ import java.util.List;
  *   m ← β₁·m + (1 − β₁)·g
  *   slow ← β₃ₜ·slow + (1 − β₃ₜ)·g
  *   v ← β₂·v + (1 − β₂)·g²
- *   p ← p − lr·√c₂·(m/c₁ + αₜ·slow) / (√(v + ε_root·c₂) + ε·√c₂)        with cᵢ = 1 − βᵢᵗ</pre>
+ *   p ← p − lr·√c₂·(m/c₁ + αₜ·slow) / (√(v + ε_root·c₂) + ε·√c₂)        with cᵢ = 1 − βᵢᵗ
+ *   αₜ = α, β₃ₜ = β₃ from step T on, less before</pre>
  *
  * <p>The slow mean is not corrected. Over a warm-up of T steps αₜ grows in proportion to t, and β₃ₜ from β₁ to β₃ so that the mean's half-life grows
  * evenly: 1/ln β₃ₜ = (1 − t/T)/ln β₁ + (t/T)/ln β₃. Without one both are constant, as optax has them.
@@ -40,7 +41,7 @@ import java.util.List;
  * @param alpha α, the weight of the slow mean, 0 or positive
  * @param warmUp T, the steps over which α and β₃ come in, 0 or more
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
- * @param epsRoot added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
+ * @param epsRoot ε_root, added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -76,6 +77,7 @@ public record AdEMAMix(
     }
 
     /** optax's: β 0.9, 0.999 and 0.9999, α = 5, no warm-up, ε = 1e-8. */
+    @Preset(peer = Peer.OPTAX)
     public static AdEMAMix of(double lr) {
         return new AdEMAMix(lr, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0);
     }

@@ -35,7 +35,7 @@ import java.util.List;
  * @param beta1 β₁, the fraction of the gradient's mean kept per step, in [0, 1)
  * @param beta2 β₂, the fraction of the mean of (g − m)² kept per step, in [0, 1)
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
- * @param epsRoot added to the mean in each step, 0 or positive, in units of gradient squared; one of the two must be positive
+ * @param epsRoot ε_root, added to the mean in each step, 0 or positive, in units of gradient squared; one of the two must be positive
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -59,8 +59,15 @@ public record AdaBelief(double lr, double beta1, double beta2, double eps, doubl
     }
 
     /** The authors' and optax's: β 0.9 and 0.999, ε = ε_root = 1e-16. */
+    @Preset(peer = Peer.OPTAX)
     public static AdaBelief of(double lr) {
         return new AdaBelief(lr, 0.9, 0.999, 1e-16, 1e-16, 0, 0);
+    }
+
+    /** Deeplearning4j's: β 0.9 and 0.999, ε = ε_root = 1e-14. It has ε on the uncorrected root, where ε_root leaves nothing of it in float32. */
+    @Preset(peer = Peer.DL4J, lr = 0.001)
+    public static AdaBelief dl4j(double lr) {
+        return of(lr).eps(1e-14).epsRoot(1e-14);
     }
 
     @Override

@@ -32,7 +32,7 @@ import java.util.List;
  *
  * @param lr learning rate, a finite number from 0 up, a factor of the step
  * @param rho ρ, the fraction of both means kept per step, in [0, 1)
- * @param eps ε inside both roots, positive; in units of gradient squared in the one, of parameter squared in the other
+ * @param eps ε, inside both roots, positive; in units of gradient squared in the one, of parameter squared in the other
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -52,13 +52,22 @@ public record AdaDelta(double lr, double rho, double eps, double l2, double deca
     }
 
     /** PyTorch's and optax's: ρ = 0.9, ε = 1e-6. */
+    @Preset(peer = Peer.PYTORCH, lr = 1)
+    @Preset(peer = Peer.OPTAX)
     public static AdaDelta of(double lr) {
         return new AdaDelta(lr, 0.9, 1e-6, 0, 0);
     }
 
     /** Keras's: ρ = 0.95, ε = 1e-7. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static AdaDelta keras(double lr) {
         return new AdaDelta(lr, 0.95, 1e-7, 0, 0);
+    }
+
+    /** Deeplearning4j's: ρ = 0.95, ε = 1e-6. It has no learning rate, which is one of 1. */
+    @Preset(peer = Peer.DL4J, lr = 1)
+    public static AdaDelta dl4j(double lr) {
+        return of(lr).rho(0.95);
     }
 
     @Override

@@ -13,7 +13,7 @@ import java.util.List;
  *
  * <pre>
  *   h ← h + g²
- *   p ← p − lrₜ·g / (√(h + ε_root) + ε)        with lrₜ = lr/(1 + (t − 1)·lr_decay)</pre>
+ *   p ← p − lrₜ·g / (√(h + ε_root) + ε)        with lrₜ = lr/(1 + lr_decay·(t − 1))</pre>
  *
  * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax. So is
  * the start: h is 0 in the book and PyTorch, 0.1 in Keras and optax. PyTorch's lr_decay is 0 unless asked for.
@@ -31,7 +31,7 @@ import java.util.List;
  * </dl>
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter
- * @param lrDecay what the learning rate is divided by is 1 + (t − 1) times this, 0 or positive; decoupled decay goes by lr as it is
+ * @param lrDecay lr_decay, what the learning rate is divided by is 1 + (t − 1) times this, 0 or positive; decoupled decay goes by lr as it is
  * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
  * @param eps ε, outside the root, 0 or positive, in units of gradient
  * @param epsRoot ε_root, inside the root, 0 or positive, in units of gradient squared; one of the three must be positive

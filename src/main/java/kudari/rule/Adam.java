@@ -17,7 +17,9 @@ import java.util.List;
  * <pre>
  *   m ← β₁·m + (1 − β₁)·g
  *   v ← β₂·v + (1 − β₂)·g²
- *   p ← p − α·m / (√(v + ε_root·c₂) + ε̂ + ε·√c₂)        with cᵢ = 1 − βᵢᵗ, α = lr·√c₂/c₁</pre>
+ *   p ← p − α·m / (√(v + ε_root·c₂) + ε̂ + ε·√c₂)        with α = lr·√c₂/c₁
+ *   biasCorrection:  cᵢ = 1 − βᵢᵗ
+ *   else:            cᵢ = 1</pre>
  *
  * <p>Where ε stands is a matter of values. The paper's algorithm 1 adds ε to the corrected root √(v/c₂) ({@link #pytorch(double)}; optax);
  * multiplied through by √c₂, as the end of the paper's section 2 does, that is ε·√c₂ here. The book, Keras and TensorFlow add ε̂ to the

@@ -36,7 +36,7 @@ import java.util.List;
  * @param beta1 β₁, the fraction of the gradient's mean kept per step, in [0, 1)
  * @param beta2 β₂, the fraction of the largest gradient kept per step, in [0, 1)
  * @param eps ε, added to the maximum, 0 or positive, in units of gradient
- * @param epsMax added to |g| inside the maximum, 0 or positive, in units of gradient; one of the two must be positive
+ * @param epsMax ε_max, added to |g| inside the maximum, 0 or positive, in units of gradient; one of the two must be positive
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -60,13 +60,22 @@ public record Adamax(double lr, double beta1, double beta2, double eps, double e
     }
 
     /** PyTorch's and optax's: β 0.9 and 0.999, ε = 1e-8 inside the maximum. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.002)
+    @Preset(peer = Peer.OPTAX)
     public static Adamax of(double lr) {
         return new Adamax(lr, 0.9, 0.999, 0, 1e-8, 0, 0);
     }
 
     /** Keras's: β 0.9 and 0.999, ε = 1e-7 outside the maximum. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static Adamax keras(double lr) {
         return new Adamax(lr, 0.9, 0.999, 1e-7, 0, 0, 0);
+    }
+
+    /** Deeplearning4j's: β 0.9 and 0.999, 1e-32 for ε, which it adds to the maximum and not to |g|. */
+    @Preset(peer = Peer.DL4J, lr = 0.001)
+    public static Adamax dl4j(double lr) {
+        return of(lr).epsMax(1e-32);
     }
 
     @Override

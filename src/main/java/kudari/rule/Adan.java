@@ -42,7 +42,7 @@ import java.util.List;
  * @param beta3 β₃, the fraction of the mean of squares kept per step, in [0, 1)
  * @param ahead w, the weight of the changes, 0 or positive
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
- * @param epsRoot added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
+ * @param epsRoot ε_root, added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -81,6 +81,7 @@ public record Adan(
     }
 
     /** optax's: β 0.98, 0.92 and 0.99, w = 0.08, ε = ε_root = 1e-8. */
+    @Preset(peer = Peer.OPTAX)
     public static Adan optax(double lr) {
         return of(lr).ahead(0.08).epsRoot(1e-8);
     }

@@ -18,9 +18,12 @@ import java.util.List;
  *
  * <pre>
  *   first step:  v ← g²
- *   then:        m ← β₁·m + (1 − β₁)·clip(g / max(√v, ε), (t − 1)^¼)
- *                p ← p − lr·m
- *                v ← β₂·v + (1 − β₂)·g²</pre>
+ *   after it:
+ *   clips:       q = clip(g / max(√v, ε), (t − 1)^¼)
+ *   else:        q = g / max(√v, ε)
+ *   m ← β₁·m + (1 − β₁)·q
+ *   p ← p − lr·m
+ *   v ← β₂·v + (1 − β₂)·g²</pre>
  *
  * <dl>
  *   <dt>Source
@@ -60,6 +63,7 @@ public record Adopt(double lr, double beta1, double beta2, double eps, boolean c
     }
 
     /** The authors' and optax's: β 0.9 and 0.9999, ε = 1e-6, with clipping. */
+    @Preset(peer = Peer.OPTAX)
     public static Adopt of(double lr) {
         return new Adopt(lr, 0.9, 0.9999, 1e-6, true, 0, 0);
     }

@@ -18,9 +18,10 @@ import java.util.List;
  *   m ← β₁·m + (1 − β₁)·g
  *   v ← β₂·v + (1 − β₂)·g²
  *   uncorrected:  v̄ ← max(v̄, v)       p ← p − α·m / (√(v̄ + ε_root·c₂) + ε̂ + ε·√c₂)     Keras: {@link #of(double)}; PyTorch
- *   corrected:    v̄ ← max(v̄, v/c₂)    p ← p − α·m / (√(v̄ + ε_root) + ε̂/√c₂ + ε)         optax: {@link #optax(double)}</pre>
+ *   corrected:    v̄ ← max(v̄, v/c₂)    p ← p − α·m / (√(v̄ + ε_root) + ε̂/√c₂ + ε)         optax: {@link #optax(double)}
+ *   with cᵢ = 1 − βᵢᵗ, and α = lr·√c₂/c₁ or, corrected, lr/c₁</pre>
  *
- * <p>with cᵢ = 1 − βᵢᵗ, and α = lr·√c₂/c₁ or lr/c₁. The maximum is that of the mean itself or of the corrected mean; the two mean different things and
+ * <p>The maximum is that of the mean itself or of the corrected mean; the two mean different things and
  * have different names in the state. Where ε stands is as in {@link Adam}.
  *
  * <dl>
@@ -39,7 +40,7 @@ import java.util.List;
  * @param beta2 β₂, the fraction of the squared gradient's mean kept per step, in [0, 1)
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
  * @param epsHat ε̂, added to the uncorrected root, 0 or positive, in units of gradient
- * @param epsRoot added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
+ * @param epsRoot ε_root, added to the corrected mean inside the root, 0 or positive, in units of gradient squared; one of the three must be positive
  * @param corrected whether the maximum is that of the corrected mean
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
@@ -73,18 +74,27 @@ public record AmsGrad(
     }
 
     /** Keras's, which is the book's Adam and a maximum: β 0.9 and 0.999, ε̂ = 1e-7 on the uncorrected root. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static AmsGrad of(double lr) {
         return new AmsGrad(lr, 0.9, 0.999, 0, 1e-7, 0, false, 0, 0);
     }
 
     /** PyTorch's: β 0.9 and 0.999, the maximum of the uncorrected mean, ε = 1e-8 on the corrected root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
     public static AmsGrad pytorch(double lr) {
         return of(lr).eps(1e-8);
     }
 
     /** optax's: β 0.9 and 0.999, the maximum of the corrected mean, ε = 1e-8 on its root. */
+    @Preset(peer = Peer.OPTAX)
     public static AmsGrad optax(double lr) {
         return pytorch(lr).corrected(true);
+    }
+
+    /** Deeplearning4j's: β 0.9 and 0.999, the maximum of the uncorrected mean, ε̂ = 1e-8 on its root. */
+    @Preset(peer = Peer.DL4J, lr = 0.001)
+    public static AmsGrad dl4j(double lr) {
+        return of(lr).epsHat(1e-8);
     }
 
     @Override

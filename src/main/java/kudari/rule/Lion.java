@@ -50,11 +50,13 @@ public record Lion(double lr, double beta1, double beta2, double l2, double deca
     }
 
     /** The paper's Lion, as in Keras and bitsandbytes: β 0.9 and 0.99, no decay. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static Lion of(double lr) {
         return new Lion(lr, 0.9, 0.99, 0, 0);
     }
 
     /** optax's: β 0.9 and 0.99, decay 0.001. */
+    @Preset(peer = Peer.OPTAX)
     public static Lion optax(double lr) {
         return of(lr).decay(0.001);
     }

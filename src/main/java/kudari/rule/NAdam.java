@@ -70,16 +70,19 @@ public record NAdam(double lr, double beta1, double beta2, double psi, double ep
     }
 
     /** PyTorch's: β 0.9 and 0.999, ψ = 0.004, ε = 1e-8. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.002)
     public static NAdam of(double lr) {
         return new NAdam(lr, 0.9, 0.999, 0.004, 1e-8, 0, 0);
     }
 
     /** Keras's: β 0.9 and 0.999, ψ = 1, ε = 1e-7. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static NAdam keras(double lr) {
         return of(lr).psi(1).eps(1e-7);
     }
 
     /** optax's: β 0.9 and 0.999, the momentum constant, ε = 1e-8. */
+    @Preset(peer = Peer.OPTAX)
     public static NAdam optax(double lr) {
         return of(lr).psi(Double.POSITIVE_INFINITY);
     }

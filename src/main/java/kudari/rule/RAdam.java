@@ -18,8 +18,8 @@ import java.util.List;
  *   m ← β₁·m + (1 − β₁)·g
  *   v ← β₂·v + (1 − β₂)·g²
  *   ρₜ = ρ∞ − 2·t·β₂ᵗ/c₂,  ρ∞ = 2/(1 − β₂) − 1,  cᵢ = 1 − βᵢᵗ
- *   ρₜ above the threshold:  p ← p − lr·rₜ·√c₂/c₁·m / (√v + ε̂ + ε·√c₂)
- *   else:                    p ← p − lr/c₁·m
+ *   ρₜ &gt; threshold:  p ← p − lr·rₜ·√c₂/c₁·m / (√v + ε̂ + ε·√c₂)
+ *   else:           p ← p − lr/c₁·m
  *   rₜ = √((ρₜ − 4)·(ρₜ − 2)·ρ∞ / ((ρ∞ − 4)·(ρ∞ − 2)·ρₜ))</pre>
  *
  * <p>The two are one line with two sets of scalars. With β₂ = 0.999 and a threshold of 5 the first five steps are momentum. Where ε stands is as in
@@ -66,11 +66,13 @@ public record RAdam(
     }
 
     /** PyTorch's: β 0.9 and 0.999, threshold 5, ε̂ = 1e-8 on the uncorrected root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.001)
     public static RAdam of(double lr) {
         return new RAdam(lr, 0.9, 0.999, 5, 0, 1e-8, 0, 0);
     }
 
     /** optax's: β 0.9 and 0.999, threshold 5, ε = 1e-8 on the corrected root. */
+    @Preset(peer = Peer.OPTAX)
     public static RAdam optax(double lr) {
         return of(lr).eps(1e-8);
     }

@@ -14,7 +14,8 @@ import java.util.List;
  *
  * <pre>
  *   h ← ρ·h + (1 − ρ)·g²
- *   p ← p − lr·g / (√(h + ε_root) + ε)</pre>
+ *   biasCorrection:  p ← p − lr·g / (√(h/(1 − ρᵗ) + ε_root) + ε)
+ *   else:            p ← p − lr·g / (√(h + ε_root) + ε)</pre>
  *
  * <p>Where ε stands is a matter of values: outside the root (ε_root = 0) in the book and PyTorch, inside (ε = 0) in Keras and optax. So is
  * the correction that optax offers, which divides h by 1 − ρᵗ for having started at zero, as {@link Adam} does.

@@ -41,8 +41,8 @@ import java.util.List;
  * @param momentum μ, the fraction of the velocity kept per step, in [0, 1)
  * @param inside whether the learning rate stands inside the velocity
  * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
- * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for the variance may fall to 0
+ * @param eps ε, outside the root, 0 or positive, in units of gradient
+ * @param epsRoot ε_root, inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for the variance may fall to 0
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -75,16 +75,19 @@ public record RmsPropCentered(
     }
 
     /** PyTorch's: the learning rate outside, ρ = 0.99, no momentum, ε = 1e-8 outside the root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.01)
     public static RmsPropCentered of(double lr) {
         return new RmsPropCentered(lr, 0.99, 0, false, 0, 1e-8, 0, 0, 0);
     }
 
     /** Keras's: the learning rate inside, ρ = 0.9, no momentum, ε = 1e-7 inside the root. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static RmsPropCentered keras(double lr) {
         return new RmsPropCentered(lr, 0.9, 0, true, 0, 0, 1e-7, 0, 0);
     }
 
     /** optax's: the learning rate inside, ρ = 0.9, no momentum, ε = 1e-8 inside the root. */
+    @Preset(peer = Peer.OPTAX)
     public static RmsPropCentered optax(double lr) {
         return keras(lr).epsRoot(1e-8);
     }

@@ -15,7 +15,9 @@ import java.util.List;
  * RMSprop with momentum: a velocity collects the steps of {@link RmsProp} and decays; the parameter follows the velocity.
  *
  * <pre>
- *   h ← ρ·h + (1 − ρ)·g²,  D = √(h + ε_root) + ε
+ *   h ← ρ·h + (1 − ρ)·g²
+ *   biasCorrection:  D = √(h/(1 − ρᵗ) + ε_root) + ε
+ *   else:            D = √(h + ε_root) + ε
  *   outside:  b ← μ·b + g/D,      p ← p − lr·b       PyTorch: {@link #of(double)}
  *   inside:   v ← μ·v + lr·g/D,   p ← p − v          Keras, TensorFlow, optax: {@link #keras(double)}</pre>
  *
@@ -40,8 +42,8 @@ import java.util.List;
  * @param momentum μ, the fraction of the velocity kept per step, in [0, 1)
  * @param inside whether the learning rate stands inside the velocity
  * @param initialAccumulator where {@code h} starts, 0 or positive, in units of gradient squared
- * @param eps ε outside the root, 0 or positive, in units of gradient
- * @param epsRoot ε inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
+ * @param eps ε, outside the root, 0 or positive, in units of gradient
+ * @param epsRoot ε_root, inside the root, 0 or positive, in units of gradient squared; one of the two must be positive, for h may fall to 0
  * @param biasCorrection whether h is divided by 1 − ρᵗ
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
@@ -76,16 +78,19 @@ public record RmsPropMomentum(
     }
 
     /** PyTorch's: the learning rate outside, ρ = 0.99, μ = 0.9, ε = 1e-8 outside the root. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.01)
     public static RmsPropMomentum of(double lr) {
         return new RmsPropMomentum(lr, 0.99, 0.9, false, 0, 1e-8, 0, false, 0, 0);
     }
 
     /** Keras's: the learning rate inside, ρ = 0.9, μ = 0.9, ε = 1e-7 inside the root. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static RmsPropMomentum keras(double lr) {
         return new RmsPropMomentum(lr, 0.9, 0.9, true, 0, 0, 1e-7, false, 0, 0);
     }
 
     /** optax's: the learning rate inside, ρ = 0.9, μ = 0.9, ε = 1e-8 inside the root. */
+    @Preset(peer = Peer.OPTAX)
     public static RmsPropMomentum optax(double lr) {
         return keras(lr).epsRoot(1e-8);
     }

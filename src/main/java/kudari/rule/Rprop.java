@@ -62,11 +62,13 @@ public record Rprop(
     }
 
     /** PyTorch's Rprop, with the paper's numbers: η 1.2 and 0.5, Δ from 1e-6 to 50. */
+    @Preset(peer = Peer.PYTORCH, lr = 0.01)
     public static Rprop of(double lr) {
         return new Rprop(lr, 1.2, 0.5, 1e-6, 50, false, 0, 0);
     }
 
     /** optax's, which goes one step later; the same numbers. */
+    @Preset(peer = Peer.OPTAX)
     public static Rprop optax(double lr) {
         return new Rprop(lr, 1.2, 0.5, 1e-6, 50, true, 0, 0);
     }

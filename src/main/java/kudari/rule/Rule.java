@@ -37,6 +37,8 @@ public sealed interface Rule
                 Lion,
                 SignSgd,
                 Rprop,
+                Madgrad,
+                Ftrl,
                 Adam,
                 AmsGrad,
                 AdaBelief,

@@ -42,6 +42,7 @@ public record SignSgd(double lr, double l2, double decay) implements Rule {
     }
 
     /** Without decay; the paper's, and optax's. */
+    @Preset(peer = Peer.OPTAX)
     public static SignSgd of(double lr) {
         return new SignSgd(lr, 0, 0);
     }

@@ -36,7 +36,7 @@ import java.util.List;
  * @param beta2 β₂, of which 1 − β₂ is the fraction of the squared gradient that v moves by, in [0, 1)
  * @param initialAccumulator where {@code m} and {@code v} start, 0 or positive
  * @param eps ε, added to the corrected root, 0 or positive, in units of gradient
- * @param epsRoot added to the corrected v inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
+ * @param epsRoot ε_root, added to the corrected v inside the root, 0 or positive, in units of gradient squared; one of the two must be positive
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -68,6 +68,7 @@ public record Yogi(
     }
 
     /** optax's: β 0.9 and 0.999, ε = 1e-3, both means from 1e-6. */
+    @Preset(peer = Peer.OPTAX)
     public static Yogi of(double lr) {
         return new Yogi(lr, 0.9, 0.999, 1e-6, 1e-3, 0, 0, 0);
     }

@@ -68,7 +68,7 @@ class ExplainTest {
 
     @Test
     void everyRuleOfEveryLibraryFitsATerminal() {
-        for (RuleOption rule : RuleOption.EXPLAINED) {
+        for (RuleOption rule : RuleOption.ALL) {
             for (Peer peer : Peer.values()) {
                 if (peer.rule(rule.type(), 1).isPresent())
                     assertEquals(0, explain(rule.name() + " --like " + peer.name()), err::toString);

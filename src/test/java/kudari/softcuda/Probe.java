@@ -548,6 +548,13 @@ final class Probe {
             int launched = launch("saxpy", 1, 32, of(1f), of(floats(1)), of(floats(1)), of(1));
             return launched == 0 ? cuStreamSynchronize(stream) : 0;
         });
+        in("a dropped launch", () -> {
+            CUdeviceptr y = floats(1, 2, 3);
+            ask("mode drop");
+            int launched = launch("outOfBounds", 1, 32, of(y), of(3));
+            ask("mode late");
+            return launched != 0 ? launched : cuStreamSynchronize(stream);
+        });
         in("stats", () -> {
             float[] x = new float[1024];
             must(finish(launch("saxpy", 4, 256, of(2f), of(floats(x)), of(floats(x)), of(1024))));

@@ -2,6 +2,7 @@ package kudari.softcuda;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -59,6 +60,11 @@ public final class SoftCuda {
         return folder;
     }
 
+    /** Whatever it holds: a report may cut a character in two. */
+    private static String text(Path file) throws IOException {
+        return new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+    }
+
     /** Runs a main class on the GPU in software, in a JVM of its own with this one's class path. */
     public static Output run(Class<?> main, Map<String, String> environment, String... arguments)
             throws IOException, InterruptedException {
@@ -87,9 +93,9 @@ public final class SoftCuda {
                     .start();
             if (!child.waitFor(5, TimeUnit.MINUTES)) {
                 child.destroyForcibly().waitFor();
-                throw new IOException("the child JVM did not end in 5 minutes:\n" + Files.readString(err));
+                throw new IOException("the child JVM did not end in 5 minutes:\n" + text(err));
             }
-            return new Output(child.exitValue(), Files.readString(out), Files.readString(err));
+            return new Output(child.exitValue(), Files.readString(out), text(err));
         } finally {
             Files.deleteIfExists(out);
             Files.deleteIfExists(err);

@@ -180,6 +180,11 @@ class SoftCudaTest {
         assertEquals(700, of("kernel fails when it runs").code());
     }
 
+    @Test
+    void dropsLaunches() {
+        assertEquals(new Case(0, "[]"), of("a dropped launch"));
+    }
+
     /** Tries to take the device twice. */
     static final class Taker {
         public static void main(String[] arguments) {
