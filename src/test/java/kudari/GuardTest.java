@@ -405,7 +405,7 @@ class GuardTest {
             assertEquals(held, Guard.clipNorm(held).scale(held).scale());
         }
         assertEquals(Float.MIN_VALUE, Guard.clipValue(Float.MIN_VALUE).limit());
-        Guard all = new Guard(Guard.Clip.VALUE, 2, 0.25, true);
+        Guard all = new Guard(Guard.Clip.VALUE, 2, 0.25, false, true);
         assertEquals(all, Guard.clipValue(2).skips(true).scale(0.25));
         assertEquals(all, Guard.clipValue(2).scale(0.25).skips(true));
     }
