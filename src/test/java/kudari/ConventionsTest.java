@@ -605,6 +605,14 @@ class ConventionsTest {
     static Stream<Arguments> forms() {
         double[] largest = new double[2], yogi = {1e-6};
         return Stream.of(
+                Arguments.of(
+                        "AdaBelief",
+                        AdaBelief.of(0.01).betas(0.9, 0.5).eps(1).epsRoot(0.5),
+                        Reference.adaBelief(1, 0.01, 0.9, 0.5, 1, 0.5)),
+                Arguments.of(
+                        "Adan",
+                        Adan.of(0.01).betas(0.9, 0.92, 0.5).eps(1).epsRoot(0.5),
+                        Reference.adan(1, 0.01, 0.9, 0.92, 0.5, 1, 0.5)),
                 form(
                         "AMSGrad of PyTorch",
                         AmsGrad.pytorch(0.01).betas(0.9, 0.5).eps(1).epsRoot(0.5),

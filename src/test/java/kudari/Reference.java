@@ -328,7 +328,7 @@ abstract class Reference {
     }
 
     /** The authors': the change of the gradient weighs as much as its mean keeps. */
-    static Reference adan(double p, double lr, double beta1, double beta2, double beta3, double eps) {
+    static Reference adan(double p, double lr, double beta1, double beta2, double beta3, double eps, double epsRoot) {
         return new Reference(p) {
             private final List<Double> changes = new ArrayList<>(), looks = new ArrayList<>();
 
@@ -339,7 +339,7 @@ abstract class Reference {
                 double m = decayed(1 - beta1, beta1, 1) / (1 - Math.pow(beta1, t));
                 double d = decayed(changes, 1 - beta2, beta2, 1) / (1 - Math.pow(beta2, t));
                 double n = decayed(looks, 1 - beta3, beta3, 2) / (1 - Math.pow(beta3, t));
-                p = p - lr * (m + beta2 * d) / (Math.sqrt(n) + eps);
+                p = p - lr * (m + beta2 * d) / (Math.sqrt(n + epsRoot) + eps);
             }
         };
     }

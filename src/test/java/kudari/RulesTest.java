@@ -458,7 +458,7 @@ class RulesTest {
                     0.3,
                     UNPUBLISHED, // optax's form of it is in ConventionsTest
                     UNPUBLISHED,
-                    (p, lr) -> Reference.adan(p, lr, 0.98, 0.92, 0.99, 1e-8),
+                    (p, lr) -> Reference.adan(p, lr, 0.98, 0.92, 0.99, 1e-8, 0),
                     (s, g, lr, t) -> {
                         double c1 = 1 - Math.pow(0.98, t), c2 = 1 - Math.pow(0.92, t), c3 = 1 - Math.pow(0.99, t);
                         Rounded change = t == 1 ? Rounded.exact(0) : g.minus(s[4]);
