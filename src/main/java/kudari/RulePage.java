@@ -133,7 +133,8 @@ final class RulePage {
                     return Say.number((sum.group(2).equals("+") ? a.add(b) : a.subtract(b)).doubleValue());
                 });
         String zero = "0(?:[·/](?:[^\\s()]+|\\([^()]*\\)))*";
-        line = line.replaceAll("([,:])\\s{2,}", "$1  ")
+        line = line.replaceAll("(?<![\\w.])" + number + "·0(?![\\d.])", "0")
+                .replaceAll("([,:])\\s{2,}", "$1  ")
                 .replaceAll(" [+−] " + zero + "(?=[\\s),]|$)", "")
                 .replaceAll("(?<=[(←=]\\s?)" + zero + " \\+ ", "");
         return line.replaceAll("/\\(1\\)", "")

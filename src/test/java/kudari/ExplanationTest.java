@@ -14,6 +14,7 @@ import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adan;
+import kudari.rule.Ftrl;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -75,6 +76,12 @@ class ExplanationTest {
                                 "v ← 0.999·v + 0.001·g²",
                                 "μₜ = 0.9·(1 − ½·0.96^t),  Πₜ = μ₁·…·μₜ,  c₂ = 1 − β₂ᵗ",
                                 "p ← p − 0.5·√c₂·((1 − μₜ)/(1 − Πₜ)·g + μₜ₊₁/(1 − Πₜ₊₁)·m) / (√v + 1e-7·√c₂)")),
+                Arguments.of(
+                        Ftrl.of(0.5).ridge(0.25),
+                        List.of(
+                                "n ← n + g²",
+                                "z ← z + 0.5·g − (√n − √n_before)·p",
+                                "p ← −(z − clamp(z, ±0)) / (√n + 0.5·0.25)")),
                 Arguments.of(
                         RAdam.optax(0.5),
                         List.of(

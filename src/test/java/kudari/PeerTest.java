@@ -26,6 +26,8 @@ import kudari.rule.AdamW;
 import kudari.rule.Adamax;
 import kudari.rule.Adan;
 import kudari.rule.AmsGrad;
+import kudari.rule.Ftrl;
+import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -133,6 +135,8 @@ class PeerTest {
                 "OPTAX   | SignSgd  | –     | ",
                 "PYTORCH | Rprop    | 0.01  | grow=1.2 shrink=0.5 smallest=1e-6 largest=50",
                 "OPTAX   | Rprop    | –     | grow=1.2 shrink=0.5 smallest=1e-6 largest=50 late=true",
+                "OPTAX   | Madgrad  | –     | momentum=0.9 eps=1e-6",
+                "KERAS   | Ftrl     | 0.001 | initialAccumulator=0.1",
                 "OPTAX   | Yogi     | –     | beta1=0.9 beta2=0.999 initialAccumulator=1e-6 eps=0.001",
                 "OPTAX   | Adan     | –     | beta1=0.98 beta2=0.92 beta3=0.99 ahead=0.08 eps=1e-8 epsRoot=1e-8",
                 "OPTAX   | AdEMAMix | –     | beta1=0.9 beta2=0.999 beta3=0.9999 alpha=5 eps=1e-8",
@@ -221,6 +225,8 @@ class PeerTest {
                 valley(Peer.OPTAX, AdaBelief.class, 0.3, -6.66666666667, 1.66666666667, 1.27127402591, 0.249797155786),
                 valley(Peer.OPTAX, SignSgd.class, 0.1, -6.9, 1.9, -4, 0),
                 valley(Peer.OPTAX, Rprop.class, 0.1, -7, 2, -0.0425085332098, 0.0333152398099),
+                valley(Peer.OPTAX, Madgrad.class, 0.1, -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
+                valley(Peer.KERAS, Ftrl.class, 0.5, -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley(Peer.OPTAX, Adan.class, 0.3, -6.70000000735, 1.70000000084, 1.19243984023, 0.165132315663),
                 valley(Peer.OPTAX, AdEMAMix.class, 0.3, -6.69985000429, 1.69985000075, 0.182311361764, 0.31923970194),
                 valley(

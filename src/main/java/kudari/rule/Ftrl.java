@@ -66,6 +66,7 @@ public record Ftrl(
     }
 
     /** Keras's: n from 0.1, β = 0, no penalties. */
+    @Preset(peer = Peer.KERAS, lr = 0.001)
     public static Ftrl of(double lr) {
         return new Ftrl(lr, 0.1, 0, 0, 0, 0, 0);
     }

@@ -55,6 +55,7 @@ public record Madgrad(double lr, double momentum, double eps, double l2, double 
     }
 
     /** Its authors', as in optax: μ = 0.9, ε = 1e-6. */
+    @Preset(peer = Peer.OPTAX)
     public static Madgrad of(double lr) {
         return new Madgrad(lr, 0.9, 1e-6, 0, 0);
     }
