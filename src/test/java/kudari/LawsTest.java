@@ -18,6 +18,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
@@ -134,6 +135,7 @@ class LawsTest {
                 RmsPropCentered.keras(0.01).momentum(0.9),
                 AdamW.of(0.01),
                 AdaBelief.of(0.01).epsRoot(0),
+                AdEMAMix.of(0.01).betas(0.9, 0.999, 0.99),
                 Adam.pytorch(0.01).epsRoot(0.5));
         return Stream.concat(named, more).distinct();
     }
