@@ -2,6 +2,7 @@ package kudari;
 
 import static jcuda.driver.JCudaDriver.cuGetErrorName;
 
+import java.util.function.IntFunction;
 import jcuda.driver.CUresult;
 import jcuda.jcublas.cublasStatus;
 
@@ -75,17 +76,17 @@ public final class CudaException extends RuntimeException {
 
     /** What a call returned, or would have, if it throws. */
     static int code(Call call) {
+        return code(call, CUresult::stringFor, UNKNOWN);
+    }
+
+    /** The same, where the codes have other names: JCuda's exception has that of its code for a message. */
+    static int code(Call call, IntFunction<String> names, int unknown) {
         try {
             return call.run();
         } catch (jcuda.CudaException e) {
-            return code(e);
+            for (int code = 0; code < CODES; code++) if (names.apply(code).equals(e.getMessage())) return code;
+            return unknown;
         }
-    }
-
-    /** The code whose name JCuda's exception has for a message. */
-    static int code(jcuda.CudaException e) {
-        for (int code = 0; code < CODES; code++) if (CUresult.stringFor(code).equals(e.getMessage())) return code;
-        return UNKNOWN;
     }
 
     /** As {@link #mustBlas(int, String)}, for a call that JCuda may have told to throw. */

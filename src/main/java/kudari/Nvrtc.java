@@ -17,6 +17,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import jcuda.nvrtc.JNvrtc;
 import jcuda.nvrtc.nvrtcProgram;
+import jcuda.nvrtc.nvrtcResult;
 import kudari.io.PrivateFolder;
 import kudari.io.Say;
 
@@ -88,28 +89,28 @@ final class Nvrtc {
     static Result compile(Source source, String... options) {
         load();
         nvrtcProgram program = new nvrtcProgram();
-        check(JNvrtc.nvrtcCreateProgram(
+        check(() -> JNvrtc.nvrtcCreateProgram(
                 program, source.text, source.name, 1, new String[] {source.header}, new String[] {"step.cuh"}));
         try {
-            int code = JNvrtc.nvrtcCompileProgram(program, options.length, options);
+            int code = code(() -> JNvrtc.nvrtcCompileProgram(program, options.length, options));
             String[] log = {""};
-            JNvrtc.nvrtcGetProgramLog(program, log);
+            check(() -> JNvrtc.nvrtcGetProgramLog(program, log));
             if (code != 0) {
                 throw new CudaException("NVRTC " + version() + " cannot compile " + source.name + " with "
                         + String.join(" ", options) + ": " + JNvrtc.nvrtcGetErrorString(code) + "\n" + log[0].strip()
                         + "\n" + numbered(source.text));
             }
             long[] size = new long[1];
-            if (JNvrtc.nvrtcGetCUBINSize(program, size) == 0 && size[0] > 0) {
+            if (code(() -> JNvrtc.nvrtcGetCUBINSize(program, size)) == 0 && size[0] > 0) {
                 byte[] cubin = new byte[(int) size[0]];
-                check(JNvrtc.nvrtcGetCUBIN(program, cubin));
+                check(() -> JNvrtc.nvrtcGetCUBIN(program, cubin));
                 return new Result(cubin, log[0]);
             }
             String[] ptx = new String[1];
-            check(JNvrtc.nvrtcGetPTX(program, ptx));
+            check(() -> JNvrtc.nvrtcGetPTX(program, ptx));
             return new Result((ptx[0] + "\0").getBytes(UTF_8), log[0]); // the driver reads text up to a zero
         } finally {
-            JNvrtc.nvrtcDestroyProgram(program);
+            code(() -> JNvrtc.nvrtcDestroyProgram(program));
         }
     }
 
@@ -122,22 +123,27 @@ final class Nvrtc {
                         .toList());
     }
 
-    private static void check(int code) {
+    private static int code(CudaException.Call call) {
+        return CudaException.code(call, nvrtcResult::stringFor, nvrtcResult.NVRTC_ERROR_INTERNAL_ERROR);
+    }
+
+    private static void check(CudaException.Call call) {
+        int code = code(call);
         if (code != 0) throw new CudaException("NVRTC: " + JNvrtc.nvrtcGetErrorString(code));
     }
 
     /** As in {@code 12.9}. */
     static String version() {
         int[] major = new int[1], minor = new int[1];
-        check(JNvrtc.nvrtcVersion(major, minor));
+        check(() -> JNvrtc.nvrtcVersion(major, minor));
         return major[0] + "." + minor[0];
     }
 
     static int newestArchitecture() {
         int[] count = new int[1];
-        check(JNvrtc.nvrtcGetNumSupportedArchs(count));
+        check(() -> JNvrtc.nvrtcGetNumSupportedArchs(count));
         int[] architectures = new int[count[0]];
-        check(JNvrtc.nvrtcGetSupportedArchs(architectures));
+        check(() -> JNvrtc.nvrtcGetSupportedArchs(architectures));
         return Arrays.stream(architectures).max().orElseThrow();
     }
 
