@@ -62,7 +62,7 @@ public final class Optimizer implements AutoCloseable {
     /** The engine's {@link Engine#closings} when it was last seen that no tensor of these is closed. */
     private int closings;
 
-    /** Changes when state that a graph may have recorded is no longer the optimizer's. */
+    /** Changes when the state is no longer that of which a graph may have recorded updates. */
     private int generation;
 
     /** A parameter's state arrays, and their names. */
@@ -226,72 +226,38 @@ public final class Optimizer implements AutoCloseable {
     }
 
     private void step() {
-        if (engine.recording().isEmpty()) control.step();
-        else record(engine.recording().get());
+        if (engine.recording().isPresent()) {
+            record(engine.recording().get());
+        } else {
+            control.take(binding.active);
+            control.step();
+        }
     }
 
     /** Writes a step down in a graph. */
     private void record(CudaGraph graph) {
-        Captured captured = graph.parts().stream()
-                .filter(part -> part instanceof Captured other && other.optimizer() == this)
-                .map(Captured.class::cast)
-                .findFirst()
-                .orElseGet(() -> {
-                    Captured first = new Captured(this);
-                    graph.parts().add(first);
-                    return first;
-                });
-        captured.add();
+        graph.updates(this).add(binding.active);
         control.record();
     }
 
-    /** This optimizer's updates in a graph. */
-    private static final class Captured implements CudaGraph.Part {
+    /** Before the launch of a graph that has updates of this optimizer. */
+    void prepare(CapturedUpdates captured) {
+        check();
+        if (captured.generation != generation)
+            throw new IllegalStateException(
+                    "launch: an optimizer of the graph has been resumed since the capture; capture anew");
+        control.hear();
+        control.take(captured.active);
+        control.prepare(captured.count());
+    }
 
-        private final Optimizer optimizer;
-        private final Binding binding;
-        private final int generation;
-        private int updates;
+    /** After it. */
+    void launched(CapturedUpdates captured) {
+        control.launched(captured.count());
+    }
 
-        Captured(Optimizer optimizer) {
-            this.optimizer = optimizer;
-            binding = optimizer.binding;
-            generation = optimizer.generation;
-        }
-
-        Optimizer optimizer() {
-            return optimizer;
-        }
-
-        void add() {
-            if (!Arrays.equals(binding.active, optimizer.binding.active))
-                throw new IllegalStateException(
-                        "capture: all updates of an optimizer in one graph are to be of parameters of the"
-                                + " same groups; capture a graph for each");
-            if (updates == Control.MOST_CAPTURED)
-                throw new IllegalStateException("capture: expected at most " + Control.MOST_CAPTURED
-                        + " updates of one optimizer in a graph, got more");
-            updates++;
-        }
-
-        @Override
-        public void prepare() {
-            optimizer.check();
-            if (generation != optimizer.generation)
-                throw new IllegalStateException(
-                        "launch: an optimizer of the graph has been resumed since the capture; capture anew");
-            Control control = optimizer.control;
-            control.hear();
-            // Which groups take part; what else this changes, the next update looks at anew.
-            control.use(binding.active, binding.layout);
-            optimizer.binding = Binding.NONE;
-            control.prepare(updates);
-        }
-
-        @Override
-        public void launched() {
-            optimizer.control.launched(updates);
-        }
+    int generation() {
+        return generation;
     }
 
     /** Forgets what is laid out over tensors that have been closed. */
@@ -581,7 +547,7 @@ public final class Optimizer implements AutoCloseable {
     private void use(Binding bound) {
         bindings.push(bound);
         binding = Binding.NONE;
-        control.use(bound.active, bound.layout);
+        driver.orElseThrow().use(bound.layout);
         binding = bound;
         if (bindings.size() > MOST_BINDINGS) bindings.removeLast().layout.free();
     }
