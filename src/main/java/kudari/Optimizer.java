@@ -73,18 +73,21 @@ public final class Optimizer implements AutoCloseable {
      *
      * @param params in the order of their map
      * @param grads in the order of theirs
-     * @param plan what they are for the driver
-     * @param names of the parameters in the plan
-     * @param active which groups, of those that are not frozen, have a parameter in it
+     * @param names of the parameters that are not frozen
+     * @param active which groups, of those that are not frozen, have a parameter among them
      */
     private record Binding(
-            Contents params, Contents grads, Plan plan, List<String> names, boolean[] active, Driver.Layout layout) {
+            Contents params, Contents grads, List<String> names, boolean[] active, Driver.Layout layout) {
 
-        static final Binding NONE = new Binding(
-                new Contents(Map.of()), new Contents(Map.of()), Plan.EMPTY, List.of(), new boolean[0], () -> {});
+        static final Binding NONE =
+                new Binding(new Contents(Map.of()), new Contents(Map.of()), List.of(), new boolean[0], () -> {});
 
         boolean isOf(Map<String, Tensor> params, Map<String, Tensor> grads) {
             return this != NONE && this.params.isStill(params) && this.grads.isStill(grads);
+        }
+
+        boolean isGone() {
+            return params.isGone() || grads.isGone();
         }
 
         boolean isOf(Tensor param, Tensor grad) {
@@ -260,7 +263,7 @@ public final class Optimizer implements AutoCloseable {
         return generation;
     }
 
-    /** Forgets what is laid out over tensors that have been closed. */
+    /** Forgets what is laid out over memory that is no more, and no longer takes closed tensors for what they were. */
     private void forgetClosed() {
         states.forEach((name, state) -> {
             for (Tensor array : state.arrays)
@@ -268,13 +271,16 @@ public final class Optimizer implements AutoCloseable {
                     throw new IllegalStateException("the state of '" + name
                             + "' has been closed: it is the optimizer's; close the optimizer, or resume with a copy");
         });
-        List<Binding> stale =
-                bindings.stream().filter(kept -> kept.plan.hasClosed()).toList();
-        for (Binding kept : stale) {
+        List<Binding> gone = bindings.stream().filter(Binding::isGone).toList();
+        for (Binding kept : gone) {
             bindings.remove(kept);
             kept.layout.free();
         }
-        if (stale.contains(binding)) binding = Binding.NONE;
+        if (gone.contains(binding)) binding = Binding.NONE;
+        for (Binding kept : bindings) {
+            kept.params.reopen();
+            kept.grads.reopen();
+        }
         closings = engine.closings();
     }
 
@@ -503,7 +509,7 @@ public final class Optimizer implements AutoCloseable {
             }
             Overlap.check(param, grad, !zeroes, List.of(byName(states), byName(joined)));
             Plan plan = new Plan(p, g, s, of);
-            bound = new Binding(params, grads, plan, names, active, layout(plan, names));
+            bound = new Binding(params, grads, names, active, layout(plan, names));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
@@ -527,7 +533,7 @@ public final class Optimizer implements AutoCloseable {
             bindings.remove(old.get());
             binding = Binding.NONE;
         }
-        if (driver.isPresent()) return driver.get().layout(plan, old.map(Binding::layout));
+        if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
         Driver first = engine.driver(control.first(), guard, zeroes);
         try {
             Driver.Layout layout = first.layout(plan, Optional.empty());
@@ -537,6 +543,19 @@ public final class Optimizer implements AutoCloseable {
         } catch (RuntimeException | Error e) {
             try {
                 first.free();
+            } catch (RuntimeException f) {
+                e.addSuppressed(f);
+            }
+            throw e;
+        }
+    }
+
+    private Driver.Layout layout(Plan plan, Optional<Driver.Layout> old) {
+        try {
+            return driver.orElseThrow().layout(plan, old);
+        } catch (RuntimeException | Error e) {
+            try {
+                old.ifPresent(Driver.Layout::free);
             } catch (RuntimeException f) {
                 e.addSuppressed(f);
             }
