@@ -16,6 +16,9 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** The distance of two shares' counters, in ints, so that two threads do not write to the same cache line. */
     private static final int APART = 32;
 
+    /** In so many portions a share is taken: of many small tensors several at a time, for to take one costs as much as its step. */
+    private static final int PORTIONS = 64;
+
     /**
      * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. The rule's loop runs over them where parameter and
      * gradient are arrays, and over copies where one is not.
@@ -28,12 +31,12 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** A thread's copies of a chunk's elements. */
     private record Tile(float[] p, float[] g, float[][] s) {}
 
-    /** A piece of one gradient, for its sum of squares. */
-    private record Piece(CpuTensor g, int from, int to) {}
+    /** A piece of one gradient, for its sum of squares; and the array that it is, or null. */
+    private record Piece(CpuTensor g, float[] array, int from, int to) {}
 
-    /** What is shared out: the c-th piece of it, done by a thread. */
+    /** What is shared out: the pieces from one to another of it, done by a thread. */
     private interface Work {
-        void run(int c, int thread);
+        void run(int from, int to, int thread);
     }
 
     private final CpuEngine engine;
@@ -43,7 +46,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final float limit;
     private final double[][] lanes;
     private final AtomicIntegerArray next;
-    private final Work apply = this::apply, zero = this::zero, sum = this::sum;
+    private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll;
 
     /** For each step that was sent, at its number modulo their count, and for each group, its scalars. */
     private final float[][][] ring;
@@ -74,7 +77,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private Laid laid =
             new Laid(new Chunk[0], new Piece[0], new int[] {0}, new double[0], new float[0], new float[0], 1);
     private Work work = apply;
-    private int count;
+    private int count, portion;
     private long done, skipped;
     private double norm;
     private final Tally tally = new Tally();
@@ -114,7 +117,7 @@ final class CpuDriver extends Driver implements Workers.Job {
                 chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
             }
             for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
-                pieces.add(new Piece(g, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
+                pieces.add(new Piece(g, g.array, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
             firsts[n + 1] = pieces.size();
         }
@@ -193,9 +196,14 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.work = work;
         this.count = count;
         int shares = laid.shares;
+        portion = Math.max(1, shares == 1 ? count : count / (shares * PORTIONS));
         for (int share = 0; share < shares; share++) next.set(share * APART, start(share));
         if (shares == 1) run(0);
         else engine.run(this);
+    }
+
+    private int fetch(int share) {
+        return next.getAndAdd(share * APART, portion);
     }
 
     private int start(int share) {
@@ -207,10 +215,20 @@ final class CpuDriver extends Driver implements Workers.Job {
         int shares = laid.shares;
         for (int n = 0; n < shares; n++) {
             int share = (thread + n) % shares, end = start(share + 1);
-            for (int c = next.getAndIncrement(share * APART); c < end; c = next.getAndIncrement(share * APART)) {
-                work.run(c, thread);
-            }
+            for (int c = fetch(share); c < end; c = fetch(share)) work.run(c, Math.min(c + portion, end), thread);
         }
+    }
+
+    private void applyAll(int from, int to, int thread) {
+        for (int c = from; c < to; c++) apply(c, thread);
+    }
+
+    private void zeroAll(int from, int to, int thread) {
+        for (int c = from; c < to; c++) zero(c);
+    }
+
+    private void sumAll(int from, int to, int thread) {
+        for (int c = from; c < to; c++) sum(c, thread);
     }
 
     private void apply(int c, int thread) {
@@ -251,14 +269,14 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (int i = from; i < to; i++) clipped[i] = Math.max(-limit, Math.min(scale * g[i], limit));
     }
 
-    private void zero(int c, int thread) {
+    private void zero(int c) {
         Chunk chunk = laid.chunks[c];
         chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
     private void sum(int c, int thread) {
         Piece piece = laid.pieces[c];
-        float[] g = piece.g.array;
+        float[] g = piece.array;
         int from = piece.from, to = piece.to;
         if (g == null) {
             g = tiles[thread].g;

@@ -16,6 +16,9 @@ final class Reduce {
     /** Sums that grow side by side within a piece: four for each of {@link #THREADS} threads. */
     static final int LANES = 1024;
 
+    /** Elements of a piece so small that its tree has two levels. */
+    private static final int TINY = 16;
+
     /** The leaves of the tree over a piece, and of that over all partials. */
     static final int THREADS = 256;
 
@@ -26,7 +29,7 @@ final class Reduce {
 
     /** Σ g² over a piece. */
     static double piece(float[] g, int from, int to, double[] lanes) {
-        if (to - from <= 4) return leaf(g, from, to);
+        if (to - from <= TINY) return tiny(g, from, to);
         if (to - from <= LANES) return small(g, from, to, lanes);
         Arrays.fill(lanes, 0, LANES, 0);
         for (int start = from; start < to; start += LANES) {
@@ -45,12 +48,26 @@ final class Reduce {
     /** Of a piece with at most one element for each lane: the same sums, without what is 0. */
     private static double small(float[] g, int from, int to, double[] lanes) {
         int leaves = (to - from + 3) / 4;
-        for (int j = 0; j < leaves; j++) lanes[j] = leaf(g, from + 4 * j, Math.min(from + 4 * j + 4, to));
+        for (int j = 0; j < leaves; j++) lanes[j] = leaf(g, from + 4 * j, to);
         return tree(lanes, leaves);
     }
 
+    /** Of a piece with at most four leaves: the same sums, without a tree to store them in. */
+    private static double tiny(float[] g, int from, int to) {
+        double a = leaf(g, from, to);
+        if (to - from <= 4) return a;
+        double b = leaf(g, from + 4, to);
+        if (to - from <= 8) return a + b;
+        return (a + leaf(g, from + 8, to)) + (b + leaf(g, from + 12, to));
+    }
+
+    /** The squares of up to four elements; none adds 0. */
     private static double leaf(float[] g, int from, int to) {
         int count = to - from;
+        if (count >= 4) {
+            double a = g[from], b = g[from + 1], c = g[from + 2], d = g[from + 3];
+            return (a * a + b * b) + (c * c + d * d);
+        }
         double a = count > 0 ? g[from] : 0, b = count > 1 ? g[from + 1] : 0;
         double c = count > 2 ? g[from + 2] : 0, d = count > 3 ? g[from + 3] : 0;
         return (a * a + b * b) + (c * c + d * d);
