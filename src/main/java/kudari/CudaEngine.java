@@ -276,7 +276,7 @@ public final class CudaEngine extends Engine {
      * A tensor over device memory that somebody else owns and frees, of any alignment that a float may have.
      *
      * @param pointer the first element, in memory of this device
-     * @param shape the extents, outermost first
+     * @param shape the extents, outermost first; that the memory goes on to the last element is not checked
      * @throws IllegalArgumentException if it is null, no multiple of 4, or no memory of this device and its primary context
      */
     public Tensor wrap(CUdeviceptr pointer, long... shape) {

@@ -30,7 +30,7 @@ import kudari.rule.Rule;
  *
  * <p>How far apart is measured, on an example: both walk down f(x, y) = x²/20 + y² from (−7, 2), with one learning rate for 50 steps and a tenth of it
  * after that, for some conventions differ only where the rate changes; and once more down f / 10⁶, for some differ only where gradients are faint. The
- * distance between them is told as a part of the way that the rule itself has gone from the start by then.
+ * distance between them is told as a part of the distance that the rule itself is from the start by then.
  *
  * @param type the class whose factories make such rules: the rule's record, or {@link kudari.rule.AdamW}
  * @param rule what is explained
