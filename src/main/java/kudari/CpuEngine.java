@@ -53,6 +53,7 @@ public final class CpuEngine extends Engine {
      *
      * @param values the elements, in row-major order
      * @param shape the extents, outermost first, whose product is the length of the array; left out, the array is a vector
+     * @throws IllegalArgumentException if the shape has more or fewer elements than the array
      */
     public Tensor wrap(float[] values, long... shape) {
         return wrap(FloatBuffer.wrap(values), shape);
@@ -70,6 +71,7 @@ public final class CpuEngine extends Engine {
      * @param elements from position to limit, in row-major order; direct and in native order, or over an array, and not read-only. Its own position and
      *     limit may change afterwards
      * @param shape the extents, outermost first, whose product is the number of elements; left out, they are a vector
+     * @throws IllegalArgumentException if the buffer is read-only, of another order or over other elements, or the shape has more or fewer elements
      * @throws UnsupportedOperationException if the buffer is direct, and this Java is older than 22 and without the module jdk.unsupported
      */
     public Tensor wrap(FloatBuffer elements, long... shape) {

@@ -52,6 +52,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -275,7 +276,7 @@ public final class CudaEngine extends Engine {
      * A tensor over device memory that somebody else owns and frees, of any alignment that a float may have.
      *
      * @param pointer the first element, in memory of this device
-     * @param shape the extents, outermost first
+     * @param shape the extents, outermost first; that the memory goes on to the last element is not checked
      * @throws IllegalArgumentException if it is null, no multiple of 4, or no memory of this device and its primary context
      */
     public Tensor wrap(CUdeviceptr pointer, long... shape) {
@@ -342,7 +343,7 @@ public final class CudaEngine extends Engine {
 
     /** So many bytes, aligned to at least 256 as the driver promises, and so to every access. */
     CUdeviceptr allocateBytes(long bytes, String what) {
-        checkNotCapturing(what);
+        checkNotCapturing("the allocation of " + what);
         CUdeviceptr pointer = new CUdeviceptr();
         must(() -> cuMemAlloc(pointer, bytes), what + ": cuMemAlloc of " + bytes + " bytes");
         allocations.put(pointer, bytes);
@@ -540,6 +541,7 @@ public final class CudaEngine extends Engine {
 
     @Override
     public Graph capture(Runnable body) {
+        Objects.requireNonNull(body, "body");
         return call(() -> {
             CudaGraph graph = new CudaGraph(this);
             begin(graph);
@@ -594,7 +596,7 @@ public final class CudaEngine extends Engine {
         if (capture.isPresent())
             throw new IllegalStateException(
                     "capture: " + what
-                            + " cannot be recorded; do it before: a body that has run once has compiled, allocated and laid out what it needs");
+                            + " cannot be recorded; run the body once before its capture, which compiles, allocates and lays out what it needs, and leave reads, waits and copies of arrays out of it");
         must(ask, "cuStreamIsCapturing");
         if (capturing[0] != 0)
             throw new IllegalStateException(this + ": somebody is capturing its stream, and " + what

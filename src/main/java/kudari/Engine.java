@@ -206,11 +206,13 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * Records work, to be done again and again by {@link Graph#launch}. On a device the body runs once, and what it asks of the device is written down
      * instead of done: a network's gradient, optimizers' updates, tensors' {@code zero}, {@code add} and {@code set(Tensor)}, kernels of your own, calls
      * of cuBLAS. It must have run once before, for what it compiles, allocates and lays out cannot be recorded; nor can a read, a copy of an array or a
-     * wait. Nothing of it counts: an optimizer's steps are those of the launches. On the CPU the body runs at each launch.
+     * wait. Nothing of it counts: an optimizer's steps are those of the launches. On the CPU nothing is recorded and nothing refused: the body runs at
+     * each launch.
      *
      * @param body what a launch does
-     * @throws IllegalStateException if it asks for something that cannot be recorded, says which, and leaves the engine as it was; if a capture is under way;
-     *     or if the engine works on the null stream
+     * @return the graph, which is to be closed before the engine or with it
+     * @throws IllegalStateException on a device, if the body asks for something that cannot be recorded, which the message names, a capture is under
+     *     way, or the engine works on the null stream; the engine is as it was then
      */
     public abstract Graph capture(Runnable body);
 

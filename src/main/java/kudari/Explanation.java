@@ -1,5 +1,7 @@
 package kudari;
 
+import static java.lang.reflect.Modifier.isStatic;
+
 import java.lang.reflect.Method;
 import java.lang.reflect.RecordComponent;
 import java.math.BigDecimal;
@@ -28,7 +30,7 @@ import kudari.rule.Rule;
  *
  * <p>How far apart is measured, on an example: both walk down f(x, y) = x²/20 + y² from (−7, 2), with one learning rate for 50 steps and a tenth of it
  * after that, for some conventions differ only where the rate changes; and once more down f / 10⁶, for some differ only where gradients are faint. The
- * distance between them is told as a part of the way that the rule itself has gone from the start by then.
+ * distance between them is told as a part of the distance that the rule itself is from the start by then.
  *
  * @param type the class whose factories make such rules: the rule's record, or {@link kudari.rule.AdamW}
  * @param rule what is explained
@@ -75,7 +77,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
 
     /** Explains a rule by the factories of its own class. */
     public static Explanation of(Rule rule) {
-        return of(rule.getClass(), rule);
+        return of(Objects.requireNonNull(rule, "rule").getClass(), rule);
     }
 
     /**
@@ -189,6 +191,9 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         if (!formula.isEmpty()) lines.add("");
         RulePage page = RulePage.of(rule.getClass());
         lines.addAll(Say.wrapped("State:  ", state(), WIDTH));
+        if (!changes().isEmpty()) lines.addAll(Say.wrapped("Change: ", changes(), WIDTH));
+        String nearby = page.part("Neighbours");
+        if (!nearby.isEmpty()) lines.addAll(Say.wrapped("Nearby: ", nearby, WIDTH));
         String source = Optional.of(RulePage.of(type).part("Source"))
                 .filter(own -> !own.isEmpty())
                 .orElse(page.part("Source"));
@@ -196,14 +201,13 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
         lines.add("");
         lines.addAll(Say.wrapped(
                 "",
-                "In its place, with the same learning rate, down x²/20 + y² from (−7, 2): how far from it, in % of the way that"
-                        + " it has gone by then. From step " + (FALLS + 1)
-                        + " on the rate is a tenth. Faint: gradients a million times smaller."
-                        + " Rounding: what float32 may leave.",
+                "What others do in its place, down x²/20 + y² from (−7, 2) with the same learning rate, a tenth of it from step "
+                        + (FALLS + 1) + " on: how far from this rule they are, in % of its distance from the start."
+                        + " Faint: gradients a million times smaller. Rounding: no more than the rounding of float32 explains.",
                 WIDTH));
         lines.add("");
-        lines.add(row("after so many steps", STAGES.stream().map(Stage::toString)));
-        lines.add(row("the way it has gone", way.stream().map(Explanation::brief)));
+        lines.add(row("steps", STAGES.stream().map(Stage::toString)));
+        lines.add(row("distance from the start", way.stream().map(Explanation::brief)));
         for (Difference peer : peers) lines.addAll(told(peer));
         String without = Stream.of(Peer.values())
                 .filter(peer -> peers.stream().noneMatch(has -> has.peer == peer))
@@ -227,6 +231,16 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
                         .mapToObj(n -> rule.state().get(n) + ", from " + Say.number(rule.initial(n)))
                         .collect(Collectors.joining("; "))
                 + ".";
+    }
+
+    /** The methods that give the rule with another value. */
+    private String changes() {
+        return Stream.of(rule.getClass().getMethods())
+                .filter(method -> method.getReturnType() == rule.getClass() && !isStatic(method.getModifiers()))
+                .map(method -> "." + method.getName() + "(…)")
+                .filter(call -> !call.equals(".lr(…)"))
+                .sorted()
+                .collect(Collectors.joining(", "));
     }
 
     private List<String> told(Difference peer) {

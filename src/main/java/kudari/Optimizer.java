@@ -600,11 +600,20 @@ public final class Optimizer implements AutoCloseable {
             taken[group] = true;
         });
         for (int n = 0; n < taken.length && driver.isEmpty(); n++) {
-            if (!taken[n] && !groups.get(n).mayBeEmpty())
-                throw new IllegalArgumentException("group " + groups.get(n) + ": takes none of the parameters "
-                        + told(params.keySet()) + "; if they come later, say orEmpty()");
+            if (!taken[n] && !groups.get(n).mayBeEmpty()) throw takesNone(groups.get(n), params, groupOf);
         }
         return groupOf;
+    }
+
+    private IllegalArgumentException takesNone(Group group, Map<String, Tensor> params, Map<String, Integer> groupOf) {
+        Optional<String> lost = params.keySet().stream()
+                .filter(name -> group.takes(name, params.get(name)))
+                .findFirst();
+        String said = lost.isPresent()
+                ? ": group " + groups.get(groupOf.get(lost.get())) + " before it takes '" + lost.get()
+                        + "'; the first that fits takes a parameter, so the narrower group goes first"
+                : ": takes none of the parameters " + told(params.keySet()) + "; if they come later, say orEmpty()";
+        return new IllegalArgumentException("group " + group + said);
     }
 
     private int group(String name, Tensor param) {

@@ -49,8 +49,8 @@ record Overlap(String what, boolean isRead, long from, long to) {
                     ? written
                     : !span.isRead && read != null && read.to > span.from ? read : null;
             if (other != null)
-                throw new IllegalArgumentException(
-                        span.what + ": the same memory as " + other.what + ", or a part of it");
+                throw new IllegalArgumentException(span.what + ": expected memory of its own, got the same memory as "
+                        + other.what + ", or a part of it");
             if (span.isRead) read = read == null || span.to > read.to ? span : read;
             else written = span;
         }

@@ -81,7 +81,7 @@ final class RulePage {
         Stream<String> after = rule.decay() == 0
                 ? Stream.of()
                 : Stream.of("p ← p − " + Say.number(rule.lr()) + "·" + Say.number(rule.decay())
-                        + "·p        beside it, with the p of before the step");
+                        + "·p        in the same step, with the p from before it");
         return Stream.of(before, own, after).flatMap(part -> part).toList();
     }
 

@@ -116,7 +116,6 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
 
     /**
      * Sets every element to 0, in the order of the engine's work.
-     *
      */
     public final void zero() {
         checkOpen();

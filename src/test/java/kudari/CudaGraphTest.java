@@ -48,7 +48,11 @@ class CudaGraphTest {
         read.start();
         Network net = new Network(engine, Init.HE, SEED, 6, 5, 3);
         Samples samples = samples(engine);
-        refusedInCapture(() -> engine.zeros(3), "capture", "shape [3]", "cannot be recorded", "run once");
+        refusedInCapture(
+                () -> engine.zeros(3),
+                "capture",
+                "the allocation of shape [3] cannot be recorded",
+                "run the body once");
         refusedInCapture(() -> descent.p.get(), "a read");
         refusedInCapture(() -> read.start(), "a read");
         refusedInCapture(() -> read.get(), "a wait");

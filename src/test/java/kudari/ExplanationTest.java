@@ -48,7 +48,7 @@ class ExplanationTest {
                                 "g ← g + 0.25·p",
                                 "h ← 0.99·h + 0.01·g²",
                                 "p ← p − 0.5·g / (√h + 1e-8)",
-                                "p ← p − 0.5·0.125·p        beside it, with the p of before the step")),
+                                "p ← p − 0.5·0.125·p        in the same step, with the p from before it")),
                 Arguments.of(
                         Adam.of(0.5),
                         List.of(
@@ -104,6 +104,16 @@ class ExplanationTest {
     @MethodSource("formulas")
     void theFormulaHasTheNumbersOfTheRule(Rule rule, List<String> lines) {
         assertEquals(lines, Explanation.of(rule).formula());
+    }
+
+    @Test
+    void itNamesTheMethodsForOtherValuesAndTheRulesNearby() {
+        String said = Explanation.of(RmsProp.of()).toString().replaceAll("\\s+", " ");
+        assertTrue(
+                said.contains(
+                        "Change: .biasCorrection(…), .decay(…), .eps(…), .epsRoot(…), .initialAccumulator(…), .l2(…), .rho(…) Nearby: "),
+                said);
+        assertTrue(said.contains("RmsPropCentered"), said);
     }
 
     /** Where two float64 walks stand, down a number of times f: the book's algorithms, written out. */

@@ -144,6 +144,18 @@ class GroupTest {
     }
 
     @Test
+    void aGroupWhoseParametersAnEarlierOneTakesIsRefusedWithThatOne() {
+        Tensor w = engine.zeros(1), dw = engine.tensor(floats(1));
+        Optimizer hidden = engine.optimizer(Group.rest(Sgd.of(1)), Group.of("head.*", Sgd.of(2)));
+        refused(
+                IllegalArgumentException.class,
+                () -> hidden.update(Map.of("head.w", w), Map.of("head.w", dw)),
+                "'head.*'",
+                "'*' before it takes 'head.w'",
+                "narrower group goes first");
+    }
+
+    @Test
     void aPatternThatTakesNothingIsRefusedAtTheFirstUpdateUnlessItMayBeEmpty() {
         Tensor w = engine.zeros(1), dw = engine.tensor(floats(1)), h = engine.zeros(1);
         Optimizer typo = engine.optimizer(Group.of("haed.*", Sgd.of(1)), Group.rest(Sgd.of(2)));

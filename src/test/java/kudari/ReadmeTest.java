@@ -13,11 +13,13 @@ import java.util.regex.MatchResult;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The programs of the READMEs compile and run, as a reader would run them. */
 class ReadmeTest {
@@ -60,6 +62,14 @@ class ReadmeTest {
         List<String> english = code("README.md");
         assertTrue(english.size() >= 3, "found " + english);
         assertEquals(english, code("README.ja.md"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"README.md", "README.ja.md"})
+    void theTableHasARowOfEveryRule(String page) throws IOException {
+        String text = Files.readString(Path.of(page));
+        for (Class<?> rule : Rule.class.getPermittedSubclasses())
+            assertTrue(text.contains("\n| `" + rule.getSimpleName() + ".of(lr)` |"), rule + " in " + page);
     }
 
     /** The programs without their comments, which are each page's own. */

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.lang.reflect.Method;
 import java.lang.reflect.RecordComponent;
-import java.util.List;
 import java.util.stream.Stream;
 import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
@@ -194,14 +193,14 @@ class RuleArgumentsTest {
         for (RecordComponent component : rule.getClass().getRecordComponents()) {
             Object value = component.getType() == boolean.class
                     ? (Object) !(boolean) component.getAccessor().invoke(rule)
-                    : component.getType() == long.class ? (Object) 7L : (Object) 4.25;
+                    : component.getType() == long.class ? (Object) 7L : (Object) 0.375;
             Method method;
             try {
                 method = rule.getClass().getMethod(component.getName(), component.getType());
             } catch (NoSuchMethodException e) {
                 continue; // betas
             }
-            if (List.of("momentum", "rho", "dampening").contains(component.getName())) value = 0.375;
+            if (component.getName().equals("threshold")) value = 4.25; // RAdam's, from 4 up
             Object changed = method.invoke(rule, value);
             for (RecordComponent each : rule.getClass().getRecordComponents()) {
                 boolean other =

@@ -79,6 +79,13 @@ class RulesTest {
         void step(Rounded[] ps, Rounded g, double lr, int t);
     }
 
+    /**
+     * Steps worked out by hand, from p = 8.
+     *
+     * @param gradients one a step
+     * @param p after each step
+     * @param state after each step, an array of it a row
+     */
     record Hand(Rule rule, float[] gradients, float[] p, float[][] state) {}
 
     /** Nobody has printed the path of this rule. */

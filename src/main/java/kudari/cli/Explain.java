@@ -69,13 +69,15 @@ final class Explain implements Callable<Integer> {
     @Option(
             names = "--like",
             paramLabel = "LIBRARY",
-            description =
-                    "with whose defaults and conventions: ${COMPLETION-CANDIDATES} (default: those of the rule's own of(lr))",
+            description = "with whose defaults and conventions: ${COMPLETION-CANDIDATES} (default: those of of(lr))",
             converter = Library.class,
             completionCandidates = Library.class)
     private Peer like;
 
-    @Option(names = "--lr", paramLabel = "RATE", description = "the learning rate (default: that of the library)")
+    @Option(
+            names = "--lr",
+            paramLabel = "RATE",
+            description = "the learning rate (default: the library's, or that of of() where it has none)")
     private Double lr;
 
     @Override

@@ -151,7 +151,10 @@ public final class Network implements AutoCloseable {
      * Chooses the batch of the next {@link #gradient()}: its numbers go to the engine's memory, in the order of the engine's work. A graph in which there is a
      * gradient takes the batch loaded last, which must be as large as the one that was loaded when it was captured, and of the same samples.
      *
-     * @see #gradient(Samples, int[], int)
+     * @param samples of this network's engine, from which the batch is taken
+     * @param rows the numbers of the samples in the batch, counted from 0; one may come more than once
+     * @param count how many of them: the first ones of the array
+     * @throws IllegalArgumentException as {@link #gradient(Samples, int[], int)}
      */
     public void load(Samples samples, int[] rows, int count) {
         check(samples);

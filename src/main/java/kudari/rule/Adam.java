@@ -37,7 +37,8 @@ import java.util.List;
  *   <dt>State
  *   <dd>{@code m} and {@code v}, 8 bytes per parameter; a step moves 28.
  *   <dt>Neighbours
- *   <dd>with β₁ = 0 and without the correction it is {@link RmsProp}.
+ *   <dd>with β₁ = 0 and without the correction it is {@link RmsProp}; {@link AdamW} adds decay beside the step, {@link AmsGrad} divides by the
+ *       largest v so far.
  * </dl>
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter

@@ -29,8 +29,8 @@ import java.util.List;
  *   <dt>State
  *   <dd>{@code h}, 4 bytes per parameter; a step moves 20.
  *   <dt>Neighbours
- *   <dd>{@link AdaGrad} sums where this averages; h can fall here. {@link RmsPropMomentum} and {@link RmsPropCentered} add to it at the price of
- *       more state. {@link Adam} adds a mean of the gradient and corrects both means.
+ *   <dd>{@link AdaGrad} sums where this averages; h can fall here. {@link RmsPropMomentum} adds a velocity, {@link RmsPropCentered} that
+ *       and a mean of the gradient to subtract, at the price of more state. {@link Adam} steps along a mean of the gradient and corrects both means.
  * </dl>
  *
  * @param lr learning rate, a finite number from 0 up, in units of parameter
