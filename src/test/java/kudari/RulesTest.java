@@ -671,6 +671,49 @@ class RulesTest {
         assertSameBits(before[1], whole[1]);
     }
 
+    /** Bit for bit: {@link Rule} says that a rule sees scale·g + l2·p, wherever its loops look at a gradient. */
+    @ParameterizedTest
+    @MethodSource("table")
+    void aScaleAndCoupledDecayAreAnotherGradientAndNothingElse(Row row) {
+        Rule plain = row.of.apply(0.01), coupled = plain.l2(0.25);
+        float[][] a = randomArrays(plain), b = randomArrays(plain);
+        float[] k = new float[Rule.SCALARS];
+        for (int t = 1; t <= 5; t++) {
+            for (int i = 0; i < SIZE; i++) {
+                float scaled = -0.375f * a[1][i], share = 0.25f * a[0][i];
+                b[1][i] = scaled + share;
+            }
+            coupled.at(t, k);
+            coupled.apply(k, -0.375f, 1, 0, SIZE, a[0], a[1], state(a));
+            plain.at(t, k);
+            plain.apply(k, 1, 1, 0, SIZE, b[0], b[1], state(b));
+            assertSameBits(b[0], a[0]);
+            for (int n = 2; n < a.length; n++) assertSameBits(b[n], a[n]);
+        }
+    }
+
+    /**
+     * {@link Rule} says p − trust·(u + lr·decay·p), where u is what the step takes off without either, known up to a rounding of p. Each of the three
+     * other operations rounds once. The state hears nothing of it.
+     */
+    @ParameterizedTest
+    @MethodSource("table")
+    void trustAndDecoupledDecayChangeTheParameterAlone(Row row) {
+        Rule plain = row.of.apply(0.5), decoupled = plain.decay(0.25);
+        float[][] before = randomArrays(plain), without = randomArrays(plain), with = randomArrays(plain);
+        float[] k = new float[Rule.SCALARS];
+        plain.at(3, k);
+        plain.apply(k, 1, 1, 0, SIZE, without[0], without[1], state(without));
+        decoupled.at(3, k);
+        decoupled.apply(k, 1, 0.375f, 0, SIZE, with[0], with[1], state(with));
+        for (int i = 0; i < SIZE; i++) {
+            double p = before[0][i], u = p - without[0][i], decay = 0.125 * p, expected = p - 0.375 * (u + decay);
+            double allowed = 4 * 0x1p-24 * (Math.abs(p) + Math.abs(u) + Math.abs(decay));
+            assertEquals(expected, with[0][i], allowed, "element " + i);
+        }
+        for (int n = 2; n < with.length; n++) assertSameBits(without[n], with[n]);
+    }
+
     @ParameterizedTest
     @MethodSource("table")
     void aRateOfZeroLeavesTheParametersUntouched(Row row) {
