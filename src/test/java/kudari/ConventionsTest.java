@@ -449,21 +449,23 @@ class ConventionsTest {
     }
 
     /**
-     * By hand: α = 4 and β₃ = 15/16 over 4 steps from β₁ = ½. In the second, half-way, 1/ln β₃ is the mean of 1/ln ½ and 1/ln 15/16, and α is 2. The
-     * gradient is 1 in both, so that m/c₁ is 1 and lr/√(1 + ε) is 2/2, and the slow mean is 1 − β₃ and then β₃·(1 − β₃) + 1 − β₃ of those steps' own.
+     * By hand: α = 4 and β₃ = 15/16 over 4 steps from β₁ = ½. In the second, half-way, 1/ln β₃ is the mean of 1/ln ½ and 1/ln 15/16, and α is 2; from the
+     * fourth on both are whole. The gradient is 1 in all, so that m/c₁ is 1 and lr/√(1 + ε) is 2/2, and the slow mean grows by 1 − β₃ of what it lacks of 1.
      */
     @Test
     void adEMAMixsSlowMeanComesInOverItsWarmUp() {
-        double start = 1 / Math.log(0.5), end = 1 / Math.log(15 / 16.0);
-        double first = Math.exp(1 / (0.75 * start + 0.25 * end)), second = Math.exp(2 / (start + end));
-        double slow = 1 - first, then = second * slow + 1 - second;
+        double start = 1 / Math.log(0.5), end = 1 / Math.log(15 / 16.0), slow = 0, expected = 0;
+        double[] in = {0.25, 0.5, 0.75, 1, 1};
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(0)), g = engine.tensor(floats(1));
             Optimizer optimizer = engine.optimizer(new AdEMAMix(2, 0.5, 0, 15 / 16.0, 4, 4, 0, 3, 0, 0));
-            optimizer.update(p, g);
-            assertEquals(-(1 + slow), p.get()[0], 8 * 0x1p-24);
-            optimizer.update(p, g);
-            assertEquals(-(1 + slow) - (1 + 2 * then), p.get()[0], 32 * 0x1p-24);
+            for (double part : in) {
+                double beta3 = Math.exp(1 / ((1 - part) * start + part * end));
+                slow = beta3 * slow + 1 - beta3;
+                expected -= 1 + 4 * part * slow;
+                optimizer.update(p, g);
+                assertEquals(expected, p.get()[0], 64 * 0x1p-24, "after " + part + " of the warm-up");
+            }
         }
     }
 

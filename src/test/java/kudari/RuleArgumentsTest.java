@@ -3,10 +3,15 @@ package kudari;
 import static kudari.OptimizerTest.refused;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.Constructor;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.RecordComponent;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
@@ -140,6 +145,41 @@ class RuleArgumentsTest {
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
         });
     }
+
+    /** What is no number or negative, and a fraction that keeps all. */
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void noNumberOfAnyRuleIsLeftUnchecked(RulesTest.Row row) throws ReflectiveOperationException {
+        Rule rule = row.of().apply(0.5);
+        RecordComponent[] components = rule.getClass().getRecordComponents();
+        Constructor<?> constructor = rule.getClass()
+                .getConstructor(Stream.of(components)
+                        .map(RecordComponent::getType)
+                        .toArray(Class<?>[]::new));
+        Object[] values = new Object[components.length];
+        for (int n = 0; n < values.length; n++)
+            values[n] = components[n].getAccessor().invoke(rule);
+        for (int n = 0; n < values.length; n++) {
+            String name = components[n].getName();
+            Object[] changed = values.clone();
+            if (components[n].getType() != double.class) continue;
+            for (double bad : new double[] {Double.NaN, -1, 1}) {
+                if (bad == 1 && !FRACTIONS.contains(name)) continue;
+                changed[n] = bad;
+                Throwable refusal = assertThrows(
+                                InvocationTargetException.class,
+                                () -> constructor.newInstance(changed),
+                                () -> name + " of " + bad + " is taken")
+                        .getCause();
+                assertEquals(IllegalArgumentException.class, refusal.getClass());
+                assertTrue(refusal.getMessage().startsWith(name + ": expected "), refusal.getMessage());
+                assertTrue(refusal.getMessage().endsWith(", got " + bad), refusal.getMessage());
+            }
+        }
+    }
+
+    private static final Set<String> FRACTIONS =
+            Set.of("beta1", "beta2", "beta3", "rho", "momentum", "dampening", "shrink");
 
     /** The defaults of «ゼロから作る Deep Learning», chapter 6. */
     @Test

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.function.DoubleFunction;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.rule.AdEMAMix;
@@ -39,6 +40,7 @@ import kudari.rule.SignSgd;
 import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The table of rules, and the laws that hold for every row of it. */
@@ -669,6 +671,62 @@ class RulesTest {
             for (int i : new int[] {0, 9, SIZE - 10, SIZE - 1}) assertEquals(before[a][i], whole[a][i]);
         }
         assertSameBits(before[1], whole[1]);
+    }
+
+    /** Names stand in checkpoints, so they are told, and stay. */
+    @ParameterizedTest
+    @MethodSource("kudari.LawsTest#rules")
+    void theNamesOfTheStateAreThoseOfThePage(Rule rule) {
+        String told = RulePage.of(rule.getClass()).part("State");
+        for (String name : rule.state()) {
+            assertTrue(Pattern.compile("\\b" + name + "\\b").matcher(told).find(), name + " is not in: " + told);
+        }
+    }
+
+    /** Those whose arrays start at 0 and have nothing added but squares, and which of their arrays those are. */
+    static Stream<Arguments> squares() {
+        return Stream.of(
+                Arguments.of(AdaGrad.of(0.01), "h"),
+                Arguments.of(RmsProp.of(0.01), "h"),
+                Arguments.of(RmsPropMomentum.of(0.01), "h"),
+                Arguments.of(RmsPropCentered.of(0.01), "h"),
+                Arguments.of(Madgrad.of(0.01), "v"),
+                Arguments.of(Ftrl.of(0.01).beta(1).initialAccumulator(0), "n"),
+                Arguments.of(Adam.of(0.01), "v"),
+                Arguments.of(AmsGrad.of(0.01), "v"),
+                Arguments.of(AdaBelief.of(0.01).epsRoot(0), "s"),
+                Arguments.of(NAdam.of(0.01), "v"),
+                Arguments.of(RAdam.of(0.01), "v"),
+                Arguments.of(AdaDelta.of(0.01), "h"),
+                Arguments.of(Yogi.of(0.01).initialAccumulator(0), "v"),
+                Arguments.of(Adan.of(0.01), "n"),
+                Arguments.of(AdEMAMix.of(0.01), "v"),
+                Arguments.of(Adopt.of(0.01), "v"));
+    }
+
+    /** A gradient 2⁵⁰ times smaller has a square 2¹⁰⁰ times smaller; a thousandth of that, some 2⁻¹¹⁰, is rounded to a multiple of 2⁻¹²⁶. */
+    @ParameterizedTest
+    @MethodSource("squares")
+    void theSquareOfAFaintGradientIsKept(Rule rule, String name) {
+        int array = rule.state().indexOf(name);
+        float[][] strong = randomArrays(rule), faint = randomArrays(rule);
+        for (int a = 2; a < strong.length; a++) {
+            Arrays.fill(strong[a], 0);
+            Arrays.fill(faint[a], 0);
+        }
+        for (int i = 0; i < SIZE; i++) {
+            strong[1][i] = Math.copySign(1 + Math.abs(strong[1][i]), strong[1][i]); // 1 to some 4
+            faint[1][i] = strong[1][i] * 0x1p-50f;
+        }
+        float[] k = new float[Rule.SCALARS];
+        rule.at(1, k);
+        rule.apply(k, 1, 1, 0, SIZE, strong[0], strong[1], state(strong));
+        rule.apply(k, 1, 1, 0, SIZE, faint[0], faint[1], state(faint));
+        for (int i = 0; i < SIZE; i++) {
+            assertTrue(strong[2 + array][i] > 0);
+            float expected = strong[2 + array][i] * 0x1p-100f;
+            assertEquals(expected, faint[2 + array][i], expected * 0x1p-15f);
+        }
     }
 
     /** Bit for bit: {@link Rule} says that a rule sees scale·g + l2·p, wherever its loops look at a gradient. */
