@@ -627,7 +627,7 @@ class ConventionsTest {
 
     /** Forms that nobody's numbers tell apart in float32, with an ε as large as the gradients and means short enough to fall and rise. */
     static Stream<Arguments> forms() {
-        double[] largest = new double[2], yogi = {1e-6};
+        double[] largest = new double[2], yogi = {1e-6}, velocity = {0};
         return Stream.of(
                 Arguments.of(
                         "AdaBelief",
@@ -652,6 +652,13 @@ class ConventionsTest {
                         (r, g, t) -> {
                             largest[1] = Math.max(largest[1], hat(r, 0.5, 2, t));
                             return 0.01 * hat(r, 0.9, 1, t) / (Math.sqrt(largest[1] + 0.5) + 1);
+                        }),
+                form(
+                        "RMSprop of optax, momentum and bias_correction",
+                        new RmsPropMomentum(0.01, 0.9, 0.5, true, 0, 1, 0.5, true, 0, 0),
+                        (r, g, t) -> {
+                            velocity[0] = 0.5 * velocity[0] + 0.01 * g / (Math.sqrt(hat(r, 0.9, 2, t) + 0.5) + 1);
+                            return velocity[0];
                         }),
                 form("NAdam of Keras", NAdam.keras(0.01).betas(0.9, 0.5).eps(1), (r, g, t) -> {
                     double product = 1;
@@ -733,6 +740,20 @@ class ConventionsTest {
             g.set(-6);
             adopt.update(p, g);
             assertEquals(7.4375f, p.get()[0]);
+        }
+    }
+
+    /** The first step only measures, though the quotient overflows: m stays 0. */
+    @Test
+    void adoptsFirstStepMovesNothingHoweverLargeTheGradient() {
+        for (boolean clips : new boolean[] {true, false}) {
+            try (Engine engine = Engines.open()) {
+                Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1e15));
+                Optimizer adopt = engine.optimizer(Adopt.of(0.5).eps(1e-30).clips(clips));
+                adopt.update(p, g);
+                assertEquals(8, p.get()[0]);
+                assertEquals(0, adopt.state(Optimizer.SINGLE).get("m").get()[0]);
+            }
         }
     }
 

@@ -181,6 +181,21 @@ class RuleArgumentsTest {
     private static final Set<String> FRACTIONS =
             Set.of("beta1", "beta2", "beta3", "rho", "momentum", "dampening", "shrink");
 
+    /** Of PyTorch, TensorFlow and Keras: the sums and means of squares; of optax's Yogi the mean of gradients, too. */
+    @Test
+    void anAccumulatorStartsWhereItIsToldAndNoOtherArrayDoes() {
+        for (Rule rule : List.of(
+                AdaGrad.of().initialAccumulator(0.25),
+                RmsProp.of().initialAccumulator(0.25),
+                RmsPropMomentum.of().initialAccumulator(0.25),
+                RmsPropCentered.of().initialAccumulator(0.25),
+                Ftrl.of().initialAccumulator(0.25),
+                Yogi.of().initialAccumulator(0.25))) {
+            for (int array = 0; array < rule.state().size(); array++)
+                assertEquals(array == 0 || rule instanceof Yogi ? 0.25f : 0, rule.initial(array), rule + ": " + array);
+        }
+    }
+
     /** The defaults of «ゼロから作る Deep Learning», chapter 6. */
     @Test
     void theDefaultsAreTheBooks() {
