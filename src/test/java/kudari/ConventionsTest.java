@@ -562,6 +562,23 @@ class ConventionsTest {
         }
     }
 
+    /** By hand: steps of 1/2 become steps of 1/8 where they turn, after one that is left out. At a rate of 0 sizes stay, and grow after it. */
+    @Test
+    void stepSizesShrinkByTheirFactorAndOutliveARateOfZero() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+            Rprop rule = Rprop.of(0.5).factors(1.5, 0.25);
+            Optimizer optimizer = engine.optimizer(t -> t == 4 ? rule.lr(0) : rule);
+            float[] expected = {7.5f, 7.5f, 7.625f, 7.625f, 7.90625f};
+            float[] gradients = {1, -1, -1, -1, -1};
+            for (int t = 0; t < expected.length; t++) {
+                g.set(gradients[t]);
+                optimizer.update(p, g);
+                assertEquals(expected[t], p.get()[0], "step " + (t + 1));
+            }
+        }
+    }
+
     /** While the learning rate is constant, the two places of it differ by rounding alone: some 30 roundings of numbers below 16. */
     @ParameterizedTest
     @MethodSource("insideAndOutside")
@@ -627,7 +644,7 @@ class ConventionsTest {
 
     /** Forms that nobody's numbers tell apart in float32, with an ε as large as the gradients and means short enough to fall and rise. */
     static Stream<Arguments> forms() {
-        double[] largest = new double[2], yogi = {1e-6}, velocity = {0};
+        double[] largest = new double[3], yogi = {1e-6}, velocity = {0};
         return Stream.of(
                 Arguments.of(
                         "AdaBelief",
@@ -653,6 +670,18 @@ class ConventionsTest {
                             largest[1] = Math.max(largest[1], hat(r, 0.5, 2, t));
                             return 0.01 * hat(r, 0.9, 1, t) / (Math.sqrt(largest[1] + 0.5) + 1);
                         }),
+                form(
+                        "AMSGrad of optax with ε on the uncorrected root",
+                        AmsGrad.optax(0.01).betas(0.9, 0.5).epsHat(1),
+                        (r, g, t) -> {
+                            largest[2] = Math.max(largest[2], hat(r, 0.5, 2, t));
+                            double eps = 1 / Math.sqrt(1 - Math.pow(0.5, t));
+                            return 0.01 * hat(r, 0.9, 1, t) / (Math.sqrt(largest[2]) + eps);
+                        }),
+                form(
+                        "RMSprop of optax, bias_correction",
+                        RmsProp.optax(0.01).eps(1).epsRoot(0.5).biasCorrection(true),
+                        (r, g, t) -> 0.01 * g / (Math.sqrt(hat(r, 0.9, 2, t) + 0.5) + 1)),
                 form(
                         "RMSprop of optax, momentum and bias_correction",
                         new RmsPropMomentum(0.01, 0.9, 0.5, true, 0, 1, 0.5, true, 0, 0),

@@ -13,6 +13,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -70,9 +71,14 @@ class DenormalsTest {
         }
     }
 
+    static Stream<Rule> faint() {
+        return Stream.concat(
+                LawsTest.rules(), Stream.of(Yogi.of(0.01).initialAccumulator(0)));
+    }
+
     /** Down to gradients of 10⁻³⁶, whose squares are nothing: what is summed is no more subnormal than what decays. */
     @ParameterizedTest
-    @MethodSource("kudari.LawsTest#rules")
+    @MethodSource("faint")
     void noStateIsSubnormalOfFaintGradients(Rule rule) {
         try (Engine engine = Engines.open()) {
             Tensor p = engine.full(1, SIZE), g = engine.zeros(SIZE);
