@@ -72,8 +72,7 @@ class DenormalsTest {
     }
 
     static Stream<Rule> faint() {
-        return Stream.concat(
-                LawsTest.rules(), Stream.of(Yogi.of(0.01).initialAccumulator(0)));
+        return Stream.concat(LawsTest.rules(), Stream.of(Yogi.of(0.01).initialAccumulator(0)));
     }
 
     /** Down to gradients of 10⁻³⁶, whose squares are nothing: what is summed is no more subnormal than what decays. */
