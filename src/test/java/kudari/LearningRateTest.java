@@ -383,6 +383,7 @@ class LearningRateTest {
 
     @Test
     void aCycleThatStartsAndEndsAtItsTopIsConstant() {
-        for (long t : new long[] {1, 3, 4, 10, 11, 50}) assertEquals(0.5, LearningRate.oneCycle(0.5, 10, 0.3, 1, 1).at(t), 1e-15);
+        for (long t : new long[] {1, 3, 4, 10, 11, 50})
+            assertEquals(0.5, LearningRate.oneCycle(0.5, 10, 0.3, 1, 1).at(t), 1e-15);
     }
 }
