@@ -449,21 +449,23 @@ class ConventionsTest {
     }
 
     /**
-     * By hand: α = 4 and β₃ = 15/16 over 4 steps from β₁ = ½. In the second, half-way, 1/ln β₃ is the mean of 1/ln ½ and 1/ln 15/16, and α is 2. The
-     * gradient is 1 in both, so that m/c₁ is 1 and lr/√(1 + ε) is 2/2, and the slow mean is 1 − β₃ and then β₃·(1 − β₃) + 1 − β₃ of those steps' own.
+     * By hand: α = 4 and β₃ = 15/16 over 4 steps from β₁ = ½. In the second, half-way, 1/ln β₃ is the mean of 1/ln ½ and 1/ln 15/16, and α is 2; from the
+     * fourth on both are whole. The gradient is 1 in all, so that m/c₁ is 1 and lr/√(1 + ε) is 2/2, and the slow mean grows by 1 − β₃ of what it lacks of 1.
      */
     @Test
     void adEMAMixsSlowMeanComesInOverItsWarmUp() {
-        double start = 1 / Math.log(0.5), end = 1 / Math.log(15 / 16.0);
-        double first = Math.exp(1 / (0.75 * start + 0.25 * end)), second = Math.exp(2 / (start + end));
-        double slow = 1 - first, then = second * slow + 1 - second;
+        double start = 1 / Math.log(0.5), end = 1 / Math.log(15 / 16.0), slow = 0, expected = 0;
+        double[] in = {0.25, 0.5, 0.75, 1, 1};
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(floats(0)), g = engine.tensor(floats(1));
             Optimizer optimizer = engine.optimizer(new AdEMAMix(2, 0.5, 0, 15 / 16.0, 4, 4, 0, 3, 0, 0));
-            optimizer.update(p, g);
-            assertEquals(-(1 + slow), p.get()[0], 8 * 0x1p-24);
-            optimizer.update(p, g);
-            assertEquals(-(1 + slow) - (1 + 2 * then), p.get()[0], 32 * 0x1p-24);
+            for (double part : in) {
+                double beta3 = Math.exp(1 / ((1 - part) * start + part * end));
+                slow = beta3 * slow + 1 - beta3;
+                expected -= 1 + 4 * part * slow;
+                optimizer.update(p, g);
+                assertEquals(expected, p.get()[0], 64 * 0x1p-24, "after " + part + " of the warm-up");
+            }
         }
     }
 
@@ -560,6 +562,23 @@ class ConventionsTest {
         }
     }
 
+    /** By hand: steps of 1/2 become steps of 1/8 where they turn, after one that is left out. At a rate of 0 sizes stay, and grow after it. */
+    @Test
+    void stepSizesShrinkByTheirFactorAndOutliveARateOfZero() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+            Rprop rule = Rprop.of(0.5).factors(1.5, 0.25);
+            Optimizer optimizer = engine.optimizer(t -> t == 4 ? rule.lr(0) : rule);
+            float[] expected = {7.5f, 7.5f, 7.625f, 7.625f, 7.90625f};
+            float[] gradients = {1, -1, -1, -1, -1};
+            for (int t = 0; t < expected.length; t++) {
+                g.set(gradients[t]);
+                optimizer.update(p, g);
+                assertEquals(expected[t], p.get()[0], "step " + (t + 1));
+            }
+        }
+    }
+
     /** While the learning rate is constant, the two places of it differ by rounding alone: some 30 roundings of numbers below 16. */
     @ParameterizedTest
     @MethodSource("insideAndOutside")
@@ -625,7 +644,7 @@ class ConventionsTest {
 
     /** Forms that nobody's numbers tell apart in float32, with an ε as large as the gradients and means short enough to fall and rise. */
     static Stream<Arguments> forms() {
-        double[] largest = new double[2], yogi = {1e-6};
+        double[] largest = new double[3], yogi = {1e-6}, velocity = {0};
         return Stream.of(
                 Arguments.of(
                         "AdaBelief",
@@ -650,6 +669,25 @@ class ConventionsTest {
                         (r, g, t) -> {
                             largest[1] = Math.max(largest[1], hat(r, 0.5, 2, t));
                             return 0.01 * hat(r, 0.9, 1, t) / (Math.sqrt(largest[1] + 0.5) + 1);
+                        }),
+                form(
+                        "AMSGrad of optax with ε on the uncorrected root",
+                        AmsGrad.optax(0.01).betas(0.9, 0.5).epsHat(1),
+                        (r, g, t) -> {
+                            largest[2] = Math.max(largest[2], hat(r, 0.5, 2, t));
+                            double eps = 1 / Math.sqrt(1 - Math.pow(0.5, t));
+                            return 0.01 * hat(r, 0.9, 1, t) / (Math.sqrt(largest[2]) + eps);
+                        }),
+                form(
+                        "RMSprop of optax, bias_correction",
+                        RmsProp.optax(0.01).eps(1).epsRoot(0.5).biasCorrection(true),
+                        (r, g, t) -> 0.01 * g / (Math.sqrt(hat(r, 0.9, 2, t) + 0.5) + 1)),
+                form(
+                        "RMSprop of optax, momentum and bias_correction",
+                        new RmsPropMomentum(0.01, 0.9, 0.5, true, 0, 1, 0.5, true, 0, 0),
+                        (r, g, t) -> {
+                            velocity[0] = 0.5 * velocity[0] + 0.01 * g / (Math.sqrt(hat(r, 0.9, 2, t) + 0.5) + 1);
+                            return velocity[0];
                         }),
                 form("NAdam of Keras", NAdam.keras(0.01).betas(0.9, 0.5).eps(1), (r, g, t) -> {
                     double product = 1;
@@ -731,6 +769,20 @@ class ConventionsTest {
             g.set(-6);
             adopt.update(p, g);
             assertEquals(7.4375f, p.get()[0]);
+        }
+    }
+
+    /** The first step only measures, though the quotient overflows: m stays 0. */
+    @Test
+    void adoptsFirstStepMovesNothingHoweverLargeTheGradient() {
+        for (boolean clips : new boolean[] {true, false}) {
+            try (Engine engine = Engines.open()) {
+                Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1e15));
+                Optimizer adopt = engine.optimizer(Adopt.of(0.5).eps(1e-30).clips(clips));
+                adopt.update(p, g);
+                assertEquals(8, p.get()[0]);
+                assertEquals(0, adopt.state(Optimizer.SINGLE).get("m").get()[0]);
+            }
         }
     }
 

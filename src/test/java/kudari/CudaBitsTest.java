@@ -5,7 +5,9 @@ import static kudari.RulesTest.assertSameBits;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import kudari.rule.Rule;
@@ -23,9 +25,13 @@ class CudaBitsTest {
 
     private static final int SIZE = Integer.getInteger("kudari.bits", 20_000);
     private static final int STEPS = 3;
+    private static final int[] SIZES = {0, 1, 3, 4, 5, 1023, 1024, 1025, 4097};
 
     private final SplittableRandom random = new SplittableRandom(1701);
     private final float[] gradient = new float[SIZE];
+
+    /** What {@link #at} made tensors of, which must stay. */
+    private final List<Tensor> memory = new ArrayList<>();
 
     private CudaEngine cuda;
     private CpuEngine cpu;
@@ -54,11 +60,63 @@ class CudaBitsTest {
     @Test
     void anyFiniteGradientsHaveTheNormOfTheCpuAndAreClippedToItsBits() {
         Rule adam = kudari.rule.Adam.of(0.01);
-        Optimizer expected = cpu.optimizer(adam).guard(Guard.clipNorm(1e6)),
-                actual = cuda.optimizer(adam).guard(Guard.clipNorm(1e6));
+        Guard guard = Guard.clipNorm(1e6).scale(1 / 3.0);
+        Optimizer expected = cpu.optimizer(adam).guard(guard),
+                actual = cuda.optimizer(adam).guard(guard);
         follow(adam, expected, actual, false);
         assertEquals(STEPS, actual.steps() - 1, "steps done, for the first was done before");
         assertEquals(Double.doubleToLongBits(expected.norm()), Double.doubleToLongBits(actual.norm()));
+    }
+
+    /** In memory of every alignment. The start is a usual one, as are most gradients, of sixty decades; so states grow as they do in a long run, and do not all end as NaN. */
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void fiftyStepsOfSixtyDecadesLeaveTheBitsOfTheCpu(RulesTest.Row row) {
+        Rule rule = row.of().apply(0.01).l2(0.001).decay(0.1);
+        Map<String, Tensor> p = new LinkedHashMap<>(), g = new LinkedHashMap<>();
+        Map<String, Tensor> cudaP = new LinkedHashMap<>(), cudaG = new LinkedHashMap<>();
+        for (int n = 0; n < SIZES.length; n++) {
+            String name = "W" + SIZES[n];
+            float[] start = new float[SIZES[n]];
+            for (int i = 0; i < start.length; i++) start[i] = (float) random.nextDouble(-1, 1);
+            p.put(name, cpu.tensor(start));
+            g.put(name, cpu.zeros(start.length));
+            cudaP.put(name, start.length == 0 ? cuda.zeros(0) : at(n % 4, start.length));
+            cudaP.get(name).set(start);
+            cudaG.put(name, start.length == 0 ? cuda.zeros(0) : at(SIZES.length - 1 - n, start.length));
+        }
+        Optimizer expected = cpu.optimizer(rule), actual = cuda.optimizer(rule);
+        for (int step = 0; step < 50; step++) {
+            for (String name : p.keySet()) {
+                float[] gradient = new float[(int) p.get(name).size()];
+                for (int i = 0; i < gradient.length; i++) gradient[i] = decades(i);
+                g.get(name).set(gradient);
+                cudaG.get(name).set(gradient);
+            }
+            expected.update(p, g);
+            actual.update(cudaP, cudaG);
+        }
+        for (String name : p.keySet()) {
+            assertSameBits(p.get(name).get(), cudaP.get(name).get());
+            expected.state(name)
+                    .forEach((array, tensor) -> assertSameBits(
+                            tensor.get(), actual.state(name).get(array).get()));
+        }
+    }
+
+    /** A tensor so many floats, of 0 to 3, beyond a multiple of 16 bytes. */
+    private Tensor at(int floats, int size) {
+        Tensor whole = cuda.zeros(size + 3);
+        memory.add(whole);
+        return cuda.wrap(cuda.pointer(whole).withByteOffset(floats % 4 * (long) Float.BYTES), size);
+    }
+
+    /** From 10⁻³⁰ to 10³⁰; every seventh element may meet anything, or a zero of either sign. */
+    private float decades(int i) {
+        if (i % 7 == 0 && random.nextInt(8) == 0) return Float.intBitsToFloat(random.nextInt());
+        if (i % 7 == 0 && random.nextInt(2) == 0) return random.nextBoolean() ? 0 : -0.0f;
+        if (i % 49 == 1 && random.nextInt(64) == 0) return random.nextBoolean() ? 1 / 0f : -1 / 0f;
+        return (float) (random.nextDouble(-1, 1) * Math.pow(10, random.nextDouble(-30, 30)));
     }
 
     /** Steps both from the same bits by the same gradients, and compares after each step. */

@@ -6,11 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -47,10 +50,44 @@ class DenormalsTest {
                 optimizer.update(p, g);
             }
             for (int i = 0; i < SIZE; i += everyNth) gradient[i] = 0;
+            Set<String> means = new HashSet<>(); // which have signs, and squares have none
+            optimizer.state(Optimizer.SINGLE).forEach((name, tensor) -> {
+                for (float x : tensor.get()) if (x < 0) means.add(name);
+            });
             g.set(gradient);
             for (int t = 1; t <= STEPS; t++) {
                 optimizer.update(p, g);
                 if (LOOKS.contains(t)) checkNormal(p, optimizer, t);
+                if (LOOKS.contains(t)) checkRest(optimizer, means);
+            }
+        }
+    }
+
+    /** What {@link Rule} says is left of a mean: a multiple of 2⁻¹⁰², and times a rate no subnormal number either. */
+    private static void checkRest(Optimizer optimizer, Set<String> means) {
+        for (String name : means) {
+            for (float x : optimizer.state(Optimizer.SINGLE).get(name).get())
+                assertTrue(x == 0 || Math.abs(x) >= 0x1p-102f, name + " is " + x);
+        }
+    }
+
+    static Stream<Rule> faint() {
+        return Stream.concat(LawsTest.rules(), Stream.of(Yogi.of(0.01).initialAccumulator(0)));
+    }
+
+    /** Down to gradients of 10⁻³⁶, whose squares are nothing: what is summed is no more subnormal than what decays. */
+    @ParameterizedTest
+    @MethodSource("faint")
+    void noStateIsSubnormalOfFaintGradients(Rule rule) {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.full(1, SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer = engine.optimizer(rule);
+            float[] gradient = new float[SIZE];
+            for (int i = 0; i < SIZE; i++) gradient[i] = (float) Math.pow(10, -15 - i % 22) * (i % 3 == 0 ? -1 : 1);
+            g.set(gradient);
+            for (int t = 1; t <= 5; t++) {
+                optimizer.update(p, g);
+                checkNormal(p, optimizer, t);
             }
         }
     }

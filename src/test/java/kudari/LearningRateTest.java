@@ -380,4 +380,10 @@ class LearningRateTest {
     private static void follows(LearningRate rate, double... expected) {
         for (int t = 1; t <= expected.length; t++) assertEquals(expected[t - 1], rate.at(t), "step " + t);
     }
+
+    @Test
+    void aCycleThatStartsAndEndsAtItsTopIsConstant() {
+        for (long t : new long[] {1, 3, 4, 10, 11, 50})
+            assertEquals(0.5, LearningRate.oneCycle(0.5, 10, 0.3, 1, 1).at(t), 1e-15);
+    }
 }

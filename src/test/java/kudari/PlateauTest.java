@@ -177,4 +177,14 @@ class PlateauTest {
     void whatIsOutOfRangeIsRefused(String name, Executable call, String[] words) {
         refused(IllegalArgumentException.class, call, words);
     }
+
+    /** By hand: of equal losses every third after the first is one bad one too many, and the count begins anew. */
+    @Test
+    void theCountOfBadLossesBeginsAnewWhenTheScaleIsLowered() {
+        Plateau plateau = new Plateau(0.5, 2).cooldown(0).least(0);
+        double[] expected = {1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25};
+        for (double scale : expected) assertEquals(scale, plateau.after(1));
+        Plateau never = new Plateau(0.5, 0).least(1);
+        for (int n = 0; n < 3; n++) assertEquals(1, never.after(1));
+    }
 }

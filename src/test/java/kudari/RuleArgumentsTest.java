@@ -3,9 +3,15 @@ package kudari;
 import static kudari.OptimizerTest.refused;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.Constructor;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.RecordComponent;
+import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
@@ -104,6 +110,16 @@ class RuleArgumentsTest {
                         () -> new Adam(0.1, 0.9, 0.999, 0, 1e-7, Double.POSITIVE_INFINITY, true, 0, 0)),
                 bad("eps + epsHat + epsRoot", "0.0", () -> new Adam(0.1, 0.9, 0.999, 0, 0, 0, true, 0, 0)),
                 bad("eps + epsHat + epsRoot", "0.0", () -> AmsGrad.of(0.1).epsHat(0)),
+                // Which float32 holds, but not when it is corrected.
+                bad("eps", "1.0E-45", () -> AmsGrad.pytorch(0.1).eps(1e-45)),
+                bad("eps", "1.0E-45", () -> NAdam.of(0.1).eps(1e-45)),
+                bad("eps", "1.0E-45", () -> RAdam.optax(0.1).eps(1e-45)),
+                bad("eps", "1.0E-45", () -> Yogi.of(0.1).eps(1e-45)),
+                bad("eps", "1.0E-45", () -> Adan.of(0.1).eps(1e-45)),
+                bad("eps", "1.0E-45", () -> AdEMAMix.of(0.1).eps(1e-45)),
+                bad("eps", "1.0E-45", () -> RmsPropMomentum.of(0.1)
+                        .biasCorrection(true)
+                        .eps(1e-45)),
                 bad("eps + epsRoot", "0.0", () -> AdaBelief.of(0.1).eps(0).epsRoot(1e-39)),
                 bad("psi", "-1.0", () -> NAdam.of(0.1).psi(-1)),
                 bad("psi", "NaN", () -> NAdam.of(0.1).psi(Double.NaN)),
@@ -138,6 +154,58 @@ class RuleArgumentsTest {
             new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
         });
+    }
+
+    /** What is no number or negative, a fraction that keeps all, and what float32 cannot tell from 0. */
+    @ParameterizedTest
+    @MethodSource("kudari.RulesTest#table")
+    void noNumberOfAnyRuleIsLeftUnchecked(RulesTest.Row row) throws ReflectiveOperationException {
+        Rule rule = row.of().apply(0.5);
+        RecordComponent[] components = rule.getClass().getRecordComponents();
+        Constructor<?> constructor = rule.getClass()
+                .getConstructor(
+                        Stream.of(components).map(RecordComponent::getType).toArray(Class<?>[]::new));
+        Object[] values = new Object[components.length];
+        for (int n = 0; n < values.length; n++)
+            values[n] = components[n].getAccessor().invoke(rule);
+        for (int n = 0; n < values.length; n++) {
+            String name = components[n].getName();
+            Object[] changed = values.clone();
+            if (components[n].getType() != double.class) continue;
+            for (double bad : new double[] {Double.NaN, -1, 1, 1e-50}) {
+                if (bad == 1 && !FRACTIONS.contains(name)) continue;
+                if (bad == 1e-50 && !name.startsWith("eps") && !VANISHING.contains(name)) continue;
+                changed[n] = bad;
+                Throwable refusal = assertThrows(
+                                InvocationTargetException.class,
+                                () -> constructor.newInstance(changed),
+                                () -> name + " of " + bad + " is taken")
+                        .getCause();
+                assertEquals(IllegalArgumentException.class, refusal.getClass());
+                assertTrue(refusal.getMessage().startsWith(name + ": expected "), refusal.getMessage());
+                assertTrue(refusal.getMessage().endsWith(", got " + bad), refusal.getMessage());
+            }
+        }
+    }
+
+    private static final Set<String> FRACTIONS =
+            Set.of("beta1", "beta2", "beta3", "rho", "momentum", "dampening", "shrink");
+
+    private static final Set<String> VANISHING = Set.of("l2", "initialAccumulator", "beta", "lasso", "ridge");
+
+    /** Of PyTorch, TensorFlow and Keras: the sums and means of squares; of optax's Yogi the mean of gradients, too. */
+    @Test
+    void anAccumulatorStartsWhereItIsToldAndNoOtherArrayDoes() {
+        for (Rule rule : List.of(
+                AdaGrad.of().initialAccumulator(0.25),
+                RmsProp.of().initialAccumulator(0.25),
+                RmsPropMomentum.of().initialAccumulator(0.25),
+                RmsPropCentered.of().initialAccumulator(0.25),
+                Ftrl.of().initialAccumulator(0.25),
+                Yogi.of().initialAccumulator(0.25))) {
+            for (int array = 0; array < rule.state().size(); array++)
+                assertEquals(array == 0 || rule instanceof Yogi ? 0.25f : 0, rule.initial(array), rule + ": " + array);
+        }
     }
 
     /** The defaults of «ゼロから作る Deep Learning», chapter 6. */

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.function.DoubleFunction;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.rule.AdEMAMix;
@@ -39,6 +40,7 @@ import kudari.rule.SignSgd;
 import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The table of rules, and the laws that hold for every row of it. */
@@ -676,6 +678,105 @@ class RulesTest {
             for (int i : new int[] {0, 9, SIZE - 10, SIZE - 1}) assertEquals(before[a][i], whole[a][i]);
         }
         assertSameBits(before[1], whole[1]);
+    }
+
+    /** Names stand in checkpoints, so they are told, and stay. */
+    @ParameterizedTest
+    @MethodSource("kudari.LawsTest#rules")
+    void theNamesOfTheStateAreThoseOfThePage(Rule rule) {
+        String told = RulePage.of(rule.getClass()).part("State");
+        for (String name : rule.state()) {
+            assertTrue(Pattern.compile("\\b" + name + "\\b").matcher(told).find(), name + " is not in: " + told);
+        }
+    }
+
+    /** Those whose arrays start at 0 and have nothing added but squares, and which of their arrays those are. */
+    static Stream<Arguments> squares() {
+        return Stream.of(
+                Arguments.of(AdaGrad.of(0.01), "h"),
+                Arguments.of(RmsProp.of(0.01), "h"),
+                Arguments.of(RmsPropMomentum.of(0.01), "h"),
+                Arguments.of(RmsPropCentered.of(0.01), "h"),
+                Arguments.of(Madgrad.of(0.01), "v"),
+                Arguments.of(Ftrl.of(0.01).beta(1).initialAccumulator(0), "n"),
+                Arguments.of(Adam.of(0.01), "v"),
+                Arguments.of(AmsGrad.of(0.01), "v"),
+                Arguments.of(AdaBelief.of(0.01).epsRoot(0), "s"),
+                Arguments.of(NAdam.of(0.01), "v"),
+                Arguments.of(RAdam.of(0.01), "v"),
+                Arguments.of(AdaDelta.of(0.01), "h"),
+                Arguments.of(Yogi.of(0.01).initialAccumulator(0), "v"),
+                Arguments.of(Adan.of(0.01), "n"),
+                Arguments.of(AdEMAMix.of(0.01), "v"),
+                Arguments.of(Adopt.of(0.01), "v"));
+    }
+
+    /** A gradient 2⁵⁰ times smaller has a square 2¹⁰⁰ times smaller; a thousandth of that, some 2⁻¹¹⁰, is rounded to a multiple of 2⁻¹²⁶. */
+    @ParameterizedTest
+    @MethodSource("squares")
+    void theSquareOfAFaintGradientIsKept(Rule rule, String name) {
+        int array = rule.state().indexOf(name);
+        float[][] strong = randomArrays(rule), faint = randomArrays(rule);
+        for (int a = 2; a < strong.length; a++) {
+            Arrays.fill(strong[a], 0);
+            Arrays.fill(faint[a], 0);
+        }
+        for (int i = 0; i < SIZE; i++) {
+            strong[1][i] = Math.copySign(1 + Math.abs(strong[1][i]), strong[1][i]); // 1 to some 4
+            faint[1][i] = strong[1][i] * 0x1p-50f;
+        }
+        float[] k = new float[Rule.SCALARS];
+        rule.at(1, k);
+        rule.apply(k, 1, 1, 0, SIZE, strong[0], strong[1], state(strong));
+        rule.apply(k, 1, 1, 0, SIZE, faint[0], faint[1], state(faint));
+        for (int i = 0; i < SIZE; i++) {
+            assertTrue(strong[2 + array][i] > 0);
+            float expected = strong[2 + array][i] * 0x1p-100f;
+            assertEquals(expected, faint[2 + array][i], expected * 0x1p-15f);
+        }
+    }
+
+    /** Bit for bit: {@link Rule} says that a rule sees scale·g + l2·p, wherever its loops look at a gradient. */
+    @ParameterizedTest
+    @MethodSource("table")
+    void aScaleAndCoupledDecayAreAnotherGradientAndNothingElse(Row row) {
+        Rule plain = row.of.apply(0.01), coupled = plain.l2(0.25);
+        float[][] a = randomArrays(plain), b = randomArrays(plain);
+        float[] k = new float[Rule.SCALARS];
+        for (int t = 1; t <= 5; t++) {
+            for (int i = 0; i < SIZE; i++) {
+                float scaled = -0.375f * a[1][i], share = 0.25f * a[0][i];
+                b[1][i] = scaled + share;
+            }
+            coupled.at(t, k);
+            coupled.apply(k, -0.375f, 1, 0, SIZE, a[0], a[1], state(a));
+            plain.at(t, k);
+            plain.apply(k, 1, 1, 0, SIZE, b[0], b[1], state(b));
+            assertSameBits(b[0], a[0]);
+            for (int n = 2; n < a.length; n++) assertSameBits(b[n], a[n]);
+        }
+    }
+
+    /**
+     * {@link Rule} says p − trust·(u + lr·decay·p), where u is what the step takes off without either, known up to a rounding of p. Each of the three
+     * other operations rounds once. The state hears nothing of it.
+     */
+    @ParameterizedTest
+    @MethodSource("table")
+    void trustAndDecoupledDecayChangeTheParameterAlone(Row row) {
+        Rule plain = row.of.apply(0.5), decoupled = plain.decay(0.25);
+        float[][] before = randomArrays(plain), without = randomArrays(plain), with = randomArrays(plain);
+        float[] k = new float[Rule.SCALARS];
+        plain.at(3, k);
+        plain.apply(k, 1, 1, 0, SIZE, without[0], without[1], state(without));
+        decoupled.at(3, k);
+        decoupled.apply(k, 1, 0.375f, 0, SIZE, with[0], with[1], state(with));
+        for (int i = 0; i < SIZE; i++) {
+            double p = before[0][i], u = p - without[0][i], decay = 0.125 * p, expected = p - 0.375 * (u + decay);
+            double allowed = 4 * 0x1p-24 * (Math.abs(p) + Math.abs(u) + Math.abs(decay));
+            assertEquals(expected, with[0][i], allowed, "element " + i);
+        }
+        for (int n = 2; n < with.length; n++) assertSameBits(without[n], with[n]);
     }
 
     @ParameterizedTest

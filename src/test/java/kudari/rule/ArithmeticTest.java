@@ -35,4 +35,14 @@ class ArithmeticTest {
             0, -0.0f, 1, -7, Float.MIN_VALUE, -Float.MIN_VALUE, Float.MAX_VALUE, 1 / 0f, -1 / 0f, Float.NaN
         }) assertEquals(Math.signum(x), Arithmetic.sign(x));
     }
+
+    @Test
+    void theLargerOfTwoIsNotANumberWhereEitherIsNone() {
+        assertEquals(2, Arithmetic.larger(1, 2));
+        assertEquals(2, Arithmetic.larger(2, 1));
+        assertTrue(Float.isNaN(Arithmetic.larger(Float.NaN, 1)));
+        assertTrue(Float.isNaN(Arithmetic.larger(1, Float.NaN)));
+        assertEquals(0.0f, Arithmetic.larger(-0.0f, 0));
+        assertEquals(0.0f, Arithmetic.larger(0, -0.0f));
+    }
 }
