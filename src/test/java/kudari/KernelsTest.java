@@ -130,7 +130,9 @@ class KernelsTest {
     }
 
     private static Nvrtc.Source zeroes(String file) {
-        return Nvrtc.Source.of(file, CudaEngine.ZEROES + Nvrtc.Source.of(file).text());
+        return Nvrtc.Source.of(
+                file,
+                StepSource.ZEROES + StepSource.LINES + Nvrtc.Source.of(file).text());
     }
 
     private static List<Integer> numbers(Pattern pattern, String log) {
