@@ -255,9 +255,11 @@ class RuleLawsTest {
     @Test
     void aDifferenceOfTheTextsIsNoticed(@TempDir Path folder) throws Throwable {
         String java = Files.readString(Path.of("src/test/java/kudari/test/AddSign.java"));
-        Path same = Files.writeString(folder.resolve("same.java"), java.replace("i++", "++i").replace(" = k[0]", "=k[0]"));
+        Path same = Files.writeString(
+                folder.resolve("same.java"), java.replace("i++", "++i").replace(" = k[0]", "=k[0]"));
         Path other = Files.writeString(folder.resolve("other.java"), java.replace("beta * m[i] +", "beta * m[i] -"));
-        Path more = Files.writeString(folder.resolve("more.java"), java.replace("decay, trust);\n", "decay, trust);\np[i]++;"));
+        Path more = Files.writeString(
+                folder.resolve("more.java"), java.replace("decay, trust);\n", "decay, trust);\np[i]++;"));
         Rule rule = new AddSign(0.01, 0.9, 0, 0);
         new Laws(rule, Optional.of(same)).run("javaAndCudaSayTheSame");
         for (Path path : List.of(other, more))
