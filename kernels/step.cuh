@@ -176,9 +176,17 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
   }
 }
 
+// How many arrays of state the rule names; with more or fewer its kernel would read addresses that are none.
+#ifdef ARRAYS
+#define FITS(STATES) static_assert(STATES == ARRAYS, "STEP has another number of arrays than state() of the rule")
+#else
+#define FITS(STATES) static_assert(STATES >= 0, "")
+#endif
+
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
 #define STEP(name, STATES)                                                                                                              \
+  FITS(STATES);                                                                                                                         \
   struct name##Rule {                                                                                                                   \
     template <int E>                                                                                                                    \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \

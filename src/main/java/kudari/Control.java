@@ -56,9 +56,9 @@ final class Control {
 
         Part(Schedule schedule) {
             this.schedule = schedule;
-            last = first = rule(schedule, 1);
+            last = first = RuleCheck.checked(rule(schedule, 1));
             kind = first.getClass();
-            state = first.state();
+            state = List.copyOf(first.state());
         }
 
         static Rule rule(Schedule schedule, long t) {
@@ -75,11 +75,11 @@ final class Control {
         Rule rule(long t) {
             Rule rule = rule(schedule, t);
             if (rule == last) return rule;
-            if (rule.getClass() != kind || !rule.state().equals(state)) {
+            if (rule.getClass() != kind || !state.equals(rule.state())) {
                 throw new IllegalStateException("the schedule gives " + rule + " for step " + t
                         + ", but the state is that of " + kind.getSimpleName() + ", " + state);
             }
-            last = rule;
+            last = RuleCheck.checked(rule);
             return rule;
         }
 
@@ -124,6 +124,11 @@ final class Control {
     /** The rules of step 1: of each part one of its kind. */
     Rule[] first() {
         return Arrays.stream(parts).map(part -> part.first).toArray(Rule[]::new);
+    }
+
+    /** The names of a part's state arrays. */
+    List<String> state(int part) {
+        return parts[part].state;
     }
 
     /** The rule that the last step followed; that of step 1 before. */
@@ -227,7 +232,17 @@ final class Control {
         for (int n = 0; n < parts.length; n++) {
             if (!parts[n].active) continue;
             Rule rule = parts[n].rule(t);
-            rule.at(parts[n].count(t), one);
+            Arrays.fill(one, 0);
+            long step = parts[n].count(t);
+            try {
+                rule.at(step, one);
+            } catch (RuntimeException e) {
+                throw RuleCheck.failed(
+                        rule, "at(" + step + ", k), where k[0] to k[" + (FLOOR - 1) + "] are its own", e);
+            }
+            if (one[FLOOR] != 0)
+                throw new IllegalStateException(RuleCheck.name(rule) + ".at(" + step + ", k): expected k[" + FLOOR
+                        + "], which is the engine's, left alone, got " + one[FLOOR]);
             boolean decays = rule.lr() > 0 && (rule.l2() > 0 || rule.decay() > 0);
             one[FLOOR] = decays && t % WINDOW == 0 ? FLUSHED_TO : 0;
             System.arraycopy(one, 0, window, (row + n) * Rule.SCALARS, Rule.SCALARS);

@@ -259,7 +259,12 @@ final class CpuDriver extends Driver implements Workers.Job {
             g = clipped;
             scale = 1;
         }
-        rules[chunk.group].apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, s);
+        Rule rule = rules[chunk.group];
+        try {
+            rule.apply(k, scale, laid.trust[chunk.tensor], from, to, p, g, s);
+        } catch (RuntimeException e) {
+            throw RuleCheck.failed(rule, "apply, with the step half done", e);
+        }
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }

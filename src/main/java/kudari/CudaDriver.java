@@ -69,13 +69,14 @@ final class CudaDriver extends Driver {
 
         final CudaKernel kernel;
 
-        /** Words of a row: the kernels of rules without state have one place for it all the same. */
-        final int words;
+        /** Of state; and words of a row: the kernels of rules without state have one place for it all the same. */
+        final int arrays, words;
 
         int rows;
 
         Launch(CudaKernel kernel, int arrays) {
             this.kernel = kernel;
+            this.arrays = arrays;
             words = 4 + Math.max(1, arrays);
         }
     }
@@ -151,13 +152,12 @@ final class CudaDriver extends Driver {
         slotBytes = SLOT + rules.length * SCALARS;
         launches = new Launch[rules.length];
         try {
-            Map<Class<? extends Rule>, Launch> kinds = new LinkedHashMap<>();
+            Map<StepSource, Launch> kinds = new LinkedHashMap<>();
             for (int n = 0; n < rules.length; n++) {
-                Rule rule = rules[n];
                 launches[n] = kinds.computeIfAbsent(
-                        rule.getClass(),
-                        kind -> new Launch(
-                                mine(engine.kernel(rule, zeroes)), rule.state().size()));
+                        StepSource.of(rules[n], zeroes),
+                        step -> new Launch(
+                                mine(engine.kernel(step.file(), step.text(), step.function())), step.arrays()));
             }
             this.kinds = kinds.values().toArray(new Launch[0]);
             reduce = mine(engine.kernel(
@@ -199,7 +199,11 @@ final class CudaDriver extends Driver {
         long pieces = 0;
         for (int n = 0; n < tensors; n++) {
             long elements = plan.params()[n].size();
-            rows[kind(plan.groups()[n])] += Math.toIntExact(up(elements, size));
+            int kind = kind(plan.groups()[n]);
+            rows[kind] += Math.toIntExact(up(elements, size));
+            if (plan.state()[n].length != kinds[kind].arrays)
+                throw new IllegalStateException(kinds[kind].kernel + ": its rule named " + plan.state()[n].length
+                        + " arrays of state, and then " + kinds[kind].arrays + ": expected the same each time");
             if (guard.reduces()) pieces += up(elements, Reduce.PIECE);
         }
         int words = 0;

@@ -50,7 +50,6 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -87,9 +86,6 @@ public final class CudaEngine extends Engine {
 
     /** The driver says that the machine code is not for this device. */
     private static final int NO_BINARY_FOR_GPU = 209;
-
-    /** Before a rule's kernel: it leaves 0 in the gradients. Lines are counted as without it. */
-    static final String ZEROES = "#define ZERO_GRADIENTS\n#line 1\n";
 
     /** Bytes; what cuBLAS's documentation advises for the largest devices. */
     private static final long CUBLAS_WORKSPACE = 32 << 20;
@@ -504,13 +500,6 @@ public final class CudaEngine extends Engine {
             CudaException.code(() -> cublasDestroy(handle));
             throw e;
         }
-    }
-
-    /** A kernel of a rule, {@code kernels/adam.cu} for {@code Adam}, with arguments of its own; one that leaves 0 in the gradients, if asked to. */
-    CudaKernel kernel(Rule rule, boolean zeroes) {
-        String name = rule.getClass().getSimpleName().toLowerCase(Locale.ROOT), file = name + ".cu";
-        String text = Nvrtc.Source.of(file).text();
-        return kernel("kernels/" + file, zeroes ? ZEROES + text : text, name);
     }
 
     /** A source, compiled and loaded once. */

@@ -110,6 +110,8 @@ public final class CudaException extends RuntimeException {
             case 35 -> "the NVIDIA driver is too old: it must know CUDA 12.6 or later";
             case 46 -> "the device is busy or forbidden: see nvidia-smi for its compute mode";
             case 101 -> "there is no device of that number: see nvidia-smi";
+            case 500 ->
+                "there is nothing of this name: a kernel is extern \"C\", a rule's is STEP(name of its class in small letters, arrays)";
             case 802 -> "the machine's GPUs are not ready yet: see whether NVIDIA's fabric manager runs";
             case 803, 804 -> "the driver's library and its kernel module do not match: restart after a driver's update";
             case 214, 700, 702, 710, 714, 715, 716, 717, 718, 719 ->

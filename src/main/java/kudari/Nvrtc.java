@@ -115,7 +115,10 @@ final class Nvrtc {
     }
 
     private static String numbered(String text) {
-        String[] lines = text.split("\n");
+        // Without what we have put before it.
+        int head = text.startsWith("#define ") ? text.indexOf(StepSource.LINES) : -1;
+        String[] lines =
+                text.substring(head < 0 ? 0 : head + StepSource.LINES.length()).split("\n");
         return String.join(
                 "\n",
                 IntStream.range(0, lines.length)

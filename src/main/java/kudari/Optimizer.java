@@ -407,7 +407,7 @@ public final class Optimizer implements AutoCloseable {
         tensors.values().forEach(tensor -> checkPlace(what, tensor));
         Tensor like = tensors.values().iterator().next();
         int part = parts[group(name, like)];
-        List<String> arrays = part < 0 ? List.of() : control.first()[part].state();
+        List<String> arrays = part < 0 ? List.of() : control.state(part);
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
             throw new IllegalArgumentException(what + ": expected " + arrays + ", got " + told(tensors.keySet()));
         Tensor[] copy = new Tensor[arrays.size()];
@@ -577,7 +577,7 @@ public final class Optimizer implements AutoCloseable {
             int group = n;
             List<String> names =
                     joined.stream().filter(name -> groupOf.get(name) == group).toList();
-            if (names.isEmpty() || control.first()[parts[n]].state().isEmpty()) continue;
+            if (names.isEmpty() || control.state(parts[n]).isEmpty()) continue;
             long count = control.count(parts[n]);
             if (count > 0)
                 LOG.log(
@@ -639,17 +639,18 @@ public final class Optimizer implements AutoCloseable {
 
     private State newState(int part, Tensor param, List<Tensor> fresh) {
         Rule rule = control.first()[part];
-        Tensor[] arrays = new Tensor[rule.state().size()];
+        List<String> names = control.state(part);
+        Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
             arrays[n] = engine.full(rule.initial(n), param.shape());
             fresh.add(arrays[n]);
         }
-        return new State(rule.state(), arrays);
+        return new State(names, arrays);
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
     private void checkState(String name, int part, State state) {
-        List<String> expected = control.first()[part].state();
+        List<String> expected = control.state(part);
         if (!expected.equals(state.names))
             throw new IllegalArgumentException(
                     "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);

@@ -39,6 +39,7 @@ final class RulePage {
      * @return an empty one where the jar has none, as of a rule that is not ours
      */
     static RulePage of(Class<?> type) {
+        if (!type.getPackageName().equals(Rule.class.getPackageName())) return new RulePage("");
         try (InputStream source = RulePage.class.getResourceAsStream("pages/" + type.getSimpleName() + ".java")) {
             if (source == null) return new RulePage("");
             Matcher page = PAGE.matcher(new String(source.readAllBytes(), StandardCharsets.UTF_8));

@@ -63,7 +63,7 @@ final class Workers implements AutoCloseable {
         }
         this.job = NOTHING; // or the helpers would hold on to it, and to its engine's tensors, for ever
         Throwable thrown = failure.get();
-        if (thrown != null) throw new IllegalStateException("a worker thread failed", thrown);
+        if (thrown != null) throw new IllegalStateException("a worker thread failed: " + thrown.getMessage(), thrown);
     }
 
     private void help(int thread) {

@@ -31,13 +31,13 @@ class ConsumerTest {
     private static final Path CLASSES = Path.of("target/classes").toAbsolutePath();
 
     /** Those that need more, and say so. */
-    private static final Pattern OPTIONAL =
-            Pattern.compile("kudari\\.cli\\..*|kudari\\.report\\.PngCharts.*|kudari\\.nn\\.CpuDense");
+    private static final Pattern OPTIONAL = Pattern.compile(
+            "kudari\\.cli\\..*|kudari\\.report\\.PngCharts.*|kudari\\.nn\\.CpuDense|kudari\\.test\\..*");
 
     @TempDir
     private Path folder;
 
-    /** The jars of the dependencies that are neither optional nor for tests. */
+    /** The jars of the dependencies that are neither optional nor of a scope that nobody inherits. */
     private static List<Path> inherited() throws Exception {
         NodeList all = DocumentBuilderFactory.newInstance()
                 .newDocumentBuilder()
@@ -52,7 +52,7 @@ class ConsumerTest {
             String text = dependency.getTextContent(), name = text(dependency, "artifactId");
             if (!ours
                     || text(dependency, "optional").equals("true")
-                    || text(dependency, "scope").equals("test")) continue;
+                    || !text(dependency, "scope").isEmpty()) continue;
             List<Path> found = Arrays.stream(path.split(File.pathSeparator))
                     .map(Path::of)
                     .filter(jar -> jar.getFileName().toString().matches(Pattern.quote(name) + "-\\d.*\\.jar"))

@@ -15,6 +15,7 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import kudari.test.LoopText;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -54,21 +55,9 @@ class KernelsTest {
     void theKernelsLinesAreTheRulesLines(String rule, String kernel) throws IOException {
         String java = Files.readString(Path.of("src/main/java/kudari/rule/" + rule + ".java"));
         String cuda = Files.readString(Path.of("kernels/" + kernel + ".cu"));
-        List<String> loops = statements(java, "public void apply(", "for (int i = from; i < to; i++)");
-        assertEquals(loops, statements(cuda, "STEP(" + kernel, "for (int i = 0; i < E; i++)"));
-        assertTrue(loops.contains("each {"), "it has a loop");
-    }
-
-    /** What stands in the braces after a head, from the scalars on; a loop over all elements and the arrays of state are written as neither language does. */
-    private static List<String> statements(String text, String head, String loop) {
-        int from = text.indexOf("{", text.indexOf(head)) + 1, to = from;
-        for (int open = 1; open > 0; to++) open += text.charAt(to) == '{' ? 1 : text.charAt(to) == '}' ? -1 : 0;
-        String body = text.substring(from, to - 1)
-                .replace(loop, "each")
-                .replaceAll("float(\\[] | \\*|\\* )(?=\\w+ = s\\[)", "array ")
-                .replaceAll(", \\*(?=\\w+ = s\\[)", ", ")
-                .replaceAll("\\s+", " ");
-        return Stream.of(body.split("(?<=[;{}])")).map(String::strip).toList();
+        List<String> loops = LoopText.statements(java, "public void apply(");
+        assertEquals(loops, LoopText.statements(cuda, "STEP(" + kernel));
+        assertTrue(loops.contains("each i{"), "it has a loop");
     }
 
     /** What the loops call is the same text, too, but for the words of each language. */
@@ -130,7 +119,9 @@ class KernelsTest {
     }
 
     private static Nvrtc.Source zeroes(String file) {
-        return Nvrtc.Source.of(file, CudaEngine.ZEROES + Nvrtc.Source.of(file).text());
+        return Nvrtc.Source.of(
+                file,
+                StepSource.ZEROES + StepSource.LINES + Nvrtc.Source.of(file).text());
     }
 
     private static List<Integer> numbers(Pattern pattern, String log) {

@@ -24,7 +24,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The programs of the READMEs compile and run, as a reader would run them. */
 class ReadmeTest {
 
-    private static final Pattern PROGRAM = Pattern.compile("```java\n(.*?public class (\\w+).*?)```", Pattern.DOTALL);
+    private static final Pattern PROGRAM =
+            Pattern.compile("```java\n((?:(?!```).)*?public class (\\w+).*?)```", Pattern.DOTALL);
 
     /** Those that the tests' device can run. */
     static Stream<Arguments> programs() throws IOException {

@@ -21,6 +21,7 @@ import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.io.Say;
+import kudari.rule.CustomRule;
 import kudari.rule.Rule;
 
 /**
@@ -293,7 +294,10 @@ public record Checkpoint(
     }
 
     private static String state(String name, Rule rule, String array) {
-        return "state/" + name + "/" + rule.getClass().getSimpleName() + "." + array;
+        // Two classes of one simple name are two rules.
+        Class<?> type = rule.getClass();
+        return "state/" + name + "/" + (rule instanceof CustomRule ? type.getName() : type.getSimpleName()) + "."
+                + array;
     }
 
     private static Values copy(Tensor tensor) {

@@ -25,7 +25,7 @@ import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
 /**
- * A rule that the commands know by its name: each one that {@link Rule} permits, and AdamW, which is an Adam; made by {@code of()} and {@code
+ * A rule that the commands know by its name: each one of ours that {@link Rule} permits, and AdamW, which is an Adam; made by {@code of()} and {@code
  * of(lr)}.
  *
  * @param type the class that has these two: the rule's record, or a form of it that has a name of its own
@@ -34,7 +34,7 @@ record RuleOption(Class<?> type) {
 
     /** All of them, in the order in which {@link Rule} names them. */
     static final List<RuleOption> ALL = Stream.concat(
-                    Stream.of(Rule.class.getPermittedSubclasses()), Stream.of(AdamW.class))
+                    Stream.of(Rule.class.getPermittedSubclasses()).filter(Class::isRecord), Stream.of(AdamW.class))
             .map(RuleOption::new)
             .toList();
 

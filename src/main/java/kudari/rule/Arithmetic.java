@@ -1,63 +1,67 @@
 package kudari.rule;
 
-/** The functions in the loops of the rules. {@code kernels/step.cuh} has the same ones, so that the loops can read the same in both languages. */
-final class Arithmetic {
+/**
+ * The functions in the loops of the rules, for {@code import static}. {@code kernels/step.cuh} has the same ones, so that the loops can read the same in
+ * both languages.
+ */
+public final class Arithmetic {
 
     /** Where {@link #flush} stops a mean: small against anything trained, and large enough that a rate times what is left is no subnormal. */
-    static final float MEAN = 0x1p-78f;
+    public static final float MEAN = 0x1p-78f;
 
     /** Where it stops a mean or a sum of squares, of which only the root is taken. */
-    static final float SQUARE = 0x1p-102f;
+    public static final float SQUARE = 0x1p-102f;
 
     private Arithmetic() {}
 
     /** The gradient that a rule sees. */
-    static float gradient(float g, float p, float scale, float l2) {
+    public static float gradient(float g, float p, float scale, float l2) {
         return scale * g + l2 * p;
     }
 
     /** The parameter after an update u. */
-    static float descend(float p, float u, float decay, float trust) {
+    public static float descend(float p, float u, float decay, float trust) {
         return p - trust * (u + decay * p);
     }
 
     /** Rounds x to a multiple of 2⁻²⁴ of a power of two, unless it is much larger: no subnormal number is left. Two operations, for a loop with a
      * comparison is not vectorised. */
-    static float flush(float x, float power) {
+    public static float flush(float x, float power) {
         return (x + power) - power;
     }
 
     /** A learning rate times x, and 0 at a rate of 0 even where x has overflowed. */
-    static float rate(float lr, float x) {
+    public static float rate(float lr, float x) {
         return lr == 0 ? 0 : lr * x;
     }
 
     /** The larger of two: NaN where either is, and of two zeros the positive. */
-    static float larger(float a, float b) {
+    public static float larger(float a, float b) {
         return Math.max(a, b);
     }
 
     /** x, or the nearest of least and most where it lies beyond; NaN stays NaN. Of a least of 0, which −0 lies beyond, {@link #larger} is the function. */
-    static float clamp(float x, float least, float most) {
+    public static float clamp(float x, float least, float most) {
         return Math.max(least, Math.min(x, most));
     }
 
     /** x, or the nearest of −limit and limit where it lies beyond; NaN stays NaN. */
-    static float clamp(float x, float limit) {
+    public static float clamp(float x, float limit) {
         return clamp(x, -limit, limit);
     }
 
     /** −1, 0 or 1; NaN of NaN, and −0 of −0. Even the smallest subnormal number times 2²⁵⁴ is above 1; a loop with {@code Math.signum} is not vectorised. */
-    static float sign(float x) {
+    public static float sign(float x) {
         return clamp(x * 0x1p127f * 0x1p127f, 1);
     }
 
-    static float abs(float x) {
+    /** Without its sign. */
+    public static float abs(float x) {
         return Math.abs(x);
     }
 
     /** The correctly rounded float root. */
-    static float sqrt(float x) {
+    public static float sqrt(float x) {
         return (float) Math.sqrt(x);
     }
 
@@ -68,7 +72,7 @@ final class Arithmetic {
      * last is Newton's, which squares that error, to a quarter of a rounding u = 2⁻²⁴; its quotient c/y² is off by 2u, of which a third goes into the
      * correction, and the difference is rounded: 1.92u.
      */
-    static float cubeRoot(float x) {
+    public static float cubeRoot(float x) {
         float c = clamp(x, 0x1p-126f, 0x1p126f);
         float a = sqrt(sqrt(c)), b = sqrt(sqrt(a)), y = a * b * sqrt(sqrt(b));
         float cube = y * y * y;
@@ -82,7 +86,7 @@ final class Arithmetic {
      * βᵗ by squaring. It uses multiplications alone, so it gives the same bits on every JVM, which {@code Math.pow} need not; and it
      * allocates nothing, which {@code StrictMath.pow} does. Its relative error is at most t·2⁻⁵², and βᵗ·t is never large.
      */
-    static double power(double beta, long t) {
+    public static double power(double beta, long t) {
         double power = 1;
         for (double square = beta; t > 0; t >>= 1, square *= square) {
             if ((t & 1) == 1) power *= square;

@@ -49,7 +49,8 @@ public sealed interface Rule
                 Yogi,
                 Adan,
                 AdEMAMix,
-                Adopt {
+                Adopt,
+                CustomRule {
 
     /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
     int SCALARS = 16;
