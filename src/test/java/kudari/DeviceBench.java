@@ -85,16 +85,22 @@ final class DeviceBench {
             }
             """;
 
+    /** Whose context the calls of CUDA in here need; an update makes it current by itself. */
+    private final CudaEngine held;
+
     private final String contender;
     private final int round;
     private final CUevent from = new CUevent(), to = new CUevent();
     private int seed;
 
-    private DeviceBench(String contender, int round) {
+    private DeviceBench(CudaEngine held, String contender, int round) {
+        this.held = held;
         this.contender = contender;
         this.round = round;
-        must(cuEventCreate(from, 0), "cuEventCreate");
-        must(cuEventCreate(to, 0), "cuEventCreate");
+        held.inContext(() -> {
+            must(cuEventCreate(from, 0), "cuEventCreate");
+            must(cuEventCreate(to, 0), "cuEventCreate");
+        });
     }
 
     public static void main(String[] args) {
@@ -107,17 +113,17 @@ final class DeviceBench {
         // Held open, so that the device's context is made once and not for every line.
         try (CudaEngine held = (CudaEngine) Engines.open()) {
             switch (what) {
-                case "facts" -> facts(held);
-                case "copy" -> new DeviceBench(PLAIN, 0).copy("before");
-                case PLAIN, GRAPH -> run(what, args);
+                case "facts" -> held.inContext(() -> facts(held));
+                case "copy" -> new DeviceBench(held, PLAIN, 0).copy("before");
+                case PLAIN, GRAPH -> run(held, what, args);
                 default -> throw usage(args);
             }
         }
     }
 
-    private static void run(String contender, String[] args) {
+    private static void run(CudaEngine held, String contender, String[] args) {
         if (args.length != 4) throw usage(args);
-        DeviceBench bench = new DeviceBench(contender, Integer.parseInt(args[2]));
+        DeviceBench bench = new DeviceBench(held, contender, Integer.parseInt(args[2]));
         double seconds = Double.parseDouble(args[3]);
         switch (args[1]) {
             case "steps" -> bench.steps(seconds);
@@ -197,7 +203,8 @@ final class DeviceBench {
                     1,
                     COPY,
                     HOST_STEPS,
-                    () -> must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync"));
+                    () -> engine.inContext(
+                            () -> must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync")));
         }
     }
 
@@ -221,9 +228,9 @@ final class DeviceBench {
         return work.parameters() <= ROTATE_TO ? COPIES : 1;
     }
 
-    private static boolean fits(Workload work) {
+    private boolean fits(Workload work) {
         long[] free = new long[1], total = new long[1];
-        must(cuMemGetInfo(free, total), "cuMemGetInfo");
+        held.inContext(() -> must(cuMemGetInfo(free, total), "cuMemGetInfo"));
         long arrays = 2 + work.of().state().size();
         return 1.05 * 4 * arrays * copies(work) * work.parameters() < free[0];
     }
@@ -335,15 +342,17 @@ final class DeviceBench {
     /** Microseconds for a step on the device, and of a call on the host. */
     private double[] region(CudaEngine engine, Runnable step, int steps, int hostSteps) {
         int watched = Math.min(steps, hostSteps);
-        must(cuEventRecord(from, engine.stream()), "cuEventRecord");
+        held.inContext(() -> must(cuEventRecord(from, engine.stream()), "cuEventRecord"));
         long start = System.nanoTime();
         for (int n = 0; n < watched; n++) step.run();
         double host = System.nanoTime() - start;
         for (int n = watched; n < steps; n++) step.run();
-        must(cuEventRecord(to, engine.stream()), "cuEventRecord");
-        must(cuEventSynchronize(to), "cuEventSynchronize");
         float[] ms = new float[1];
-        must(cuEventElapsedTime(ms, from, to), "cuEventElapsedTime");
+        held.inContext(() -> {
+            must(cuEventRecord(to, engine.stream()), "cuEventRecord");
+            must(cuEventSynchronize(to), "cuEventSynchronize");
+            must(cuEventElapsedTime(ms, from, to), "cuEventElapsedTime");
+        });
         return new double[] {1e3 * ms[0] / steps, host / 1e3 / watched};
     }
 
