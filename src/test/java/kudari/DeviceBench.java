@@ -203,8 +203,8 @@ final class DeviceBench {
                     1,
                     COPY,
                     HOST_STEPS,
-                    () -> engine.inContext(
-                            () -> must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync")));
+                    () -> engine.inContext(() ->
+                            must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync")));
         }
     }
 
