@@ -65,7 +65,7 @@ class Optax:
 
     def step_of(self, rule, sizes):
         if rule not in OPTIMIZERS:
-            raise ValueError("no optimizer like " + rule)
+            raise ValueError("no such optimizer")
         if len(sizes) > MOST_TENSORS:
             raise ValueError(f"compiling a step over more than {MOST_TENSORS} tensors takes too long")
         params, grads = [self.random(size) for size in sizes], [self.random(size) for size in sizes]

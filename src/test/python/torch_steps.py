@@ -67,7 +67,7 @@ class Torch:
     def optimizer(self, rule, params):
         name = rule.partition(" ")[0]
         if name not in OPTIMIZERS:
-            raise ValueError("no optimizer like " + name)
+            raise ValueError("no such optimizer")
         optimizer, options = OPTIMIZERS[name]
         fused = optimizer in FUSED
         if self.kind == "fused" and not fused:
