@@ -32,24 +32,27 @@ import kudari.rule.Adam;
 
 /**
  * Times optimizer steps on a CUDA device, back to back between two events, and prints a line of CSV for every region; {@code gpu-check} runs it. The
- * protocol is in {@code results/README.md}; {@code src/test/python/torch_steps.py} does the same with PyTorch.
+ * protocol is in {@code results/README.md}; what is in {@code src/test/python} does the same with PyTorch and optax.
  *
- * <p>{@code facts} prints what it runs on; {@code work} what is to be timed, in order; {@code copy ROUND} times the copy alone; {@code steps ROUND
- * SECONDS} times what it can in that time, {@code network ROUND SECONDS} the training of a network. {@code -Dkudari.sizes=small} is for rehearsals.
+ * <p>{@code facts} prints what it runs on; {@code work} what is to be timed, in order; {@code copy} times the copy alone; {@code CONTENDER steps ROUND
+ * SECONDS} times what it can in that time, {@code CONTENDER network ROUND SECONDS} the training of a network. A contender is {@code kudari}, or {@code
+ * kudari-graph}, which launches captured steps. {@code -Dkudari.sizes=small} is for rehearsals.
  */
 final class DeviceBench {
 
     static final String HEADER = "contender,round,rule,shape,tensors,parameters,region,steps,device_us,host_us,note";
 
-    private static final String NAME = "kudari";
+    /** Our contenders, by their names in the first column. */
+    static final String PLAIN = "kudari", GRAPH = "kudari-graph";
+
     private static final boolean SMALL =
             System.getProperty("kudari.sizes", "full").equals("small");
     private static final List<String> SHAPES = SMALL ? Workload.SMALL : Workload.SHAPES;
 
     /** How long a region lasts at least; how many are discarded, how many kept. */
-    private static final double REGION_MS = SMALL ? 1 : 50;
+    private static final double REGION_MS = SMALL ? 1 : 20;
 
-    private static final int DISCARDED = SMALL ? 1 : 3, KEPT = SMALL ? 2 : 20;
+    private static final int DISCARDED = SMALL ? 1 : 3, KEPT = SMALL ? 2 : 10;
 
     /** Floats of the copy: 1 GB read and 1 GB written. */
     private static final int COPY = SMALL ? 10_000 : 250_000_000;
@@ -82,14 +85,22 @@ final class DeviceBench {
             }
             """;
 
+    /** Whose context the calls of CUDA in here need; an update makes it current by itself. */
+    private final CudaEngine held;
+
+    private final String contender;
     private final int round;
     private final CUevent from = new CUevent(), to = new CUevent();
     private int seed;
 
-    private DeviceBench(int round) {
+    private DeviceBench(CudaEngine held, String contender, int round) {
+        this.held = held;
+        this.contender = contender;
         this.round = round;
-        must(cuEventCreate(from, 0), "cuEventCreate");
-        must(cuEventCreate(to, 0), "cuEventCreate");
+        held.inContext(() -> {
+            must(cuEventCreate(from, 0), "cuEventCreate");
+            must(cuEventCreate(to, 0), "cuEventCreate");
+        });
     }
 
     public static void main(String[] args) {
@@ -102,16 +113,28 @@ final class DeviceBench {
         // Held open, so that the device's context is made once and not for every line.
         try (CudaEngine held = (CudaEngine) Engines.open()) {
             switch (what) {
-                case "facts" -> facts(held);
-                case "copy" -> new DeviceBench(Integer.parseInt(args[1])).copy("before");
-                case "steps" -> new DeviceBench(Integer.parseInt(args[1])).steps(Double.parseDouble(args[2]));
-                case "network" -> new DeviceBench(Integer.parseInt(args[1])).network(Double.parseDouble(args[2]));
-                default ->
-                    throw new IllegalArgumentException(
-                            "expected facts, work, copy ROUND, steps ROUND SECONDS or network ROUND SECONDS, got "
-                                    + String.join(" ", args));
+                case "facts" -> held.inContext(() -> facts(held));
+                case "copy" -> new DeviceBench(held, PLAIN, 0).copy("before");
+                case PLAIN, GRAPH -> run(held, what, args);
+                default -> throw usage(args);
             }
         }
+    }
+
+    private static void run(CudaEngine held, String contender, String[] args) {
+        if (args.length != 4) throw usage(args);
+        DeviceBench bench = new DeviceBench(held, contender, Integer.parseInt(args[2]));
+        double seconds = Double.parseDouble(args[3]);
+        switch (args[1]) {
+            case "steps" -> bench.steps(seconds);
+            case "network" -> bench.network(seconds);
+            default -> throw usage(args);
+        }
+    }
+
+    private static IllegalArgumentException usage(String[] args) {
+        return new IllegalArgumentException("expected facts, work, copy, or " + PLAIN + " or " + GRAPH
+                + " and steps ROUND SECONDS or network ROUND SECONDS, got " + String.join(" ", args));
     }
 
     // ---- What it runs on ----
@@ -180,7 +203,8 @@ final class DeviceBench {
                     1,
                     COPY,
                     HOST_STEPS,
-                    () -> must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync"));
+                    () -> engine.inContext(() ->
+                            must(cuMemcpyDtoDAsync(target, source, 4L * COPY, engine.stream()), "cuMemcpyDtoDAsync")));
         }
     }
 
@@ -188,6 +212,7 @@ final class DeviceBench {
         long end = System.nanoTime() + (long) (seconds * 1e9);
         copy("before");
         for (Workload work : Workload.all(SHAPES)) {
+            if (contender.equals(GRAPH) && !work.inGraph()) continue;
             if (System.nanoTime() > end) leaveOut(work, "time");
             else if (!fits(work)) leaveOut(work, "memory");
             else time(work);
@@ -203,9 +228,9 @@ final class DeviceBench {
         return work.parameters() <= ROTATE_TO ? COPIES : 1;
     }
 
-    private static boolean fits(Workload work) {
+    private boolean fits(Workload work) {
         long[] free = new long[1], total = new long[1];
-        must(cuMemGetInfo(free, total), "cuMemGetInfo");
+        held.inContext(() -> must(cuMemGetInfo(free, total), "cuMemGetInfo"));
         long arrays = 2 + work.of().state().size();
         return 1.05 * 4 * arrays * copies(work) * work.parameters() < free[0];
     }
@@ -236,7 +261,14 @@ final class DeviceBench {
         }
         Optimizer optimizer = engine.optimizer(work.of());
         if (work.clips()) optimizer.guard(Guard.clipNorm(1));
-        return () -> optimizer.update(params, grads);
+        return launched(engine, () -> optimizer.update(params, grads));
+    }
+
+    /** The body, or the launch of a graph of it; recorded after a first run, as {@link Engine#capture} asks. */
+    private Runnable launched(CudaEngine engine, Runnable body) {
+        if (contender.equals(PLAIN)) return body;
+        body.run();
+        return engine.capture(body)::launch;
     }
 
     private void network(double seconds) {
@@ -246,14 +278,23 @@ final class DeviceBench {
             Samples samples = samples(engine);
             Sampler batches = Sampler.random(SAMPLES, BATCH, 1);
             Optimizer adam = engine.optimizer(Adam.of());
-            Runnable gradient = () -> net.gradient(samples, batches.next(), BATCH);
-            Runnable step = () -> {
-                gradient.run();
+            Runnable load = () -> net.load(samples, batches.next(), BATCH);
+            load.run();
+            Runnable step = launched(engine, () -> {
+                net.gradient();
                 adam.update(net.params(), net.grads());
-            };
-            network(engine, end, NETWORK, net.params(), step);
-            network(engine, end, GRADIENT, net.params(), gradient);
+            });
+            Runnable gradient = launched(engine, net::gradient);
+            network(engine, end, NETWORK, net.params(), both(load, step));
+            network(engine, end, GRADIENT, net.params(), both(load, gradient));
         }
+    }
+
+    private static Runnable both(Runnable first, Runnable second) {
+        return () -> {
+            first.run();
+            second.run();
+        };
     }
 
     private void network(CudaEngine engine, long end, String what, Map<String, Tensor> params, Runnable step) {
@@ -301,15 +342,17 @@ final class DeviceBench {
     /** Microseconds for a step on the device, and of a call on the host. */
     private double[] region(CudaEngine engine, Runnable step, int steps, int hostSteps) {
         int watched = Math.min(steps, hostSteps);
-        must(cuEventRecord(from, engine.stream()), "cuEventRecord");
+        held.inContext(() -> must(cuEventRecord(from, engine.stream()), "cuEventRecord"));
         long start = System.nanoTime();
         for (int n = 0; n < watched; n++) step.run();
         double host = System.nanoTime() - start;
         for (int n = watched; n < steps; n++) step.run();
-        must(cuEventRecord(to, engine.stream()), "cuEventRecord");
-        must(cuEventSynchronize(to), "cuEventSynchronize");
         float[] ms = new float[1];
-        must(cuEventElapsedTime(ms, from, to), "cuEventElapsedTime");
+        held.inContext(() -> {
+            must(cuEventRecord(to, engine.stream()), "cuEventRecord");
+            must(cuEventSynchronize(to), "cuEventSynchronize");
+            must(cuEventElapsedTime(ms, from, to), "cuEventElapsedTime");
+        });
         return new double[] {1e3 * ms[0] / steps, host / 1e3 / watched};
     }
 
@@ -329,7 +372,7 @@ final class DeviceBench {
             String note) {
         System.out.println(String.join(
                 ",",
-                NAME,
+                contender,
                 "" + round,
                 rule,
                 shape,

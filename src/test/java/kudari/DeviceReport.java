@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,17 +24,32 @@ final class DeviceReport {
     /** The model: what a launch takes, and how much of the copy's bandwidth a step reaches. */
     static final double LAUNCH_US = 3, SHARE = 0.95;
 
-    /** What a step of the network gives the device to do, one behind the other: kernels of ours, products of cuBLAS, copies of some bytes. */
-    static final int NETWORK_KERNELS = 17, NETWORK_PRODUCTS = 14, NETWORK_COPIES = 2;
+    /** The model of a graph: what its launch takes with its first node, and what each further node takes. */
+    static final double GRAPH_US = 3.5, NODE_US = 1.5;
 
-    /** Of them the optimizer's: a copy of the step's scalars, and a kernel. */
-    private static final int NETWORK_UPDATE = 2;
+    /** What a step of the network gives the device to do, one behind the other: kernels of ours, products of cuBLAS, and a copy of the batch's numbers. */
+    static final int NETWORK_KERNELS = 17, NETWORK_PRODUCTS = 14, NETWORK_COPIES = 1;
 
-    /** What each takes, from and to. */
-    private static final int NETWORK_LEAST_US = 2, NETWORK_MOST_US = 3;
+    /** Of them the optimizer's: a kernel. */
+    private static final int NETWORK_UPDATE = 1;
 
-    private static final String COPY = "copy", OURS = "kudari", LAUNCHES = "launches per step";
-    private static final List<String> TORCH = List.of("torch-fused", "torch-foreach", "torch-graph");
+    /** What each takes, from and to: launched one by one, and as nodes of a graph. */
+    private static final double NETWORK_LEAST_US = 2, NETWORK_MOST_US = 3, NODE_LEAST_US = 1.3, NODE_MOST_US = 2;
+
+    private static final String COPY = "copy",
+            OURS = DeviceBench.PLAIN,
+            GRAPH = DeviceBench.GRAPH,
+            LAUNCHES = "launches per step";
+
+    /** Other libraries', by their names in raw.csv, and on the page. */
+    private static final Map<String, String> PEERS = new LinkedHashMap<>();
+
+    static {
+        PEERS.put("torch-fused", "PyTorch, fused");
+        PEERS.put("torch-foreach", "PyTorch, foreach");
+        PEERS.put("torch-graph", "PyTorch, graph");
+        PEERS.put("optax", "optax");
+    }
 
     /** A line of raw.csv that tells a time. */
     private record Time(double device, double host) {}
@@ -94,25 +110,28 @@ final class DeviceReport {
                 "in which its ideal bytes move at " + text(SHARE, "%.2f")
                         + " of the copy before. A small set stays in the L2 and may be faster. The share is of the copy before.");
         page.line("");
-        page.line(
-                "| rule | tensors | µs predicted | share predicted | µs measured | p10 to p90 | share measured | host, µs a call |");
-        page.line("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: |");
+        page.line("| rule | tensors | bytes a parameter | µs predicted | share predicted | µs measured | p10 to p90"
+                + " | share measured | GB/s | host, µs a call |");
+        page.line("| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |");
         for (Workload work : works()) {
-            double ideal = work.bytes() * (double) work.parameters() / copy;
-            double predicted = (work.clips() ? 2 : 1) * LAUNCH_US + ideal / SHARE;
+            double bytes = work.bytes() * (double) work.parameters(), ideal = bytes / copy;
+            double predicted = predicted(work, copy);
             Key key = new Key(OURS, work);
             OptionalDouble us = at(key, 0.5, Time::device);
             page.row(
                     work.rule(),
                     work.shape(),
+                    "" + work.bytes(),
                     text(predicted, "%,.1f"),
                     text(100 * ideal / predicted, "%.1f %%"),
                     text(us, "%,.1f"),
                     span(key),
                     us.isEmpty() ? "" : text(100 * ideal / us.getAsDouble(), "%.1f %%"),
+                    us.isEmpty() ? "" : text(bytes / us.getAsDouble() / 1e3, "%,.1f"),
                     text(at(key, 0.5, Time::host), "%.2f"));
         }
-        torch(page);
+        graph(page, copy);
+        peers(page);
         network(page);
         page.line("").line("## Left out").line("");
         if (leftOut.isEmpty()) page.line("Nothing.");
@@ -120,37 +139,91 @@ final class DeviceReport {
         return page.toString();
     }
 
-    private void torch(Page page) {
-        page.line("").line("## Beside PyTorch").line("");
-        List<Workload> works = works();
-        if (times.keySet().stream().noneMatch(key -> TORCH.contains(key.contender) && works.contains(key.work))) {
-            page.line("It was not timed.");
-            return;
-        }
-        page.line("Medians in µs; the last column is the fastest of PyTorch's by ours.")
+    private static int kernels(Workload work) {
+        return work.clips() ? 2 : 1;
+    }
+
+    private static double predicted(Workload work, double copy) {
+        return kernels(work) * LAUNCH_US + work.bytes() * (double) work.parameters() / copy / SHARE;
+    }
+
+    private void graph(Page page, double copy) {
+        page.line("").line("## As a CUDA graph").line("");
+        page.line(
+                "The same updates, captured by `Engine.capture` and launched. Predicted before any was timed: a launch of a graph takes the device "
+                        + text(GRAPH_US, "%.1f") + " µs with its first");
+        page.line(
+                "kernel and " + text(NODE_US, "%.1f")
+                        + " µs for each further one. An update alone is one kernel, and gains nothing; with clipping it is two, and gains a little. A call");
+        page.line(
+                "costs the host about the same either way, 2 to 6 µs, most of it the driver's: of Java's part a launch of a kernel is 0.2 µs, of a graph 0.02.");
+        page.line("What a graph is for is many kernels in a row, as in a step of the network below.")
                 .line("");
-        page.line("| rule | tensors | Kudari | fused | foreach | graph | PyTorch ÷ Kudari |");
-        page.line("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
-        for (Workload work : works) {
-            OptionalDouble ours = at(new Key(OURS, work), 0.5, Time::device);
-            List<OptionalDouble> theirs = TORCH.stream()
-                    .map(contender -> at(new Key(contender, work), 0.5, Time::device))
-                    .toList();
-            double best = theirs.stream()
-                    .filter(OptionalDouble::isPresent)
-                    .mapToDouble(OptionalDouble::getAsDouble)
-                    .min()
-                    .orElse(Double.NaN);
-            if (ours.isEmpty() || Double.isNaN(best)) continue;
+        page.line(
+                "| rule | tensors | µs predicted | µs measured | p10 to p90 | update, µs measured | update ÷ graph | host, µs a call | update's |");
+        page.line("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |");
+        for (Workload work : works()) {
+            if (!work.inGraph()) continue;
+            Key key = new Key(GRAPH, work), plain = new Key(OURS, work);
+            OptionalDouble us = at(key, 0.5, Time::device), update = at(plain, 0.5, Time::device);
             page.row(
                     work.rule(),
                     work.shape(),
-                    text(ours, "%,.1f"),
-                    text(theirs.get(0), "%,.1f"),
-                    text(theirs.get(1), "%,.1f"),
-                    text(theirs.get(2), "%,.1f"),
-                    text(best / ours.getAsDouble(), "%.2f"));
+                    text(
+                            predicted(work, copy)
+                                    - kernels(work) * LAUNCH_US
+                                    + GRAPH_US
+                                    + (kernels(work) - 1) * NODE_US,
+                            "%,.1f"),
+                    text(us, "%,.1f"),
+                    span(key),
+                    text(update, "%,.1f"),
+                    ratio(update, us),
+                    text(at(key, 0.5, Time::host), "%.2f"),
+                    text(at(plain, 0.5, Time::host), "%.2f"));
         }
+    }
+
+    private void peers(Page page) {
+        page.line("").line("## Beside other libraries").line("");
+        List<Workload> works = works();
+        for (String peer : PEERS.keySet()) {
+            if (times.keySet().stream().noneMatch(key -> key.contender.equals(peer) && works.contains(key.work)))
+                page.line("- " + PEERS.get(peer) + ": not timed.");
+        }
+        page.line("")
+                .line("Medians in µs; the last column is the fastest of theirs by the faster of ours.")
+                .line("");
+        page.line("| rule | tensors | Kudari | Kudari, graph | " + String.join(" | ", PEERS.values())
+                + " | theirs ÷ Kudari |");
+        page.line("| --- | --- | ---: | ---: |" + " ---: |".repeat(PEERS.size() + 1));
+        for (Workload work : works) {
+            List<OptionalDouble> ours = medians(List.of(OURS, GRAPH), work), theirs = medians(PEERS.keySet(), work);
+            if (least(ours).isEmpty() || least(theirs).isEmpty()) continue;
+            List<String> cells = new ArrayList<>(List.of(work.rule(), work.shape()));
+            for (OptionalDouble us : ours) cells.add(text(us, "%,.1f"));
+            for (OptionalDouble us : theirs) cells.add(text(us, "%,.1f"));
+            cells.add(ratio(least(theirs), least(ours)));
+            page.row(cells.toArray(String[]::new));
+        }
+        launches(page);
+    }
+
+    private List<OptionalDouble> medians(Collection<String> contenders, Workload work) {
+        return contenders.stream()
+                .map(contender -> at(new Key(contender, work), 0.5, Time::device))
+                .toList();
+    }
+
+    private static OptionalDouble least(List<OptionalDouble> times) {
+        return times.stream().flatMapToDouble(OptionalDouble::stream).min();
+    }
+
+    private static String ratio(OptionalDouble a, OptionalDouble b) {
+        return a.isEmpty() || b.isEmpty() ? "" : text(a.getAsDouble() / b.getAsDouble(), "%.2f");
+    }
+
+    private void launches(Page page) {
         Map<Key, String> ofSteps = new LinkedHashMap<>(launches);
         ofSteps.keySet().removeIf(key -> key.work.rule().equals(DeviceBench.NETWORK));
         if (ofSteps.isEmpty()) return;
@@ -163,7 +236,8 @@ final class DeviceReport {
 
     private void network(Page page) {
         int kernels = NETWORK_KERNELS + NETWORK_PRODUCTS, all = kernels + NETWORK_COPIES;
-        String predicted = NETWORK_LEAST_US * all + " to " + NETWORK_MOST_US * all;
+        String predicted = between(NETWORK_LEAST_US * all, NETWORK_MOST_US * all),
+                inGraph = between(NODE_LEAST_US * all, NODE_MOST_US * all);
         page.line("").line("## The network").line("");
         page.line(
                 DeviceBench.NETWORK_SHAPE
@@ -173,9 +247,14 @@ final class DeviceReport {
         page.line("");
         page.line("Predicted before any was timed: a step of ours is bound by launches. It is " + NETWORK_KERNELS
                 + " kernels of ours, " + NETWORK_PRODUCTS + " products of cuBLAS and " + NETWORK_COPIES);
-        page.line("copies of some bytes, each waiting for the one before; at " + NETWORK_LEAST_US + " to "
-                + NETWORK_MOST_US + " µs for each that is " + predicted + " µs, and " + NETWORK_UPDATE + " of the "
-                + all + " are the optimizer's.");
+        page.line("copy of some bytes, each waiting for the one before; at " + (int) NETWORK_LEAST_US + " to "
+                + (int) NETWORK_MOST_US + " µs for each that is " + predicted + " µs, and " + NETWORK_UPDATE
+                + " of the "
+                + all + " is the optimizer's.");
+        page.line("As a graph, launched after the copy, each takes " + text(NODE_LEAST_US, "%.1f") + " to "
+                + text(NODE_MOST_US, "%.1f") + " µs, for the host no longer has to keep up: " + inGraph
+                + " µs. A call then takes the host");
+        page.line("5 to 15 µs where launching one by one takes it 60 to 120.");
         page.line(
                 "PyTorch's fused and foreach are bound by what the host does for each of their kernels, its graph is not: what the table says of them");
         page.line(
@@ -186,12 +265,18 @@ final class DeviceReport {
                         + " | ÷ Kudari |");
         page.line("| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
         network(page, "Kudari", OURS, predicted, "" + kernels);
-        List<String> theirs = List.of("400 to 700", "400 to 700", "60 to 100");
-        for (int n = 0; n < TORCH.size(); n++) {
-            String contender = TORCH.get(n),
-                    counted = launches.getOrDefault(network(contender, DeviceBench.NETWORK), "");
-            network(page, "PyTorch, " + contender.substring("torch-".length()), contender, theirs.get(n), counted);
+        network(page, "Kudari, graph", GRAPH, inGraph, "" + kernels);
+        Map<String, String> theirs =
+                Map.of("torch-fused", "400 to 700", "torch-foreach", "400 to 700", "torch-graph", "60 to 100");
+        for (String peer : PEERS.keySet()) {
+            if (!theirs.containsKey(peer)) continue; // optax is rules and no networks
+            String counted = launches.getOrDefault(network(peer, DeviceBench.NETWORK), "");
+            network(page, PEERS.get(peer), peer, theirs.get(peer), counted);
         }
+    }
+
+    private static String between(double least, double most) {
+        return Math.round(least) + " to " + Math.round(most);
     }
 
     private void network(Page page, String name, String contender, String predicted, String kernels) {
@@ -211,7 +296,7 @@ final class DeviceReport {
                 step.isEmpty() ? "" : text(1e6 / step.getAsDouble(), "%,.0f"),
                 text(at(key, 0.5, Time::host), "%.1f"),
                 kernels,
-                step.isEmpty() || ours.isEmpty() ? "" : text(step.getAsDouble() / ours.getAsDouble(), "%.2f"));
+                ratio(step, ours));
     }
 
     private static Key network(String contender, String what) {

@@ -29,9 +29,9 @@ class DeviceReportTest {
     void thePredictionStandsThereBeforeAnyStep() {
         String page = page(COPY);
         contains(page, "moved 2.000 TB/s before the steps");
-        contains(page, "| Adam | 1e8 | 1,476.7 | 94.8 % |  |  |  |  |"); // 3 + 1400 / 0.95
-        contains(page, "| Adam clipped | 1e8 | 1,690.2 | 94.7 % |  |  |  |  |"); // 2 · 3 + 1600 / 0.95
-        contains(page, "It was not timed.");
+        contains(page, "| Adam | 1e8 | 28 | 1,476.7 | 94.8 % |  |  |  |  |  |"); // 3 + 1400 / 0.95
+        contains(page, "| Adam clipped | 1e8 | 32 | 1,690.2 | 94.7 % |  |  |  |  |  |"); // 2 · 3 + 1600 / 0.95
+        contains(page, "- PyTorch, fused: not timed.");
     }
 
     @Test
@@ -44,10 +44,28 @@ class DeviceReportTest {
                 "torch-fused,1,Adam,1e8,1,100000000,1,36,1800.0,50.0,",
                 "torch-foreach,1,Adam,1e8,1,100000000,1,36,3000.0,90.0,",
                 "torch-fused,0,Adam,gpt2-124M,148,124439808,0,7,,,launches per step");
-        contains(page, "| Adam | 1e8 | 1,476.7 | 94.8 % | 1,500.0 | 1,400.0 to 1,600.0 | 93.3 % | 5.00 |");
-        contains(page, "| Adam | 1e8 | 1,500.0 | 1,800.0 | 3,000.0 |  | 1.20 |");
+        contains(
+                page,
+                "| Adam | 1e8 | 28 | 1,476.7 | 94.8 % | 1,500.0 | 1,400.0 to 1,600.0 | 93.3 % | 1,866.7 | 5.00 |");
+        contains(page, "| Adam | 1e8 | 1,500.0 |  | 1,800.0 | 3,000.0 |  |  | 1.20 |");
+        contains(page, "- optax: not timed.");
         contains(page, "| Adam | gpt2-124M | torch-fused | 7 |");
         assertFalse(page.contains("| Sgd |"), page);
+    }
+
+    @Test
+    void aGraphStandsBesideTheUpdateWithItsPrediction() {
+        contains(page(COPY), "| Adam | 1e6 | 18.2 |  |  |  |  |  |  |"); // 3.5 + 14 / 0.95
+        contains(page(COPY), "| Adam clipped | 1e4 | 5.2 |  |  |  |  |  |  |"); // 3.5 + 1.5 + 0.16 / 0.95
+        String page = page(
+                COPY,
+                "kudari,1,Adam,1e4,1,10000,1,9000,6.0,4.0,",
+                "kudari-graph,1,Adam,1e4,1,10000,1,9000,4.0,2.5,",
+                "kudari,1,Adam,1e8,1,100000000,1,36,1500.0,5.0,",
+                "optax,1,Adam,1e4,1,10000,1,900,20.0,19.0,");
+        contains(page, "| Adam | 1e4 | 3.6 | 4.0 | 4.0 to 4.0 | 6.0 | 1.50 | 2.50 | 4.00 |");
+        contains(page, "| Adam | 1e4 | 6.0 | 4.0 |  |  |  | 20.0 | 5.00 |");
+        assertFalse(page.contains("- optax: not timed."), page);
     }
 
     private static final String NETWORK = ",784-100x4-10 batch 128,10,109810,";
@@ -56,10 +74,11 @@ class DeviceReportTest {
     void thePredictionForTheNetworkStandsThereBeforeAnyStepOfIt() {
         String page = page(COPY);
         // 1 gather, 5 biases, 1 loss, 5 gradients of biases, 4 of ReLU and Adam; 5 products forward, 5 and 4 back;
-        // numbers and scalars.
-        contains(page, "It is 17 kernels of ours, 14 products of cuBLAS and 2");
-        contains(page, "that is 66 to 99 µs, and 2 of the 33 are the optimizer's.");
-        contains(page, "| Kudari | 66 to 99 |  |  |  |  |  |  | 31 |  |");
+        // the numbers of the batch.
+        contains(page, "It is 17 kernels of ours, 14 products of cuBLAS and 1");
+        contains(page, "that is 64 to 96 µs, and 1 of the 32 is the optimizer's.");
+        contains(page, "| Kudari | 64 to 96 |  |  |  |  |  |  | 31 |  |");
+        contains(page, "| Kudari, graph | 42 to 64 |  |  |  |  |  |  | 31 |  |");
         contains(page, "| PyTorch, graph | 60 to 100 |  |  |  |  |  |  |  |  |");
     }
 
@@ -71,13 +90,15 @@ class DeviceReportTest {
                 "kudari,1,network" + NETWORK + "2,600,80.0,60.0,",
                 "kudari,2,network" + NETWORK + "1,600,70.0,50.0,",
                 "kudari,1,network gradient" + NETWORK + "1,700,72.0,30.0,",
+                "kudari-graph,1,network" + NETWORK + "1,1200,40.0,8.0,",
                 "torch-fused,0,network" + NETWORK + "0,65,,,launches per step",
                 "torch-fused,1,network" + NETWORK + "1,100,500.0,480.0,",
                 "torch-fused,1,network gradient" + NETWORK + "1,120,400.0,390.0,",
                 "torch-foreach,1,network" + NETWORK + "1,100,640.0,600.0,",
                 "torch-graph,1,network,784-100x4-10 batch 128,0,0,0,0,,,torch has it not: no graphs");
         // 1 − 72 / 80; a second is 12,500 times 80 µs.
-        contains(page, "| Kudari | 66 to 99 | 80.0 | 70.0 to 90.0 | 72.0 | 10.0 % | 12,500 | 50.0 | 31 | 1.00 |");
+        contains(page, "| Kudari | 64 to 96 | 80.0 | 70.0 to 90.0 | 72.0 | 10.0 % | 12,500 | 50.0 | 31 | 1.00 |");
+        contains(page, "| Kudari, graph | 42 to 64 | 40.0 | 40.0 to 40.0 |  |  | 25,000 | 8.0 | 31 | 0.50 |");
         // 1 − 400 / 500; 2,000 times 500 µs; 500 / 80.
         contains(
                 page,
@@ -87,8 +108,8 @@ class DeviceReportTest {
         contains(page, "| PyTorch, graph | 60 to 100 |  |  |  |  |  |  |  |  |");
         contains(page, "- torch-graph, round 1, torch has it not: no graphs: network 784-100x4-10 batch 128");
         // The steps of the rules are another matter: none was timed.
-        contains(page, "| Adam | 1e8 | 1,476.7 | 94.8 % |  |  |  |  |");
-        contains(page, "It was not timed.");
+        contains(page, "| Adam | 1e8 | 28 | 1,476.7 | 94.8 % |  |  |  |  |  |");
+        contains(page, "- PyTorch, fused: not timed.");
         assertFalse(page.contains("Kernels that a step of PyTorch launches"), page);
     }
 

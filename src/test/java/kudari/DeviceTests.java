@@ -1,13 +1,19 @@
 package kudari;
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectUniqueId;
 
 import java.io.PrintStream;
+import java.util.Comparator;
 import java.util.Optional;
+import org.junit.platform.engine.DiscoverySelector;
 import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.support.descriptor.MethodSource;
+import org.junit.platform.launcher.Launcher;
 import org.junit.platform.launcher.LauncherDiscoveryRequest;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
+import org.junit.platform.launcher.TestPlan;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
 
@@ -16,6 +22,10 @@ final class DeviceTests {
 
     /** The one reason for which a test may skip itself: that it is about the GPU in software. */
     static final String SOFT_ONLY = "kudari.device is not soft";
+
+    /** For a rehearsal: of each class one test only. */
+    private static final boolean FIRST =
+            System.getProperty("kudari.tests", "all").equals("first");
 
     private DeviceTests() {}
 
@@ -46,10 +56,9 @@ final class DeviceTests {
         boolean run(PrintStream out) {
             this.out = out;
             long start = System.nanoTime();
-            LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request()
-                    .selectors(selectClass(name))
-                    .build();
-            LauncherFactory.create().execute(request, this);
+            Launcher launcher = LauncherFactory.create();
+            LauncherDiscoveryRequest all = request(selectClass(name));
+            launcher.execute(FIRST ? first(launcher.discover(all)) : all, this);
             boolean well = failed == 0 && skipped == 0 && ran + excused > 0;
             out.printf(
                     "%s: %d ran, %d failed, %d skipped, %d for the GPU in software only, %.1f s%s%n",
@@ -61,6 +70,22 @@ final class DeviceTests {
                     (System.nanoTime() - start) / 1e9,
                     well ? "" : ran + excused == 0 ? " NOTHING RAN" : " NOT WELL");
             return well;
+        }
+
+        private static LauncherDiscoveryRequest request(DiscoverySelector... selectors) {
+            return LauncherDiscoveryRequestBuilder.request()
+                    .selectors(selectors)
+                    .build();
+        }
+
+        /** One method of a class: a plain test, or else all rows of a parameterized one. */
+        private static LauncherDiscoveryRequest first(TestPlan plan) {
+            return request(plan.getRoots().stream()
+                    .flatMap(root -> plan.getDescendants(root).stream())
+                    .filter(test -> test.getSource().orElse(null) instanceof MethodSource)
+                    .min(Comparator.comparing(TestIdentifier::isContainer).thenComparing(TestIdentifier::getUniqueId))
+                    .map(test -> new DiscoverySelector[] {selectUniqueId(test.getUniqueId())})
+                    .orElse(new DiscoverySelector[0]));
         }
 
         @Override

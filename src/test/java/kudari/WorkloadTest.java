@@ -1,8 +1,12 @@
 package kudari;
 
+import static java.util.stream.Collectors.toSet;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -26,17 +30,38 @@ class WorkloadTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"Sgd, 12", "Momentum, 20", "RmsProp, 20", "Adam, 28", "Adam clipped, 32"})
+    @CsvSource({"Sgd, 12", "Momentum, 20", "RmsProp, 20", "Adam, 28", "Adam clipped, 32", "AdamW, 28", "Adan, 44"})
     void aStepMovesEachNumberOnceAndTheNormReadsTheGradientOnceMore(String rule, int bytes) {
         assertEquals(bytes, new Workload(rule, "1").bytes());
     }
 
     @Test
-    void everyRuleIsTimedOverEverySetOnce() {
-        assertEquals(
-                Workload.RULES.size() * Workload.SHAPES.size(),
-                Workload.all(Workload.SHAPES).size());
-        assertEquals(RulesTest.TABLE.size() + 1, Workload.RULES.size());
+    void theArticlesRulesAreTimedOverEverySetAndAllOthersOverTwo() {
+        Set<Workload> all = Workload.all(Workload.SHAPES);
+        for (String shape : Workload.SHAPES)
+            for (String rule : Workload.EVERYWHERE)
+                assertTrue(all.contains(new Workload(rule, shape)), rule + " " + shape);
+        Set<String> others =
+                RulesTest.TABLE.stream().map(RulesTest.Row::toString).collect(toSet());
+        Workload.EVERYWHERE.forEach(others::remove);
+        for (String rule : others) {
+            List<String> shapes = all.stream()
+                    .filter(work -> work.rule().equals(rule))
+                    .map(Workload::shape)
+                    .toList();
+            assertEquals(List.of("1e8", "1000x1024"), shapes, rule);
+        }
+        assertEquals(Workload.EVERYWHERE.size() * Workload.SHAPES.size() + 2 * others.size(), all.size());
+    }
+
+    @Test
+    void everyRuleComesBeforeTheRestOfTheSets() {
+        List<String> first = Workload.all(Workload.SHAPES).stream()
+                .limit(5 + Workload.RULES.size())
+                .map(Workload::rule)
+                .distinct()
+                .toList();
+        assertEquals(Workload.RULES, first);
     }
 
     @Test
