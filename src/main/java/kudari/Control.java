@@ -196,8 +196,9 @@ final class Control {
         }
     }
 
-    /** Has a step recorded, which is none until its graph is launched. */
-    void record() {
+    /** Has a step of some work recorded, which is none until its graph is launched and {@link #use}s that work. */
+    void record(Driver.Layout layout) {
+        driver.use(layout);
         driver.step();
     }
 

@@ -57,6 +57,9 @@ public final class Optimizer implements AutoCloseable {
     /** The work over the tensors of the last update, or none; and over those of updates before, the latest first. */
     private Binding binding = Binding.NONE;
 
+    /** The work that control is turned to, if no graph has turned it to other since. */
+    private Binding turned = Binding.NONE;
+
     private final Deque<Binding> bindings = new ArrayDeque<>();
 
     /** The engine's {@link Engine#closings} when it was last seen that no tensor of these is closed. */
@@ -220,14 +223,25 @@ public final class Optimizer implements AutoCloseable {
     private void begin() {
         if (engine.recording().isEmpty()) {
             engine.checkNotCapturing("an update");
-            control.hear(); // whose listener may do a step of its own
+            control.hear(); // whose listener may do a step of its own, or close this
+            check();
         }
         if (closings != engine.closings()) forgetClosed();
     }
 
     private void step() {
-        if (engine.recording().isEmpty()) control.step();
-        else record(engine.recording().get());
+        if (engine.recording().isPresent()) {
+            record(engine.recording().get());
+            return;
+        }
+        if (turned != binding) turn();
+        control.step();
+    }
+
+    private void turn() {
+        turned = Binding.NONE;
+        control.use(binding.active, binding.layout);
+        turned = binding;
     }
 
     /** Writes a step down in a graph. */
@@ -242,7 +256,8 @@ public final class Optimizer implements AutoCloseable {
                     return first;
                 });
         captured.add();
-        control.record();
+        turned = Binding.NONE;
+        control.record(binding.layout);
     }
 
     /** This optimizer's updates in a graph. */
@@ -275,17 +290,20 @@ public final class Optimizer implements AutoCloseable {
         }
 
         @Override
+        public void before() {
+            optimizer.check();
+            optimizer.control.hear();
+        }
+
+        @Override
         public void prepare() {
             optimizer.check();
             if (generation != optimizer.generation)
                 throw new IllegalStateException(
                         "launch: an optimizer of the graph has been resumed since the capture; capture anew");
-            Control control = optimizer.control;
-            control.hear();
-            // Which groups take part; what else this changes, the next update looks at anew.
-            control.use(binding.active, binding.layout);
-            optimizer.binding = Binding.NONE;
-            control.prepare(updates);
+            optimizer.turned = Binding.NONE;
+            optimizer.control.use(binding.active, binding.layout);
+            optimizer.control.prepare(updates);
         }
 
         @Override
@@ -513,6 +531,7 @@ public final class Optimizer implements AutoCloseable {
             checkShape("grads '" + name + "'", param.get(name), tensor);
         });
 
+        if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
         List<String> names = param.keySet().stream()
                 .filter(name -> parts[groupOf.get(name)] >= 0)
                 .toList();
@@ -561,7 +580,7 @@ public final class Optimizer implements AutoCloseable {
             bindings.remove(old.get());
             binding = Binding.NONE;
         }
-        if (driver.isPresent()) return driver.get().layout(plan, old.map(Binding::layout));
+        if (driver.isPresent()) return layout(driver.get(), plan, old.map(Binding::layout));
         Driver first = engine.driver(control.first(), guard, zeroes);
         try {
             Driver.Layout layout = first.layout(plan, Optional.empty());
@@ -578,10 +597,22 @@ public final class Optimizer implements AutoCloseable {
         }
     }
 
+    /** Where that fails, what the old one reads may be written over: it goes. */
+    private static Driver.Layout layout(Driver driver, Plan plan, Optional<Driver.Layout> old) {
+        try {
+            return driver.layout(plan, old);
+        } catch (RuntimeException | Error e) {
+            try {
+                old.ifPresent(Driver.Layout::free);
+            } catch (RuntimeException f) {
+                e.addSuppressed(f);
+            }
+            throw e;
+        }
+    }
+
     private void use(Binding bound) {
         bindings.push(bound);
-        binding = Binding.NONE;
-        control.use(bound.active, bound.layout);
         binding = bound;
         if (bindings.size() > MOST_BINDINGS) bindings.removeLast().layout.free();
     }

@@ -177,13 +177,15 @@ class GraphTest {
         }
     }
 
-    @Test
-    void groupsGoOnFromTheirOwnCountsInALaunch() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void groupsGoOnFromTheirOwnCountsInALaunch(boolean guarded) {
+        Guard guard = guarded ? Guard.clipNorm(1) : Guard.NONE;
         Map<String, Tensor> p = Map.of("a", engine.tensor(floats(1, 2)), "b", engine.tensor(floats(3))),
                 g = Map.of("a", engine.tensor(floats(1, -1)), "b", engine.tensor(floats(2))),
                 q = Map.of("a", engine.tensor(floats(1, 2)), "b", engine.tensor(floats(3)));
         Map<String, Tensor> pa = Map.of("a", p.get("a")), ga = Map.of("a", g.get("a")), qa = Map.of("a", q.get("a"));
-        Optimizer captured = groups(), plain = groups();
+        Optimizer captured = groups().guard(guard), plain = groups().guard(guard);
         captured.update(p, g);
         captured.update(pa, ga);
         plain.update(q, g);
