@@ -234,14 +234,11 @@ public final class Optimizer implements AutoCloseable {
             record(engine.recording().get());
             return;
         }
-        if (turned != binding) turn();
+        if (turned != binding) {
+            control.use(binding.active, binding.layout);
+            turned = binding;
+        }
         control.step();
-    }
-
-    private void turn() {
-        turned = Binding.NONE;
-        control.use(binding.active, binding.layout);
-        turned = binding;
     }
 
     /** Writes a step down in a graph. */
