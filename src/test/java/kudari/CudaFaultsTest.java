@@ -856,6 +856,23 @@ class CudaFaultsTest {
         return anew;
     }
 
+    /** Tensors of the same names and other shapes: a larger table takes the smaller one's place, and keeps it. */
+    @Test
+    void aLayoutThatGrowsLeavesNothingOfTheSmallerAndShrinksInPlace() {
+        Map<String, Tensor> p = set(cuda, 3), g = set(cuda, 3), q = set(cuda, 40_000), h = set(cuda, 40_000);
+        Optimizer grown = cuda.optimizer(Sgd.of(1)), large = cuda.optimizer(Sgd.of(1));
+        long before = cuda.allocated();
+        large.update(q, h);
+        long most = cuda.allocated() - before;
+        grown.update(p, g);
+        grown.update(q, h);
+        assertEquals(before + 2 * most, cuda.allocated());
+        ask("reset");
+        grown.update(p, g);
+        grown.update(q, h);
+        assertEquals(Set.of(), memoryAndWaits());
+    }
+
     @Test
     void noMoreThanEightSetsAreKeptLaidOut() {
         Optimizer sgd = cuda.optimizer(Sgd.of(1));
