@@ -320,6 +320,24 @@ class GraphTest {
         assertEquals(2, descent.optimizer.steps());
     }
 
+    /** A capture and a launch turn to the tensors of the graph; the plain step that follows is again of its own. */
+    @Test
+    void aPlainStepAfterACaptureOrALaunchIsOfItsOwnTensors() {
+        Tensor p = engine.zeros(1), q = engine.zeros(1);
+        Map<String, Tensor> own = Map.of("p", p), others = Map.of("q", q);
+        Map<String, Tensor> g = Map.of("p", engine.tensor(floats(1))), h = Map.of("q", engine.tensor(floats(1)));
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        sgd.update(others, h);
+        sgd.update(own, g);
+        try (Graph graph = engine.capture(() -> sgd.update(others, h))) {
+            sgd.update(own, g);
+            assertSameBits(floats(-2, -1), floats(p.get()[0], q.get()[0]));
+            graph.launch();
+            sgd.update(own, g);
+            assertSameBits(floats(-3, -2), floats(p.get()[0], q.get()[0]));
+        }
+    }
+
     @Test
     void aClosedGraphIsNotLaunchedAndClosesTwice() {
         Descent descent = new Descent(engine, engine.optimizer(Adam.of(0.1)));

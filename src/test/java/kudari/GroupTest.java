@@ -298,6 +298,20 @@ class GroupTest {
     }
 
     @Test
+    void theScheduleOfAGroupThatTakesNoPartIsNotAsked() {
+        Map<String, Tensor> p = Map.of("a", engine.zeros(1), "b", engine.zeros(1)),
+                g = Map.of("a", engine.tensor(floats(1)), "b", engine.tensor(floats(1)));
+        Optimizer groups = engine.optimizer(Group.of("a", Sgd.of(1)), Group.of("b", t -> {
+            if (t > 1) throw new IllegalStateException("no more");
+            return Sgd.of(1);
+        }));
+        groups.update(p, g);
+        refused(IllegalStateException.class, () -> groups.update(p, g), "no more");
+        groups.update(Map.of("a", p.get("a")), Map.of("a", g.get("a")));
+        assertSameBits(floats(-2, -1), floats(p.get("a").get()[0], p.get("b").get()[0]));
+    }
+
+    @Test
     void eachGroupHasItsScheduleWhichMayChangeForItself() {
         Tensor a = engine.zeros(1), b = engine.zeros(1), g = engine.tensor(floats(1));
         Optimizer sgd = engine.optimizer(Group.of("a", t -> Sgd.of(t)), Group.of("b*", Sgd.of(10)));

@@ -167,6 +167,18 @@ class ScheduleTest {
         assertEquals(Optional.of(Sgd.of(3)), sgd.rule(Optimizer.SINGLE, p));
     }
 
+    @Test
+    void aScheduleThatClosesTheOptimizerItselfIsRefused() {
+        Optimizer[] sgd = new Optimizer[1];
+        sgd[0] = engine.optimizer(t -> {
+            if (t > 1) sgd[0].close();
+            return Sgd.of(1);
+        });
+        sgd[0].update(p, good);
+        refused(IllegalStateException.class, () -> sgd[0].update(p, good), "a schedule closes the optimizer");
+        assertEquals(1, sgd[0].steps());
+    }
+
     /** It may be asked while others' parameters are bound; a step of its own would go to those. */
     @Test
     void aScheduleThatStepsTheOptimizerItselfIsRefused() {
