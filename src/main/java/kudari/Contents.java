@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -34,6 +35,18 @@ final class Contents implements BiConsumer<String, Tensor> {
         Map<String, Tensor> sorted = new TreeMap<>(Comparator.nullsFirst(Comparator.naturalOrder()));
         for (int n = 0; n < names.length; n++) sorted.put(names[n], tensors[n]);
         return sorted;
+    }
+
+    /** Whether the memory of one of them is no more. */
+    boolean isGone() {
+        return Arrays.stream(tensors).anyMatch(Tensor::isGone);
+    }
+
+    /** Looks out for others in the place of tensors that have been closed, whose memory is still there. */
+    void reopen() {
+        map = Map.of(); // whose tensors may be others than these, of the same memory
+        for (int n = 0; n < tensors.length; n++)
+            if (tensors[n].isClosed()) tensors[n] = tensors[n].again().orElseThrow();
     }
 
     boolean isStill(Map<String, Tensor> given) {

@@ -3,7 +3,6 @@ package kudari;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Optional;
 import java.util.function.LongConsumer;
 import kudari.rule.Rule;
 
@@ -93,8 +92,11 @@ final class Control {
     private final Part[] parts;
     private final float[] one = new float[Rule.SCALARS], window;
     private boolean skips, asking;
-    private final Driver idle = new Idle();
-    private Driver driver = idle;
+
+    /** Null before the first update, when only a resumed optimizer has counted anything. */
+    private Driver driver;
+
+    private final Driver.Tally before = new Driver.Tally();
     private LongConsumer onSkip = skipped -> {};
 
     /** Steps left out, as far as is known, and as far as the listener knows. */
@@ -136,8 +138,7 @@ final class Control {
 
     /** Gives the steps to a driver. */
     void drive(Driver driver, boolean skips) {
-        Driver.Tally tally = idle.heard();
-        if (tally.done > 0 || tally.skipped > 0) driver.count(tally.done, tally.skipped);
+        if (before.done > 0 || before.skipped > 0) driver.count(before.done, before.skipped);
         this.driver = driver;
         this.skips = skips;
     }
@@ -147,16 +148,15 @@ final class Control {
     }
 
     /**
-     * Turns to other work.
+     * Goes on with the groups that take part in the steps to come.
      *
-     * @param active which groups take part in it
+     * @param active which do
      */
-    void use(boolean[] active, Driver.Layout layout) {
+    void take(boolean[] active) {
         boolean same = true;
         for (int n = 0; n < parts.length; n++) same &= active[n] == parts[n].active;
-        long done = same ? 0 : settle();
-        driver.use(layout);
         if (same) return;
+        long done = settle();
         for (int n = 0; n < parts.length; n++) {
             Part part = parts[n];
             part.counted = part.count(done);
@@ -196,9 +196,8 @@ final class Control {
         }
     }
 
-    /** Has a step of some work recorded, which is none until its graph is launched and {@link #use}s that work. */
-    void record(Driver.Layout layout) {
-        driver.use(layout);
+    /** Has a step recorded, which is none until its graph is launched. */
+    void record() {
         driver.step();
     }
 
@@ -277,6 +276,7 @@ final class Control {
 
     /** What has been counted of all that was asked for. Waits. */
     Driver.Tally now() {
+        if (driver == null) return before;
         driver.ask();
         Driver.Tally tally = driver.heard();
         learn(tally, asked);
@@ -301,7 +301,8 @@ final class Control {
                     + (parts.length == 1 ? " group that is" : " groups that are") + " not frozen, got those of "
                     + counts.groups().size());
         settle();
-        driver.count(counts.steps(), counts.skipped());
+        before.set(counts.steps(), counts.skipped(), 0, 0);
+        if (driver != null) driver.count(counts.steps(), counts.skipped());
         learn(counts.steps(), asked);
         skipped = told = counts.skipped();
         for (int n = 0; n < parts.length; n++) {
@@ -318,47 +319,5 @@ final class Control {
                 .map(part -> part.kind.getSimpleName())
                 .toList()
                 .toString();
-    }
-
-    /** Before the first update: what a resumed optimizer has counted. */
-    private static final class Idle extends Driver {
-
-        private final Tally tally = new Tally();
-
-        @Override
-        Layout layout(Plan plan, Optional<Layout> old) {
-            throw new AssertionError("no driver yet");
-        }
-
-        @Override
-        void use(Layout layout) {
-            throw new AssertionError("no driver yet");
-        }
-
-        @Override
-        void send(long first, int steps, float[] k) {
-            throw new AssertionError("no driver yet");
-        }
-
-        @Override
-        void step() {
-            throw new AssertionError("no driver yet");
-        }
-
-        @Override
-        void ask() {}
-
-        @Override
-        Tally heard() {
-            return tally;
-        }
-
-        @Override
-        void count(long done, long skipped) {
-            tally.set(done, skipped, 0, 0);
-        }
-
-        @Override
-        void free() {}
     }
 }

@@ -2,6 +2,7 @@ package kudari;
 
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.Optional;
 
 /** A tensor in a Java buffer: over an array or, where somebody else's memory is wrapped, over a part of one or outside the heap. */
 final class CpuTensor extends Tensor {
@@ -43,6 +44,12 @@ final class CpuTensor extends Tensor {
     @Override
     void free() {
         // The garbage collector's.
+    }
+
+    /** Memory in the heap, or somebody else's, is there as long as anybody asks for it. */
+    @Override
+    Optional<Tensor> again() {
+        return Optional.of(new CpuTensor(engine, elements, shape()));
     }
 
     /** Copies the elements {@code first} to {@code end} out, to the beginning of an array. */

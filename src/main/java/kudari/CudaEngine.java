@@ -291,7 +291,7 @@ public final class CudaEngine extends Engine {
     public Tensor wrap(long address, long... shape) {
         checkOpen();
         if (Tensor.size(shape) > 0) inContext(() -> checkMemory(address));
-        return new CudaTensor(this, JCudaAddress.pointer(address), shape);
+        return new CudaTensor(this, JCudaAddress.pointer(address), false, shape);
     }
 
     private void checkMemory(long address) {
@@ -338,7 +338,7 @@ public final class CudaEngine extends Engine {
             throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": too many elements");
         CUdeviceptr pointer =
                 size == 0 ? new CUdeviceptr() : allocateBytes(Float.BYTES * size, "shape " + Arrays.toString(shape));
-        return filled(new CudaTensor(this, pointer, shape), tensor -> fill(tensor, 0));
+        return filled(new CudaTensor(this, pointer, true, shape), tensor -> fill(tensor, 0));
     }
 
     /** So many bytes, aligned to at least 256 as the driver promises, and so to every access. */

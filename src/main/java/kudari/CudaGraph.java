@@ -56,8 +56,16 @@ final class CudaGraph implements Graph {
         launch = () -> cuGraphLaunch(executable, engine.stream);
     }
 
-    List<Part> parts() {
-        return parts;
+    void add(Part part) {
+        parts.add(part);
+    }
+
+    /** The updates of an optimizer that are recorded so far. */
+    CapturedUpdates updates(Optimizer optimizer) {
+        for (Part part : parts) if (part instanceof CapturedUpdates updates && updates.isOf(optimizer)) return updates;
+        CapturedUpdates updates = new CapturedUpdates(optimizer);
+        parts.add(updates);
+        return updates;
     }
 
     /** Notes that what is recorded reads this memory. */

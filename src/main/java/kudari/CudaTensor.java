@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.Optional;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 
@@ -13,9 +14,13 @@ final class CudaTensor extends Tensor {
 
     private final CudaEngine engine;
 
-    CudaTensor(CudaEngine engine, CUdeviceptr pointer, long[] shape) {
+    /** Whether the memory is the engine's, and goes with the tensor. */
+    private final boolean owned;
+
+    CudaTensor(CudaEngine engine, CUdeviceptr pointer, boolean owned, long[] shape) {
         super(engine, shape);
         this.engine = engine;
+        this.owned = owned;
         this.pointer = pointer;
         this.address = JCudaAddress.of(pointer);
     }
@@ -27,7 +32,12 @@ final class CudaTensor extends Tensor {
 
     @Override
     void free() {
-        engine.discard(pointer);
+        if (owned) engine.discard(pointer);
+    }
+
+    @Override
+    Optional<Tensor> again() {
+        return owned ? Optional.empty() : Optional.of(new CudaTensor(engine, pointer, false, shape()));
     }
 
     @Override

@@ -242,7 +242,6 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         recording()
                 .orElseThrow(
                         () -> new IllegalStateException("onLaunch: expected in the body of a capture, got outside"))
-                .parts()
                 .add(new CudaGraph.Part() {
                     @Override
                     public void before() {

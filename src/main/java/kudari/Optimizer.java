@@ -57,15 +57,12 @@ public final class Optimizer implements AutoCloseable {
     /** The work over the tensors of the last update, or none; and over those of updates before, the latest first. */
     private Binding binding = Binding.NONE;
 
-    /** The work that control is turned to, if no graph has turned it to other since. */
-    private Binding turned = Binding.NONE;
-
     private final Deque<Binding> bindings = new ArrayDeque<>();
 
     /** The engine's {@link Engine#closings} when it was last seen that no tensor of these is closed. */
     private int closings;
 
-    /** Changes when state that a graph may have recorded is no longer the optimizer's. */
+    /** Changes when the state is no longer that of which a graph may have recorded updates. */
     private int generation;
 
     /** A parameter's state arrays, and their names. */
@@ -76,18 +73,21 @@ public final class Optimizer implements AutoCloseable {
      *
      * @param params in the order of their map
      * @param grads in the order of theirs
-     * @param plan what they are for the driver
-     * @param names of the parameters in the plan
-     * @param active which groups, of those that are not frozen, have a parameter in it
+     * @param names of the parameters that are not frozen
+     * @param active which groups, of those that are not frozen, have a parameter among them
      */
     private record Binding(
-            Contents params, Contents grads, Plan plan, List<String> names, boolean[] active, Driver.Layout layout) {
+            Contents params, Contents grads, List<String> names, boolean[] active, Driver.Layout layout) {
 
-        static final Binding NONE = new Binding(
-                new Contents(Map.of()), new Contents(Map.of()), Plan.EMPTY, List.of(), new boolean[0], () -> {});
+        static final Binding NONE =
+                new Binding(new Contents(Map.of()), new Contents(Map.of()), List.of(), new boolean[0], () -> {});
 
         boolean isOf(Map<String, Tensor> params, Map<String, Tensor> grads) {
             return this != NONE && this.params.isStill(params) && this.grads.isStill(grads);
+        }
+
+        boolean isGone() {
+            return params.isGone() || grads.isGone();
         }
 
         boolean isOf(Tensor param, Tensor grad) {
@@ -232,84 +232,44 @@ public final class Optimizer implements AutoCloseable {
     private void step() {
         if (engine.recording().isPresent()) {
             record(engine.recording().get());
-            return;
+        } else {
+            control.take(binding.active);
+            control.step();
         }
-        if (turned != binding) {
-            control.use(binding.active, binding.layout);
-            turned = binding;
-        }
-        control.step();
     }
 
     /** Writes a step down in a graph. */
     private void record(CudaGraph graph) {
-        Captured captured = graph.parts().stream()
-                .filter(part -> part instanceof Captured other && other.optimizer() == this)
-                .map(Captured.class::cast)
-                .findFirst()
-                .orElseGet(() -> {
-                    Captured first = new Captured(this);
-                    graph.parts().add(first);
-                    return first;
-                });
-        captured.add();
-        turned = Binding.NONE;
-        control.record(binding.layout);
+        graph.updates(this).add(binding.active);
+        control.record();
     }
 
-    /** This optimizer's updates in a graph. */
-    private static final class Captured implements CudaGraph.Part {
-
-        private final Optimizer optimizer;
-        private final Binding binding;
-        private final int generation;
-        private int updates;
-
-        Captured(Optimizer optimizer) {
-            this.optimizer = optimizer;
-            binding = optimizer.binding;
-            generation = optimizer.generation;
-        }
-
-        Optimizer optimizer() {
-            return optimizer;
-        }
-
-        void add() {
-            if (!Arrays.equals(binding.active, optimizer.binding.active))
-                throw new IllegalStateException(
-                        "capture: all updates of an optimizer in one graph are to be of parameters of the"
-                                + " same groups; capture a graph for each");
-            if (updates == Control.MOST_CAPTURED)
-                throw new IllegalStateException("capture: expected at most " + Control.MOST_CAPTURED
-                        + " updates of one optimizer in a graph, got more");
-            updates++;
-        }
-
-        @Override
-        public void before() {
-            optimizer.check();
-            optimizer.control.hear();
-        }
-
-        @Override
-        public void prepare() {
-            optimizer.check();
-            if (generation != optimizer.generation)
-                throw new IllegalStateException(
-                        "launch: an optimizer of the graph has been resumed since the capture; capture anew");
-            optimizer.turned = Binding.NONE;
-            optimizer.control.use(binding.active, binding.layout);
-            optimizer.control.prepare(updates);
-        }
-
-        @Override
-        public void launched() {
-            optimizer.control.launched(updates);
-        }
+    /** Before the launch of a graph that has updates of this optimizer: tells the listener, who may step or close what is in the graph. */
+    void before() {
+        check();
+        control.hear();
     }
 
-    /** Forgets what is laid out over tensors that have been closed. */
+    /** After that. */
+    void prepare(CapturedUpdates captured) {
+        check();
+        if (captured.generation != generation)
+            throw new IllegalStateException(
+                    "launch: an optimizer of the graph has been resumed since the capture; capture anew");
+        control.take(captured.active);
+        control.prepare(captured.count());
+    }
+
+    /** After the launch. */
+    void launched(CapturedUpdates captured) {
+        control.launched(captured.count());
+    }
+
+    int generation() {
+        return generation;
+    }
+
+    /** Forgets what is laid out over memory that is no more, and no longer takes closed tensors for what they were. */
     private void forgetClosed() {
         states.forEach((name, state) -> {
             for (Tensor array : state.arrays)
@@ -317,13 +277,16 @@ public final class Optimizer implements AutoCloseable {
                     throw new IllegalStateException("the state of '" + name
                             + "' has been closed: it is the optimizer's; close the optimizer, or resume with a copy");
         });
-        List<Binding> stale =
-                bindings.stream().filter(kept -> kept.plan.hasClosed()).toList();
-        for (Binding kept : stale) {
+        List<Binding> gone = bindings.stream().filter(Binding::isGone).toList();
+        for (Binding kept : gone) {
             bindings.remove(kept);
             kept.layout.free();
         }
-        if (stale.contains(binding)) binding = Binding.NONE;
+        if (gone.contains(binding)) binding = Binding.NONE;
+        for (Binding kept : bindings) {
+            kept.params.reopen();
+            kept.grads.reopen();
+        }
         closings = engine.closings();
     }
 
@@ -553,7 +516,7 @@ public final class Optimizer implements AutoCloseable {
             }
             Overlap.check(param, grad, !zeroes, List.of(byName(states), byName(joined)));
             Plan plan = new Plan(p, g, s, of);
-            bound = new Binding(params, grads, plan, names, active, layout(plan, names));
+            bound = new Binding(params, grads, names, active, layout(plan, names));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
             throw e;
@@ -577,7 +540,7 @@ public final class Optimizer implements AutoCloseable {
             bindings.remove(old.get());
             binding = Binding.NONE;
         }
-        if (driver.isPresent()) return layout(driver.get(), plan, old.map(Binding::layout));
+        if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
         Driver first = engine.driver(control.first(), guard, zeroes);
         try {
             Driver.Layout layout = first.layout(plan, Optional.empty());
@@ -594,10 +557,9 @@ public final class Optimizer implements AutoCloseable {
         }
     }
 
-    /** Where that fails, what the old one reads may be written over: it goes. */
-    private static Driver.Layout layout(Driver driver, Plan plan, Optional<Driver.Layout> old) {
+    private Driver.Layout layout(Plan plan, Optional<Driver.Layout> old) {
         try {
-            return driver.layout(plan, old);
+            return driver.orElseThrow().layout(plan, old);
         } catch (RuntimeException | Error e) {
             try {
                 old.ifPresent(Driver.Layout::free);
@@ -610,6 +572,8 @@ public final class Optimizer implements AutoCloseable {
 
     private void use(Binding bound) {
         bindings.push(bound);
+        binding = Binding.NONE;
+        driver.orElseThrow().use(bound.layout);
         binding = bound;
         if (bindings.size() > MOST_BINDINGS) bindings.removeLast().layout.free();
     }

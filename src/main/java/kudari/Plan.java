@@ -10,9 +10,6 @@ package kudari;
  */
 record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
 
-    /** Nothing. */
-    static final Plan EMPTY = new Plan(new Tensor[0], new Tensor[0], new Tensor[0][], new int[0]);
-
     int size() {
         return params.length;
     }
@@ -21,15 +18,5 @@ record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
         long elements = 0;
         for (Tensor param : params) elements += param.size();
         return elements;
-    }
-
-    /** Whether a tensor of it has been closed. */
-    boolean hasClosed() {
-        for (int n = 0; n < params.length; n++) {
-            boolean closed = params[n].isClosed() || grads[n].isClosed();
-            for (Tensor array : state[n]) closed |= array.isClosed();
-            if (closed) return true;
-        }
-        return false;
     }
 }

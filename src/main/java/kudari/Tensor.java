@@ -1,6 +1,7 @@
 package kudari;
 
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * Contiguous float32 numbers, row-major, in the memory of one engine. Made by {@link Engine#tensor} and {@link Engine#zeros}; lives
@@ -191,6 +192,14 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
 
     /** Gives back the memory that is the engine's. */
     abstract void free();
+
+    /** Another tensor of the same memory and shape; none if the memory goes with this one. */
+    abstract Optional<Tensor> again();
+
+    /** Whether it is closed, and its memory no more. */
+    final boolean isGone() {
+        return closed && again().isEmpty();
+    }
 
     abstract void read(float[] into);
 

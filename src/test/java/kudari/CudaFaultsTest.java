@@ -850,6 +850,21 @@ class CudaFaultsTest {
         assertEquals(Set.of(), memoryAndWaits());
     }
 
+    @Test
+    void wrappersThatAreClosedAfterEveryStepCostNoMemoryAndNoWait() {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
+        Optimizer adam = cuda.optimizer(Adam.of());
+        adam.update(p, wrapped(g));
+        ask("reset");
+        for (int t = 0; t < 10; t++) {
+            Map<String, Tensor> grads = wrapped(g);
+            adam.update(p, grads);
+            grads.values().forEach(Tensor::close);
+        }
+        assertEquals(null, calls().get("cuMemcpyHtoDAsync"));
+        assertEquals(Set.of(), memoryAndWaits());
+    }
+
     private Map<String, Tensor> wrapped(Map<String, Tensor> tensors) {
         Map<String, Tensor> anew = new LinkedHashMap<>();
         tensors.forEach((name, tensor) -> anew.put(name, cuda.wrap(cuda.pointer(tensor), tensor.shape())));
@@ -895,7 +910,7 @@ class CudaFaultsTest {
     void chunksOfMoreThanFourBillionElementsLieEndToEnd(long size) {
         long[] bases = {0x7f00_0000_0000L, 0x7e00_0000_0004L, 0x7d00_0000_0000L, 0x7c00_0000_0000L};
         Tensor[] t = Arrays.stream(bases)
-                .mapToObj(base -> new CudaTensor(cuda, JCudaAddress.pointer(base), new long[] {size}))
+                .mapToObj(base -> new CudaTensor(cuda, JCudaAddress.pointer(base), false, new long[] {size}))
                 .toArray(Tensor[]::new);
         int row = 2 + bases.length;
         Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});

@@ -163,6 +163,35 @@ class MemoryTest {
         assertEquals(150, moved.steps());
     }
 
+    /** A wrapper is a handle: closing it leaves the memory, and the next over the same memory is known again. */
+    @Test
+    void wrappersMayBeClosedAfterEveryStep() {
+        Tensor p = engine.tensor(floats(1, -1, 2)), g = engine.tensor(floats(1, 1, 1));
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        for (int t = 0; t < 5; t++) {
+            Tensor again = wrapped(g);
+            Map<String, Tensor> grads = Map.of("p", again);
+            sgd.update(Map.of("p", p), grads);
+            again.close();
+            refused(IllegalStateException.class, () -> sgd.update(Map.of("p", p), grads), "is closed");
+            refused(IllegalStateException.class, () -> sgd.update(Map.of("p", p), Map.of("p", again)), "is closed");
+        }
+        assertSameBits(floats(-4, -6, -3), p.get());
+        assertSameBits(floats(1, 1, 1), g.get());
+        assertEquals(5, sgd.steps());
+    }
+
+    @Test
+    void aFrozenParameterMayBeClosedAndAnotherComeInItsPlace() {
+        Optimizer sgd = engine.optimizer(Group.frozen("f"), Group.rest(Sgd.of(1)));
+        Tensor p = engine.tensor(floats(3)), g = engine.tensor(floats(1)), f = engine.zeros(2);
+        sgd.update(Map.of("p", p, "f", f), Map.of("p", g));
+        f.close();
+        refused(IllegalStateException.class, () -> sgd.update(Map.of("p", p, "f", f), Map.of("p", g)), "is closed");
+        sgd.update(Map.of("p", p, "f", engine.zeros(2)), Map.of("p", g));
+        assertEquals(1, p.get()[0]);
+    }
+
     private Tensor wrapped(Tensor tensor) {
         return engine instanceof CudaEngine cuda
                 ? cuda.wrap(cuda.pointer(tensor), tensor.shape())
