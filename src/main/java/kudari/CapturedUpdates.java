@@ -46,6 +46,11 @@ final class CapturedUpdates implements CudaGraph.Part {
     }
 
     @Override
+    public void before() {
+        optimizer.before();
+    }
+
+    @Override
     public void prepare() {
         optimizer.prepare(this);
     }

@@ -88,6 +88,10 @@ final class CudaDriver extends Driver {
     private final Launch[] launches, kinds;
 
     private final CudaKernel reduce;
+
+    /** What the steps read, and how many pieces are in it. */
+    private CUdeviceptr table;
+
     private int pieces;
 
     /** step.cuh's Control, in device memory. */
@@ -178,7 +182,7 @@ final class CudaDriver extends Driver {
         } catch (RuntimeException | Error e) {
             try {
                 free();
-            } catch (CudaException f) {
+            } catch (RuntimeException f) {
                 e.addSuppressed(f);
             }
             throw e;
@@ -236,7 +240,7 @@ final class CudaDriver extends Driver {
         long bytes = (partialsAt + pieces) * Long.BYTES;
         Optional<Table> before = old.map(Table.class::cast);
         // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
-        boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.hasGraphs();
+        boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.isRead(before.get().memory);
         CUdeviceptr memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
         try {
             tables.get().send(memory);
@@ -278,6 +282,7 @@ final class CudaDriver extends Driver {
     @Override
     void use(Layout layout) {
         Table table = (Table) layout;
+        this.table = table.memory;
         long control = JCudaAddress.of(this.control), told = table.address(table.toldAt);
         pieces = table.pieces;
         reduce.set(0, table.address(table.piecesAt))
@@ -361,6 +366,7 @@ final class CudaDriver extends Driver {
 
     @Override
     void step() {
+        if (engine.recording().isPresent()) engine.recording().get().reads(table);
         if (guard.reduces()) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
         // The last one runs even without chunks, for it counts the step.
         for (int kind = 0; kind < kinds.length; kind++) {

@@ -1,5 +1,6 @@
 package kudari;
 
+import static java.util.Objects.requireNonNull;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
@@ -51,7 +52,6 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -383,6 +383,7 @@ public final class CudaEngine extends Engine {
             kept.add(() -> free(all, one, call, what));
             return;
         }
+        checkNotCapturing(what); // of others, whose capture it would end
         must(call, what);
         all.remove(one);
     }
@@ -396,11 +397,8 @@ public final class CudaEngine extends Engine {
     /** Frees memory that work asked for may still be writing to. */
     void discard(CUdeviceptr pointer) {
         if (!allocations.containsKey(pointer)) return;
-        try {
-            if (capture.isEmpty()) finish();
-        } finally {
-            freeBytes(pointer);
-        }
+        if (capture.isEmpty()) finish();
+        freeBytes(pointer);
     }
 
     void fill(CudaTensor tensor, float value) {
@@ -530,22 +528,18 @@ public final class CudaEngine extends Engine {
 
     @Override
     public Graph capture(Runnable body) {
-        Objects.requireNonNull(body, "body");
+        requireNonNull(body, "body");
         return call(() -> {
             CudaGraph graph = new CudaGraph(this);
             begin(graph);
             try {
-                body.run();
-            } catch (RuntimeException | Error e) {
+                graph.record(body);
+                graphs.add(graph);
+                return graph;
+            } finally {
                 capture = Optional.empty();
-                graph.abandon(e);
-                release();
-                throw e;
+                release(); // what a body that failed has closed
             }
-            capture = Optional.empty();
-            graph.end();
-            graphs.add(graph);
-            return graph;
         });
     }
 
@@ -575,9 +569,10 @@ public final class CudaEngine extends Engine {
         while (graphs.isEmpty() && !kept.isEmpty()) kept.pop().run();
     }
 
-    /** Whether graphs may use what is in memory now. */
-    boolean hasGraphs() {
-        return !graphs.isEmpty();
+    /** Whether a graph reads a table, which so has to stay as it is. */
+    boolean isRead(CUdeviceptr table) {
+        for (CudaGraph graph : graphs) if (graph.isReading(table)) return true;
+        return false;
     }
 
     @Override

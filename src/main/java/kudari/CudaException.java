@@ -19,8 +19,10 @@ public final class CudaException extends RuntimeException {
 
     private final String what, fix;
 
-    /** A call of the driver, which returns its code, or throws what JCuda throws once somebody has called its {@code setExceptionsEnabled}. */
-    interface Call {
+    /** A call of CUDA, which returns its code, or throws what JCuda throws once somebody has called its {@code setExceptionsEnabled}. */
+    public interface Call {
+
+        /** Makes the call. */
         int run();
     }
 
@@ -69,8 +71,8 @@ public final class CudaException extends RuntimeException {
         if (status != 0) throw new CudaException(call + ": " + cublasStatus.stringFor(status));
     }
 
-    /** The same for a call that JCuda may have told to throw. */
-    static void must(Call call, String what) {
+    /** As {@link #must(int, String)}, for a call that JCuda may have been told to throw from. */
+    public static void must(Call call, String what) {
         must(code(call), what);
     }
 
@@ -89,8 +91,8 @@ public final class CudaException extends RuntimeException {
         }
     }
 
-    /** As {@link #mustBlas(int, String)}, for a call that JCuda may have told to throw. */
-    static void mustBlas(Call call, String what) {
+    /** As {@link #mustBlas(int, String)}, for a call that JCuda may have been told to throw from. */
+    public static void mustBlas(Call call, String what) {
         try {
             mustBlas(call.run(), what);
         } catch (jcuda.CudaException e) {

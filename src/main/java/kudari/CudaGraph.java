@@ -10,7 +10,10 @@ import static jcuda.driver.JCudaDriver.cuStreamEndCapture;
 import static kudari.CudaException.must;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import kudari.CudaException.Call;
@@ -18,20 +21,33 @@ import kudari.CudaException.Call;
 /** A CUDA graph, and what the host has to do for each of its launches. */
 final class CudaGraph implements Graph {
 
-    /** What goes with a launch on the host. */
+    /**
+     * What goes with a launch on the host, each of it for all parts before the next for any: code of others, which may step an optimizer of the graph or
+     * close it, comes before what the launch counts on and after what counts the launch.
+     */
     interface Part {
 
-        /** Before the launch; where it throws, nothing is launched. */
-        void prepare();
+        /** Tells others; where they throw, nothing is launched. */
+        default void before() {}
 
-        /** After it. */
-        void launched();
+        /** Sees to what the launch needs; where it throws, nothing is launched. */
+        default void prepare() {}
+
+        /** Counts the launch; does not throw. */
+        default void launched() {}
+
+        /** Tells others; where they throw, the launch has been done. */
+        default void after() {}
     }
 
     private final CudaEngine engine;
     private final CUgraph graph = new CUgraph();
     private final CUgraphExec executable = new CUgraphExec();
     private final List<Part> parts = new ArrayList<>();
+
+    /** What it reads of the memory that the library lays out anew. */
+    private final Set<CUdeviceptr> tables = new HashSet<>();
+
     private final Call launch;
     private boolean closed;
 
@@ -52,13 +68,33 @@ final class CudaGraph implements Graph {
         return updates;
     }
 
+    /** Notes that what is recorded reads this memory. */
+    void reads(CUdeviceptr table) {
+        tables.add(table);
+    }
+
+    boolean isReading(CUdeviceptr table) {
+        return tables.contains(table);
+    }
+
     /** Begins to record. Only this thread is held to what a capture allows. */
     void begin() {
         must(() -> cuStreamBeginCapture(engine.stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "cuStreamBeginCapture");
     }
 
+    /** Records what a body asks for; nothing, if that fails. */
+    void record(Runnable body) {
+        try {
+            body.run();
+        } catch (RuntimeException | Error e) {
+            abandon();
+            throw e;
+        }
+        end();
+    }
+
     /** Records no more, and makes of it what can be launched. */
-    void end() {
+    private void end() {
         must(() -> cuStreamEndCapture(engine.stream, graph), "cuStreamEndCapture");
         try {
             must(() -> cuGraphInstantiate(executable, graph, 0), "cuGraphInstantiate");
@@ -67,26 +103,45 @@ final class CudaGraph implements Graph {
         }
     }
 
-    /** Records no more, and forgets what was recorded because the body has failed. */
-    void abandon(Throwable failure) {
+    /** Records no more, and forgets what was recorded. */
+    private void abandon() {
         int code = CudaException.code(() -> cuStreamEndCapture(engine.stream, graph));
         if (code == 0) CudaException.code(() -> cuGraphDestroy(graph));
-        closed = true;
     }
 
     @Override
     public void launch() {
-        engine.checkOpen();
-        if (closed) throw new IllegalStateException("the graph is closed");
+        checkOpen();
         engine.enter();
         try {
             engine.checkNotCapturing("the launch of a graph");
+            for (int n = 0; n < parts.size(); n++) parts.get(n).before();
+            checkOpen();
             for (int n = 0; n < parts.size(); n++) parts.get(n).prepare();
             must(launch, "cuGraphLaunch");
             for (int n = 0; n < parts.size(); n++) parts.get(n).launched();
+            after();
         } finally {
             engine.leave();
         }
+    }
+
+    private void checkOpen() {
+        engine.checkOpen();
+        if (closed) throw new IllegalStateException("the graph is closed");
+    }
+
+    /** All of them, whoever throws; the first failure is told. */
+    private void after() {
+        RuntimeException failure = null;
+        for (int n = 0; n < parts.size(); n++) {
+            try {
+                parts.get(n).after();
+            } catch (RuntimeException e) {
+                if (failure == null) failure = e;
+            }
+        }
+        if (failure != null) throw failure;
     }
 
     @Override

@@ -41,6 +41,9 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     /** How many tensors have been closed: who keeps some looks again when it has changed. */
     private int closings;
 
+    /** Made once, for a step makes nothing. */
+    private final Runnable askOthers = () -> checkNotCapturing("this");
+
     Engine() {}
 
     /**
@@ -157,13 +160,14 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      */
     final void enter() {
         checkOpen();
-        if (calls == 0) turn();
+        turn(); // also within a call: another engine's may lie between
         calls++;
     }
 
     /** Ends a call. */
     final void leave() {
-        if (--calls == 0) turnBack();
+        calls--;
+        turnBack();
     }
 
     /** What a call gives. */
@@ -216,16 +220,23 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      */
     public abstract Graph capture(Runnable body);
 
-    /** Whether work is being recorded: never on the CPU, whose graphs run their body. */
+    /**
+     * Whether work is being recorded: never on the CPU, whose graphs run their body.
+     *
+     * @throws IllegalStateException if somebody else is recording it
+     */
     public final boolean isCapturing() {
         checkOpen();
-        return recording().isPresent();
+        if (recording().isPresent()) return true;
+        inContext(askOthers);
+        return false;
     }
 
     /**
      * Has something of the host's done with each launch of the graph that is being captured: a check before it, a count after it.
      *
      * @param before where it throws, nothing is launched
+     * @param after where it throws, the launch has been done all the same, and so is what else goes with it
      * @throws IllegalStateException if nothing is being captured
      */
     public final void onLaunch(Runnable before, Runnable after) {
@@ -235,12 +246,12 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
                         () -> new IllegalStateException("onLaunch: expected in the body of a capture, got outside"))
                 .add(new CudaGraph.Part() {
                     @Override
-                    public void prepare() {
+                    public void before() {
                         before.run();
                     }
 
                     @Override
-                    public void launched() {
+                    public void after() {
                         after.run();
                     }
                 });

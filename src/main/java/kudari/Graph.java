@@ -25,7 +25,8 @@ package kudari;
 public sealed interface Graph extends AutoCloseable permits CpuGraph, CudaGraph {
 
     /**
-     * Does what was recorded, once, in the order of the engine's work. Returns at once where the engine works on its own.
+     * Does what was recorded, once, in the order of the engine's work. Returns at once where the engine works on its own. On a device, what a listener of losses
+     * throws goes to the caller when the launch has been done.
      *
      * @throws IllegalStateException if the graph or its engine is closed, this is not the thread that opened the engine, an optimizer in it has
      *     been closed or, on a device, resumed, or its schedule has no rule for the step; on a device nothing has been done then, on the CPU what

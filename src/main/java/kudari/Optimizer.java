@@ -223,7 +223,8 @@ public final class Optimizer implements AutoCloseable {
     private void begin() {
         if (engine.recording().isEmpty()) {
             engine.checkNotCapturing("an update");
-            control.hear(); // whose listener may do a step of its own
+            control.hear(); // whose listener may do a step of its own, or close this
+            check();
         }
         if (closings != engine.closings()) forgetClosed();
     }
@@ -243,18 +244,23 @@ public final class Optimizer implements AutoCloseable {
         control.record();
     }
 
-    /** Before the launch of a graph that has updates of this optimizer. */
+    /** Before the launch of a graph that has updates of this optimizer: tells the listener, who may step or close what is in the graph. */
+    void before() {
+        check();
+        control.hear();
+    }
+
+    /** After that. */
     void prepare(CapturedUpdates captured) {
         check();
         if (captured.generation != generation)
             throw new IllegalStateException(
                     "launch: an optimizer of the graph has been resumed since the capture; capture anew");
-        control.hear();
         control.take(captured.active);
         control.prepare(captured.count());
     }
 
-    /** After it. */
+    /** After the launch. */
     void launched(CapturedUpdates captured) {
         control.launched(captured.count());
     }
@@ -485,6 +491,7 @@ public final class Optimizer implements AutoCloseable {
             checkShape("grads '" + name + "'", param.get(name), tensor);
         });
 
+        if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
         List<String> names = param.keySet().stream()
                 .filter(name -> parts[groupOf.get(name)] >= 0)
                 .toList();

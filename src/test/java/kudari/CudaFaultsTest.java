@@ -14,10 +14,12 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import java.nio.LongBuffer;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
@@ -28,6 +30,10 @@ import jcuda.driver.CUcontext;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
+import jcuda.jcublas.JCublas2;
+import kudari.nn.Init;
+import kudari.nn.Network;
+import kudari.nn.Samples;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.Momentum;
@@ -589,6 +595,73 @@ class CudaFaultsTest {
         assertSame(a, p);
     }
 
+    /** In the place of the old layout, or in memory of its own because it is larger; nothing of either is left, and no step goes to the wrong tensors. */
+    @ParameterizedTest
+    @CsvSource({
+        "2,cuMemcpyHtoDAsync:1:1", "2,cuEventRecord:1:1", "2,cuEventSynchronize:1:1",
+        "40000,cuMemAlloc:1:2", "40000,cuMemAllocHost:1:2", "40000,cuMemcpyHtoDAsync:1:1"
+    })
+    void aLayoutThatFailsLeavesNothingAndTheOptimizerUsable(int size, String failure) {
+        Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(3, 4)), q = cuda.zeros(size), h = cuda.zeros(size);
+        Optimizer sgd = cuda.optimizer(Sgd.of(1));
+        sgd.update(p, g);
+        long before = cuda.allocated();
+        finish();
+        for (int n = 0; n < 3; n++) {
+            ask("reset");
+            ask("fail " + failure);
+            refused(CudaException.class, () -> sgd.update(q, h), failure.replaceFirst(":.*", ""));
+            sgd.update(p, g);
+            assertEquals(before, cuda.allocated());
+        }
+        assertEquals(4, sgd.steps());
+        assertSameBits(floats(-11, -14), p.get());
+        sgd.update(q, h);
+    }
+
+    @Test
+    void aGraphThatCannotBeMadeLeavesNothing() {
+        Tensor p = cuda.tensor(floats(1)), g = cuda.tensor(floats(1)), closed = cuda.zeros(1000);
+        Optimizer sgd = cuda.optimizer(Sgd.of(1));
+        sgd.update(p, g);
+        long before = cuda.allocated();
+        ask("fail cuGraphInstantiateWithFlags:1:2");
+        refused(
+                CudaException.class,
+                () -> cuda.capture(() -> {
+                    sgd.update(p, g);
+                    closed.close();
+                }),
+                "cuGraphInstantiate",
+                "memory is full");
+        assertEquals(before - 4000, cuda.allocated(), "what the body closed is freed");
+        sgd.update(p, g);
+        assertEquals(-1, p.get()[0]);
+    }
+
+    /** As every sample of JCuda begins. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cuMemcpyHtoDAsync:1:1", "cublasSgemm:1:13"})
+    void aNetworksCallsThatFailSayTheSameWhereJCudaThrows(String failure) {
+        Network net = new Network(cuda, Init.HE, SEED, 6, 5, 3);
+        Samples samples = GraphTest.samples(cuda);
+        List<String> said = new ArrayList<>();
+        for (boolean throwing : new boolean[] {false, true}) {
+            ask("reset");
+            ask("fail " + failure);
+            JCudaDriver.setExceptionsEnabled(throwing);
+            JCublas2.setExceptionsEnabled(throwing);
+            try {
+                said.add(assertThrows(CudaException.class, () -> net.gradient(samples, new int[] {1}, 1))
+                        .getMessage());
+            } finally {
+                JCudaDriver.setExceptionsEnabled(false);
+                JCublas2.setExceptionsEnabled(false);
+            }
+        }
+        assertEquals(said.get(0), said.get(1));
+    }
+
     // ---- several devices, and somebody else's stream ----
 
     @Test
@@ -652,6 +725,19 @@ class CudaFaultsTest {
             refused(IllegalArgumentException.class, () -> here.update(p, h), "cuda:0", "cuda:1");
         }
         assertEquals("[]", ask("errors").toString());
+    }
+
+    @Test
+    void callsWithinCallsOfAnotherDevicesEngineStayOnTheirOwn() {
+        try (CudaEngine other = Engine.cuda(1)) {
+            Optimizer sgd = cuda.optimizer(Sgd.of(1));
+            cuda.inContext(() -> other.inContext(() -> {
+                Tensor p = cuda.tensor(floats(1)), g = cuda.tensor(floats(2));
+                sgd.update(p, g);
+                assertEquals(-1, p.get()[0]);
+                assertEquals(3, other.tensor(floats(3)).get()[0]);
+            }));
+        }
     }
 
     // ---- kernels of one's own ----
@@ -783,6 +869,23 @@ class CudaFaultsTest {
         Map<String, Tensor> anew = new LinkedHashMap<>();
         tensors.forEach((name, tensor) -> anew.put(name, cuda.wrap(cuda.pointer(tensor), tensor.shape())));
         return anew;
+    }
+
+    /** Tensors of the same names and other shapes: a larger table takes the smaller one's place, and keeps it. */
+    @Test
+    void aLayoutThatGrowsLeavesNothingOfTheSmallerAndShrinksInPlace() {
+        Map<String, Tensor> p = set(cuda, 3), g = set(cuda, 3), q = set(cuda, 40_000), h = set(cuda, 40_000);
+        Optimizer grown = cuda.optimizer(Sgd.of(1)), large = cuda.optimizer(Sgd.of(1));
+        long before = cuda.allocated();
+        large.update(q, h);
+        long most = cuda.allocated() - before;
+        grown.update(p, g);
+        grown.update(q, h);
+        assertEquals(before + 2 * most, cuda.allocated());
+        ask("reset");
+        grown.update(p, g);
+        grown.update(q, h);
+        assertEquals(Set.of(), memoryAndWaits());
     }
 
     @Test

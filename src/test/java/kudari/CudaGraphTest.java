@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import jcuda.driver.CUgraph;
 import jcuda.driver.JCudaDriver;
@@ -63,6 +65,8 @@ class CudaGraphTest {
         refusedInCapture(() -> cuda.kernel("new.cu", "extern \"C\" __global__ void f() {}", "f"), "new.cu");
         refusedInCapture(() -> engine.capture(() -> {}), "capture within a capture");
         refusedInCapture(() -> net.gradient(samples, new int[] {1}, 1), "batch");
+        net.evaluate(samples);
+        refusedInCapture(() -> net.evaluate(samples), "evaluation");
         refusedInCapture(
                 () -> {
                     throw new IllegalArgumentException("the body's own");
@@ -86,17 +90,34 @@ class CudaGraphTest {
         Descent descent = new Descent(engine, engine.optimizer(Adam.of(0.1)));
         descent.step();
         float[] before = descent.p.get();
+        Network net = new Network(engine, Init.HE, SEED, 6, 5, 3);
+        Samples samples = samples(engine);
+        net.gradient(samples, new int[] {1}, 1);
+        float loss = net.loss();
+        CudaKernel kernel = cuda.kernel("mine.cu", "extern \"C\" __global__ void f() {}", "f");
+        CUgraph theirs = new CUgraph();
         engine.enter();
         assertEquals(0, JCudaDriver.cuStreamBeginCapture(cuda.stream(), 1));
-        refused(
-                IllegalStateException.class,
-                () -> descent.optimizer.update(descent.p, descent.g),
-                "capturing",
-                "Engine.capture");
-        refused(IllegalStateException.class, () -> descent.p.set(floats(1, 2, 3, 4, 5)), "capturing");
-        refused(IllegalStateException.class, () -> descent.p.get(), "capturing");
-        assertEquals(0, JCudaDriver.cuStreamEndCapture(cuda.stream(), new CUgraph()));
+        int ended;
+        try {
+            refused(
+                    IllegalStateException.class,
+                    () -> descent.optimizer.update(descent.p, descent.g),
+                    "capturing",
+                    "Engine.capture");
+            refused(IllegalStateException.class, () -> descent.p.set(floats(1, 2, 3, 4, 5)), "capturing");
+            refused(IllegalStateException.class, () -> descent.p.get(), "capturing");
+            refused(IllegalStateException.class, () -> net.load(samples, new int[] {2}, 1), "capturing");
+            refused(IllegalStateException.class, net::gradient, "capturing");
+            refused(IllegalStateException.class, descent.p::close, "capturing");
+            refused(IllegalStateException.class, kernel::close, "capturing");
+        } finally {
+            ended = JCudaDriver.cuStreamEndCapture(cuda.stream(), theirs);
+        }
+        assertEquals(0, ended, "nothing has disturbed it");
+        assertEquals(0, JCudaDriver.cuGraphDestroy(theirs));
         engine.leave();
+        assertEquals(loss, net.loss());
         assertSameBits(before, descent.p.get());
         assertEquals(1, descent.optimizer.steps());
         descent.step();
@@ -143,6 +164,147 @@ class CudaGraphTest {
         Graph again = engine.capture(descent::step);
         descent.optimizer.close();
         refused(IllegalStateException.class, again::launch, "optimizer is closed");
+    }
+
+    @Test
+    void aClosedNetworkIsLaunchedNoMore() {
+        Network net = new Network(engine, Init.HE, SEED, 6, 5, 3);
+        net.gradient(samples(engine), new int[] {1}, 1);
+        Graph graph = engine.capture(net::gradient);
+        net.close();
+        refused(IllegalStateException.class, graph::launch, "the network is closed");
+        refused(IllegalStateException.class, net::gradient, "the network is closed");
+    }
+
+    // ---- others' code in a launch ----
+
+    /** The launch is done when the losses are told, and every step of it is counted: the one that would be the next finds its scalars. */
+    @Test
+    void aListenerOfLossesThatThrowsLeavesTheCountsRight() {
+        Network[] nets = {new Network(engine, Init.HE, SEED, 6, 5, 3), new Network(engine, Init.HE, SEED, 6, 4, 3)};
+        Optimizer adam = engine.optimizer(Adam.of(0.01)), another = engine.optimizer(Adam.of(0.01));
+        List<Double> told = new ArrayList<>();
+        nets[0].onLoss(loss -> {
+            throw new UnsupportedOperationException("enough");
+        });
+        nets[1].onLoss(told::add);
+        Samples samples = samples(engine);
+        for (Network net : nets) net.load(samples, new int[] {1, 2}, 2);
+        Runnable step = () -> {
+            for (Network net : nets) net.gradient();
+            adam.update(nets[0].params(), nets[0].grads());
+            another.update(nets[1].params(), nets[1].grads());
+        };
+        step.run();
+        int thrown = 0;
+        try (Graph graph = engine.capture(step)) {
+            for (int n = 1; n < 300; n++) {
+                try {
+                    graph.launch();
+                } catch (UnsupportedOperationException e) {
+                    thrown++;
+                }
+            }
+        }
+        nets[1].tellLosses();
+        assertEquals(1, thrown, "windows told while the launches ran");
+        assertEquals(300, told.size());
+        assertEquals(300, adam.steps());
+        assertEquals(new Counts(300, 0, List.of(300L)), adam.counts(), "none found no scalars");
+        assertEquals(new Counts(300, 0, List.of(300L)), another.counts());
+    }
+
+    /** Its step is the last whose scalars the device has, so that of the launch needs more. */
+    @Test
+    void aListenerMayStepAnotherOptimizerOfTheGraph() {
+        Tensor p = engine.zeros(1), good = engine.tensor(floats(1)), q = engine.zeros(1), h = engine.zeros(1);
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        int[] own = {0};
+        Optimizer guarded = engine.optimizer(Sgd.of(1))
+                .guard(Guard.skipNonFinite())
+                .onSkip(skipped -> {
+                    own[0]++;
+                    sgd.update(p, good);
+                });
+        h.set(Float.NaN);
+        guarded.update(q, h); // the skip is heard of two windows later
+        h.zero();
+        int before = Control.WINDOW - 1;
+        for (int n = 0; n < before; n++) sgd.update(p, good);
+        try (Graph graph = engine.capture(() -> {
+            sgd.update(p, good);
+            guarded.update(q, h);
+        })) {
+            for (int n = 0; n < 3 * Control.WINDOW; n++) graph.launch();
+        }
+        assertEquals(1, own[0]);
+        int steps = before + 3 * Control.WINDOW + 1;
+        assertEquals(new Counts(steps, 0, List.of((long) steps)), sgd.counts());
+        assertSameBits(floats(-steps), p.get());
+    }
+
+    @Test
+    void aListenerThatClosesTheGraphOrItsOptimizerEndsTheLaunch() {
+        for (boolean closesGraph : new boolean[] {true, false}) {
+            Tensor p = engine.zeros(1), g = engine.tensor(floats(Double.NaN));
+            AutoCloseable[] closes = new AutoCloseable[1];
+            Optimizer sgd =
+                    engine.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite()).onSkip(skipped -> close(closes[0]));
+            sgd.update(p, g);
+            Graph graph = engine.capture(() -> sgd.update(p, g));
+            closes[0] = closesGraph ? graph : sgd;
+            String closed = closesGraph ? "the graph is closed" : "the optimizer is closed";
+            refused(
+                    IllegalStateException.class,
+                    () -> {
+                        for (int n = 0; n < 3 * Control.WINDOW; n++) graph.launch();
+                    },
+                    closed);
+            graph.close();
+            assertSameBits(floats(0), p.get());
+        }
+    }
+
+    private static void close(AutoCloseable what) {
+        try {
+            what.close();
+        } catch (Exception e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    // ---- memory while a graph lives ----
+
+    @Test
+    void anUpdateThatACaptureRefusesKeepsWhatWasLaidOut() {
+        Tensor p = engine.zeros(2), g = engine.tensor(floats(1, 2)), other = engine.tensor(floats(3, 4));
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        sgd.update(p, g);
+        long before = cuda.allocated();
+        for (int n = 0; n < 3; n++) {
+            refusedInCapture(() -> sgd.update(p, other), "layout", "cannot be recorded");
+            sgd.update(p, g);
+        }
+        assertEquals(before, cuda.allocated());
+        assertSameBits(floats(-4, -8), p.get());
+    }
+
+    /** The graph keeps the table that it reads; those of plain steps meanwhile take turns in one other. */
+    @Test
+    void newAddressesWhileAGraphLivesAreOneMoreTable() {
+        Tensor p = engine.zeros(2), g = engine.tensor(floats(1, 2)), other = engine.tensor(floats(10, 20));
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        sgd.update(p, g);
+        try (Graph graph = engine.capture(() -> sgd.update(p, g))) {
+            sgd.update(p, other);
+            long before = cuda.allocated();
+            for (int n = 0; n < 10; n++) {
+                sgd.update(p, n % 2 == 0 ? g : other);
+                graph.launch();
+            }
+            assertEquals(before, cuda.allocated());
+        }
+        assertSameBits(floats(-76, -152), p.get());
     }
 
     @Test

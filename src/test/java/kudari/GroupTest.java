@@ -28,6 +28,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Which parameters a group takes, and that groups share a step, a norm and nothing else. */
 class GroupTest {
@@ -283,6 +284,43 @@ class GroupTest {
         assertSameBits(floats(-1.5 - 0.75 - 1.5), a.get());
         assertSameBits(floats(-4), b.get());
         assertEquals(new Counts(2, 1, List.of(2L, 2L)), two.counts());
+    }
+
+    /** Of kinds that are launched first and last: whichever has nothing to do, the step is counted, and the next finds its own scalars. */
+    @ParameterizedTest
+    @ValueSource(strings = {"a", "b"})
+    void aStepCountsWhicheverGroupsTakePart(String alone) {
+        Map<String, Tensor> p = Map.of("a", engine.tensor(floats(1, 2)), "b", engine.tensor(floats(3))),
+                q = Map.of("a", engine.tensor(floats(1, 2)), "b", engine.tensor(floats(3))),
+                g = Map.of("a", engine.tensor(floats(1, -1)), "b", engine.tensor(floats(2)));
+        Schedule adam = t -> Adam.of(0.1 / t), momentum = t -> Momentum.of(0.1 / t);
+        Optimizer
+                groups =
+                        engine.optimizer(
+                                Group.of("a", adam).orEmpty(),
+                                Group.of("b", momentum).orEmpty()),
+                single = engine.optimizer(alone.equals("a") ? adam : momentum);
+        Map<String, Tensor> one = Map.of(alone, p.get(alone)), grad = Map.of(alone, g.get(alone));
+        for (int t = 0; t < 5; t++) {
+            groups.update(one, grad);
+            single.update(Map.of(alone, q.get(alone)), grad);
+        }
+        assertSameBits(q.get(alone).get(), p.get(alone).get());
+        assertEquals(5, groups.steps());
+    }
+
+    @Test
+    void theScheduleOfAGroupThatTakesNoPartIsNotAsked() {
+        Map<String, Tensor> p = Map.of("a", engine.zeros(1), "b", engine.zeros(1)),
+                g = Map.of("a", engine.tensor(floats(1)), "b", engine.tensor(floats(1)));
+        Optimizer groups = engine.optimizer(Group.of("a", Sgd.of(1)), Group.of("b", t -> {
+            if (t > 1) throw new IllegalStateException("no more");
+            return Sgd.of(1);
+        }));
+        groups.update(p, g);
+        refused(IllegalStateException.class, () -> groups.update(p, g), "no more");
+        groups.update(Map.of("a", p.get("a")), Map.of("a", g.get("a")));
+        assertSameBits(floats(-2, -1), floats(p.get("a").get()[0], p.get("b").get()[0]));
     }
 
     @Test

@@ -6,12 +6,14 @@ import static kudari.RulesTest.floats;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import kudari.nn.Init;
 import kudari.nn.Network;
 import kudari.nn.Samples;
 import kudari.rule.Adam;
+import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -91,6 +93,25 @@ class MemoryTest {
         refused(IllegalStateException.class, adam::steps, "optimizer is closed");
         refused(IllegalStateException.class, () -> adam.state(Optimizer.SINGLE), "optimizer is closed");
         assertSameBits(before, p.get());
+    }
+
+    /** With state and without. */
+    @Test
+    void aListenerThatClosesTheOptimizerEndsTheUpdate() {
+        for (Rule rule : List.of(Adam.of(), Sgd.of(1))) {
+            Tensor p = engine.tensor(floats(1)),
+                    good = engine.tensor(floats(1)),
+                    bad = engine.tensor(floats(Double.NaN));
+            Optimizer[] closing = new Optimizer[1];
+            closing[0] = engine.optimizer(rule).guard(Guard.skipNonFinite()).onSkip(skipped -> closing[0].close());
+            closing[0].update(p, bad);
+            refused(
+                    IllegalStateException.class,
+                    () -> {
+                        for (int t = 0; t < 3 * Control.WINDOW; t++) closing[0].update(p, good);
+                    },
+                    "the optimizer is closed");
+        }
     }
 
     @Test

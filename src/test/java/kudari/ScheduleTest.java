@@ -153,6 +153,32 @@ class ScheduleTest {
         assertEquals(Optional.of(Sgd.of(40)), sgd.rule(Optimizer.SINGLE, p));
     }
 
+    /** Whoever changes it twice has had no step by the first of them; and after a resume nobody has had a step by what was before. */
+    @Test
+    void theRuleIsThatOfTheLastStepHoweverOftenTheScheduleChanges() {
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        sgd.update(p, good);
+        sgd.schedule(Schedule.of(Sgd.of(2)));
+        sgd.schedule(Schedule.of(Sgd.of(3)));
+        assertEquals(Optional.of(Sgd.of(1)), sgd.rule(Optimizer.SINGLE, p));
+        sgd.resume(1, Map.of());
+        assertEquals(Optional.of(Sgd.of(3)), sgd.rule(Optimizer.SINGLE, p));
+        sgd.update(p, good);
+        assertEquals(Optional.of(Sgd.of(3)), sgd.rule(Optimizer.SINGLE, p));
+    }
+
+    @Test
+    void aScheduleThatClosesTheOptimizerItselfIsRefused() {
+        Optimizer[] sgd = new Optimizer[1];
+        sgd[0] = engine.optimizer(t -> {
+            if (t > 1) sgd[0].close();
+            return Sgd.of(1);
+        });
+        sgd[0].update(p, good);
+        refused(IllegalStateException.class, () -> sgd[0].update(p, good), "a schedule closes the optimizer");
+        assertEquals(1, sgd[0].steps());
+    }
+
     /** It may be asked while others' parameters are bound; a step of its own would go to those. */
     @Test
     void aScheduleThatStepsTheOptimizerItselfIsRefused() {

@@ -60,6 +60,7 @@ public final class Network implements AutoCloseable {
     private int[] rows = {};
 
     private int count;
+    private boolean closed;
     private final Runnable choose = this::choose, pass = this::pass;
 
     /**
@@ -192,10 +193,12 @@ public final class Network implements AutoCloseable {
      * @throws IllegalStateException if none is loaded
      */
     public void gradient() {
+        checkOpen();
         if (loaded.isEmpty())
             throw new IllegalStateException("gradient: no batch is loaded; load(samples, rows, count) comes first");
+        boolean isCapturing = engine.isCapturing();
         engine.inContext(pass);
-        if (engine.isCapturing()) onLaunch(loaded.get(), count, training);
+        if (isCapturing) onLaunch(loaded.get(), count, training);
         else losses.advance();
     }
 
@@ -215,6 +218,7 @@ public final class Network implements AutoCloseable {
     }
 
     private void checkLoaded(Samples samples, int captured, Activations pass) {
+        checkOpen();
         if (loaded.orElseThrow() == samples && count == captured && training == pass) return;
         throw new IllegalStateException("launch: expected a batch of " + captured + " out of " + samples
                 + ", as when the graph was captured, and no larger one loaded since; got one of " + count + " out of "
@@ -249,6 +253,8 @@ public final class Network implements AutoCloseable {
     public Score evaluate(Samples samples) {
         check(samples);
         int n = samples.size(), most = Math.min(n, EVALUATION_ROWS), passes = (n - 1) / most + 1;
+        if (engine.isCapturing())
+            throw new IllegalStateException("capture: an evaluation cannot be recorded, for it reads what it came to");
         Score[] score = new Score[1];
         engine.inContext(() -> score[0] = evaluate(samples, n, most, passes));
         return score[0];
@@ -304,9 +310,15 @@ public final class Network implements AutoCloseable {
         outcomes.close();
         place.close();
         dense.close();
+        closed = true;
+    }
+
+    private void checkOpen() {
+        if (closed) throw new IllegalStateException("the network is closed");
     }
 
     private void check(Samples samples) {
+        checkOpen();
         int classes = widths[widths.length - 1];
         if (samples.features() != widths[0] || samples.classes() > classes) {
             throw new IllegalArgumentException(
