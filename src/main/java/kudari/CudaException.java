@@ -20,7 +20,7 @@ public final class CudaException extends RuntimeException {
     private final String what, fix;
 
     /** A call of CUDA, which returns its code, or throws what JCuda throws once somebody has called its {@code setExceptionsEnabled}. */
-    public interface Call {
+    interface Call {
 
         /** Makes the call. */
         int run();
@@ -72,7 +72,7 @@ public final class CudaException extends RuntimeException {
     }
 
     /** As {@link #must(int, String)}, for a call that JCuda may have been told to throw from. */
-    public static void must(Call call, String what) {
+    static void must(Call call, String what) {
         must(code(call), what);
     }
 
@@ -92,12 +92,25 @@ public final class CudaException extends RuntimeException {
     }
 
     /** As {@link #mustBlas(int, String)}, for a call that JCuda may have been told to throw from. */
-    public static void mustBlas(Call call, String what) {
+    static void mustBlas(Call call, String what) {
         try {
             mustBlas(call.run(), what);
         } catch (jcuda.CudaException e) {
-            throw new CudaException(what + ": " + e.getMessage());
+            throw of(e, what);
         }
+    }
+
+    /**
+     * The same failure where JCuda has been told to throw, by its {@code setExceptionsEnabled}; for calls of your own, too.
+     *
+     * @param thrown by JCuda
+     * @param call its name, and what it was about
+     */
+    public static CudaException of(jcuda.CudaException thrown, String call) {
+        int code = code(() -> {
+            throw thrown;
+        });
+        return new CudaException(call + ": " + thrown.getMessage(), advice(code));
     }
 
     private static String name(int code) {

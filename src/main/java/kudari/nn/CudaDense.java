@@ -67,10 +67,14 @@ final class CudaDense implements Dense {
         }
         System.arraycopy(rows, 0, numbers, 0, count);
         // From the heap: the driver takes such a copy's bytes before it returns.
-        CudaException.must(
-                () -> cuMemcpyHtoDAsync(
-                        engine.pointer(into.numbers), hostNumbers, (long) Integer.BYTES * count, stream),
-                "cuMemcpyHtoDAsync of the numbers of a batch");
+        String what = "cuMemcpyHtoDAsync of the numbers of a batch";
+        try {
+            CudaException.must(
+                    cuMemcpyHtoDAsync(engine.pointer(into.numbers), hostNumbers, (long) Integer.BYTES * count, stream),
+                    what);
+        } catch (jcuda.CudaException e) {
+            throw CudaException.of(e, what);
+        }
     }
 
     @Override
@@ -126,22 +130,25 @@ final class CudaDense implements Dense {
      * transpose, and what it is asked for is cᵀ = bᵀ · aᵀ: nothing is copied.
      */
     private void multiply(int m, int n, int k, int formA, Tensor a, int formB, Tensor b, Tensor c) {
-        CudaException.mustBlas(
-                () -> cublasSgemm(
-                        cublas,
-                        formB,
-                        formA,
-                        n,
-                        m,
-                        k,
-                        ONE,
-                        engine.pointer(b),
-                        formB == CUBLAS_OP_N ? n : k,
-                        engine.pointer(a),
-                        formA == CUBLAS_OP_N ? k : m,
-                        ZERO,
-                        engine.pointer(c),
-                        n),
-                "cublasSgemm");
+        try {
+            int status = cublasSgemm(
+                    cublas,
+                    formB,
+                    formA,
+                    n,
+                    m,
+                    k,
+                    ONE,
+                    engine.pointer(b),
+                    formB == CUBLAS_OP_N ? n : k,
+                    engine.pointer(a),
+                    formA == CUBLAS_OP_N ? k : m,
+                    ZERO,
+                    engine.pointer(c),
+                    n);
+            CudaException.mustBlas(status, "cublasSgemm");
+        } catch (jcuda.CudaException e) {
+            throw CudaException.of(e, "cublasSgemm");
+        }
     }
 }
