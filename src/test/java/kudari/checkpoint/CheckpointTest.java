@@ -15,6 +15,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
@@ -296,6 +297,28 @@ class CheckpointTest {
         assertArrayEquals(new float[] {7}, run.params.get("head").get());
         assertArrayEquals(new float[] {8, 8, 8}, run.params.get("layer/b").get());
         assertFalse(run.optimizer.knows("layer/b"));
+    }
+
+    @Test
+    void stateIsRestoredWholeOrNotAtAll() {
+        Checkpoint saved = new Run(t -> Adam.of(0.1)).steps(3).checkpoint();
+        SortedMap<String, Safetensors.Values> some = new TreeMap<>(saved.tensors());
+        some.remove("state/W/Adam.v");
+        Checkpoint part = new Checkpoint(saved.counts(), saved.rule(), saved.facts(), some);
+        Run run = new Run(t -> Adam.of(0.1));
+        assertEquals(List.of("'state/W/Adam.v' is missing"), part.restoreWhatFits(run.optimizer, run.params));
+        assertFalse(run.optimizer.knows("W"));
+        assertTrue(run.optimizer.knows("layer/b"));
+    }
+
+    @Test
+    void amongOtherGroupsEachGoesOnAfterAllSteps() {
+        Checkpoint saved = new Run(t -> Adam.of(0.1)).steps(3).checkpoint();
+        Run run = new Run(t -> Adam.of(0.1));
+        Optimizer two = engine.optimizer(
+                Group.of("W", Adam.of(0.1)), Group.of("layer/*", Adam.of(0.1)).orEmpty());
+        assertEquals(List.of(), saved.restoreWhatFits(two, run.params));
+        assertEquals(new Counts(3, 0, List.of(3L, 3L)), two.counts());
     }
 
     /** What has no state of its own must not take another's for it, whose name begins with its own. */
