@@ -174,6 +174,10 @@ class CheckpointTest {
         Run run = new Run(t -> Sgd.of(1));
         for (int n = 0; n < 20; n++) run.params.put("p" + n, engine.zeros(1));
         refused(() -> none.restore(run.optimizer, run.params), "'params/W' is missing", "and 14 more");
+        for (int n = 6; n < 20; n++) run.params.remove("p" + n);
+        String eight = assertThrows(IllegalArgumentException.class, () -> none.restore(run.optimizer, run.params))
+                .getMessage();
+        assertFalse(eight.contains("more"), eight);
     }
 
     @Test
@@ -204,6 +208,10 @@ class CheckpointTest {
             unreadable("groups");
         }
         metadata.put("groups", "1");
+        String rule = metadata.remove("optimizer");
+        resign(metadata, whole);
+        unreadable("its metadata has no 'optimizer'");
+        metadata.put("optimizer", rule);
         metadata.remove("crc32c/params/W");
         resign(metadata, whole);
         unreadable("damaged: tensor 'params/W': expected floats of CRC-32C none");

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -84,6 +85,41 @@ class PrivateFolderTest {
 
     @Test
     @DisabledOnOs(OS.WINDOWS)
+    void aFolderOfTheCacheIsMadeThisUsersAlone(@TempDir Path top) throws IOException {
+        String before = System.getProperty(CACHE);
+        try {
+            System.clearProperty(CACHE);
+            Path usual = PrivateFolder.cache();
+            System.setProperty(CACHE, "");
+            assertEquals(usual, PrivateFolder.cache());
+            System.setProperty(CACHE, top.toString());
+            mode(Files.createDirectory(top.resolve("kernels")), "rwxr-xr-x");
+            Path folder = PrivateFolder.open("kernels");
+            assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder)));
+        } finally {
+            if (before == null) System.clearProperty(CACHE);
+            else System.setProperty(CACHE, before);
+        }
+    }
+
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void whatBelongsToAnotherUserIsNotTrusted(@TempDir Path folder) throws IOException {
+        assumeTrue(System.getProperty("user.name").equals("root"), "only root can give a file away");
+        Path file = Files.createFile(folder.resolve("file"));
+        mode(file, "rw-r--r--");
+        Files.setAttribute(file, "unix:uid", 12345);
+        assertFalse(PrivateFolder.isTrusted(file));
+        Files.setAttribute(file, "unix:uid", 0);
+        Files.setAttribute(folder, "unix:uid", 12345);
+        assertTrue(PrivateFolder.isTrusted(file), "root's, in another user's folder");
+        String message = assertThrows(IOException.class, () -> PrivateFolder.open(folder))
+                .getMessage();
+        assertTrue(message.contains(folder.getFileName() + " belongs to another user"), message);
+    }
+
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
     void aFileIsTrustedThatOnlyThisUserCanWrite(@TempDir Path folder) throws IOException {
         Path file = Files.createFile(folder.resolve("file"));
         mode(file, "rw-r--r--");
@@ -108,7 +144,12 @@ class PrivateFolderTest {
             System.setProperty(HOME, "/home\0");
             assertThrows(IOException.class, PrivateFolder::cache);
             PrivateFolder.forJavaCpp();
-            assertTrue(Files.isDirectory(Path.of(System.getProperty(JAVACPP))));
+            Path folder = Path.of(System.getProperty(JAVACPP));
+            assertTrue(Files.isDirectory(folder));
+            assertEquals(folder, PrivateFolder.openOrTemporary("javacpp"), "one for all that ask");
+            System.setProperty(JAVACPP, "the program's own");
+            PrivateFolder.forJavaCpp();
+            assertEquals("the program's own", System.getProperty(JAVACPP));
         } finally {
             before.forEach((name, value) -> {
                 if (value == null) System.clearProperty(name);
