@@ -22,6 +22,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import kudari.checkpoint.Checkpoint;
 import kudari.rule.Adam;
+import kudari.rule.Momentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.Test;
@@ -280,6 +281,40 @@ class BuffersTest {
                     outside = engine.wrap(direct(8).asFloatBuffer());
             refused(IllegalArgumentException.class, () -> engine.array(part), "float32[2]", "an array", "get and set");
             refused(IllegalArgumentException.class, () -> engine.array(outside), "float32[2]", "a buffer");
+        }
+    }
+
+    /** A long gradient and a short one within it, then a parameter that the long one reaches, or just does not. */
+    @Test
+    void gradientsMayOverlapButNoParameterLiesOnOneOfThem() {
+        FloatBuffer all = direct(48).asFloatBuffer();
+        try (CpuEngine engine = Engine.cpu(1)) {
+            Optimizer sgd = engine.optimizer(Sgd.of(1));
+            Tensor a = engine.zeros(6), b = engine.zeros(2);
+            Map<String, Tensor> grads = Map.of(
+                    "a", engine.wrap(all.slice(0, 6)), "b", engine.wrap(all.slice(1, 2)), "c", engine.full(1, 2));
+            Tensor reached = engine.wrap(all.slice(5, 2)), behind = engine.wrap(all.slice(6, 2));
+            refused(
+                    IllegalArgumentException.class,
+                    () -> sgd.update(Map.of("a", a, "b", b, "c", reached), grads),
+                    "params 'c'",
+                    "the same memory as grads 'a'");
+            grads.get("a").set(1, 2, 3, 4, 5, 6);
+            sgd.update(Map.of("a", a, "b", b, "c", behind), grads);
+            assertSameBits(floats(-1, -2, -3, -4, -5, -6), a.get());
+            assertSameBits(floats(-2, -3), b.get());
+            assertSameBits(floats(-1, -1), behind.get());
+        }
+    }
+
+    @Test
+    void theStateIsNoGradient() {
+        try (CpuEngine engine = Engine.cpu(1)) {
+            Optimizer momentum = engine.optimizer(Momentum.of(1));
+            Tensor p = engine.zeros(2);
+            momentum.update(p, engine.full(1, 2));
+            Tensor v = momentum.state(Optimizer.SINGLE).get("v");
+            refused(IllegalArgumentException.class, () -> momentum.update(p, v), "the state of ", "the same memory");
         }
     }
 

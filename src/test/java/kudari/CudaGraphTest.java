@@ -176,6 +176,25 @@ class CudaGraphTest {
         refused(IllegalStateException.class, net::gradient, "the network is closed");
     }
 
+    /** Its kernels read where the samples and the batch lay when it was captured. */
+    @Test
+    void aLaunchTakesBatchesOfTheSamplesAndTheSizeOfItsCaptureOnly() {
+        Network net = new Network(engine, Init.HE, SEED, 6, 5, 3);
+        Samples samples = samples(engine), others = samples(engine);
+        int[] rows = new int[4];
+        net.load(samples, rows, 2);
+        Graph graph = engine.capture(net::gradient);
+        net.load(others, rows, 2);
+        refused(IllegalStateException.class, graph::launch, "expected a batch of 2 out of");
+        net.load(samples, rows, 1);
+        refused(IllegalStateException.class, graph::launch, "got one of 1 out of");
+        net.load(samples, rows, 2);
+        graph.launch();
+        net.load(samples, rows, 4);
+        net.load(samples, rows, 2);
+        refused(IllegalStateException.class, graph::launch, "no larger one loaded since");
+    }
+
     // ---- others' code in a launch ----
 
     /** The launch is done when the losses are told, and every step of it is counted: the one that would be the next finds its scalars. */

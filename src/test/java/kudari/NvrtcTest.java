@@ -174,6 +174,8 @@ class NvrtcTest {
         // A folder for caches may be a folder of something else, too.
         Path foreign = Files.write(folder.resolve("kernel.cu"), new byte[100]);
         Files.setLastModifiedTime(foreign, FileTime.fromMillis(0));
+        Files.write(folder.resolve(".kudari-1.tmp"), new byte[100]); // of a process that was killed
+        Files.setLastModifiedTime(folder.resolve(".kudari-1.tmp"), FileTime.fromMillis(1));
         KernelCache.evict(folder, 250);
         assertEquals(
                 List.of(kernel + 0, kernel + 1, "kernel.cu"),

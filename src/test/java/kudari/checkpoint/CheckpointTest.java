@@ -15,6 +15,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
@@ -173,6 +174,10 @@ class CheckpointTest {
         Run run = new Run(t -> Sgd.of(1));
         for (int n = 0; n < 20; n++) run.params.put("p" + n, engine.zeros(1));
         refused(() -> none.restore(run.optimizer, run.params), "'params/W' is missing", "and 14 more");
+        for (int n = 6; n < 20; n++) run.params.remove("p" + n);
+        String eight = assertThrows(IllegalArgumentException.class, () -> none.restore(run.optimizer, run.params))
+                .getMessage();
+        assertFalse(eight.contains("more"), eight);
     }
 
     @Test
@@ -203,6 +208,10 @@ class CheckpointTest {
             unreadable("groups");
         }
         metadata.put("groups", "1");
+        String rule = metadata.remove("optimizer");
+        resign(metadata, whole);
+        unreadable("its metadata has no 'optimizer'");
+        metadata.put("optimizer", rule);
         metadata.remove("crc32c/params/W");
         resign(metadata, whole);
         unreadable("damaged: tensor 'params/W': expected floats of CRC-32C none");
@@ -296,6 +305,28 @@ class CheckpointTest {
         assertArrayEquals(new float[] {7}, run.params.get("head").get());
         assertArrayEquals(new float[] {8, 8, 8}, run.params.get("layer/b").get());
         assertFalse(run.optimizer.knows("layer/b"));
+    }
+
+    @Test
+    void stateIsRestoredWholeOrNotAtAll() {
+        Checkpoint saved = new Run(t -> Adam.of(0.1)).steps(3).checkpoint();
+        SortedMap<String, Safetensors.Values> some = new TreeMap<>(saved.tensors());
+        some.remove("state/W/Adam.v");
+        Checkpoint part = new Checkpoint(saved.counts(), saved.rule(), saved.facts(), some);
+        Run run = new Run(t -> Adam.of(0.1));
+        assertEquals(List.of("'state/W/Adam.v' is missing"), part.restoreWhatFits(run.optimizer, run.params));
+        assertFalse(run.optimizer.knows("W"));
+        assertTrue(run.optimizer.knows("layer/b"));
+    }
+
+    @Test
+    void amongOtherGroupsEachGoesOnAfterAllSteps() {
+        Checkpoint saved = new Run(t -> Adam.of(0.1)).steps(3).checkpoint();
+        Run run = new Run(t -> Adam.of(0.1));
+        Optimizer two = engine.optimizer(
+                Group.of("W", Adam.of(0.1)), Group.of("layer/*", Adam.of(0.1)).orEmpty());
+        assertEquals(List.of(), saved.restoreWhatFits(two, run.params));
+        assertEquals(new Counts(3, 0, List.of(3L, 3L)), two.counts());
     }
 
     /** What has no state of its own must not take another's for it, whose name begins with its own. */

@@ -46,6 +46,23 @@ class AppendFileTest {
         }
     }
 
+    /** Whether or not the content has been read, from whose end a file that was not would begin at the first byte. */
+    @Test
+    void afterACutRecordsFollowTheBytesThatAreLeft() throws IOException {
+        Files.writeString(file, "one two three");
+        try (AppendFile appended = AppendFile.lock(file)) {
+            appended.truncate(8);
+            appended.append("six".getBytes(UTF_8));
+            assertEquals("one two six", Files.readString(file));
+            assertEquals("one two six", new String(appended.content().readAllBytes(), UTF_8));
+            assertEquals(
+                    "one two six", new String(appended.content().readAllBytes(), UTF_8), "from the first byte again");
+            appended.truncate(4);
+            appended.append("2".getBytes(UTF_8));
+            assertEquals("one 2", Files.readString(file));
+        }
+    }
+
     @Test
     void anInterruptedThreadAppendsAndStaysInterrupted() throws IOException {
         Thread.currentThread().interrupt();

@@ -24,6 +24,7 @@ import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import org.bytedeco.openblas.global.openblas_nolapack;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -326,6 +327,52 @@ class NetworkTest {
         net.tellLosses();
         assertEquals(all.subList(0, 2), heard.subList(0, 2));
         assertEquals(all.subList(Losses.WINDOW - 3, batches), heard.subList(3, heard.size()));
+    }
+
+    /** What throws in one window takes nothing from the next, which begins before the first has been told. */
+    @Test
+    void aListenerThatThrowsAtTheEndHearsOfTheLastWindowAfterwards() {
+        Network net = new Network(engine, Init.HE, 0, 1, 2);
+        Samples samples = new Samples(engine, new float[] {1}, new int[1]);
+        List<Double> heard = new ArrayList<>();
+        IllegalStateException full = new IllegalStateException("full");
+        net.onLoss(loss -> {
+            heard.add(loss);
+            if (heard.size() == 1) throw full;
+        });
+        for (int i = 0; i < Losses.WINDOW + 3; i++) net.gradient(samples, new int[1], 1);
+        assertEquals(full, assertThrows(IllegalStateException.class, net::tellLosses));
+        net.tellLosses();
+        assertEquals(1 + 3, heard.size());
+    }
+
+    @Test
+    void beforeTheFirstBatchTheLossIsZeroAndAfterTheEndNothingIs() {
+        int[] widths = {1, 2};
+        Network net = new Network(engine, Init.HE, 0, widths);
+        Samples samples = new Samples(engine, new float[] {1}, new int[1]);
+        widths[1] = 1; // the caller's array
+        assertEquals(0, net.loss());
+        net.gradient(samples, new int[1], 1);
+        net.close();
+        net.close();
+        for (Runnable use :
+                List.<Runnable>of(net::gradient, () -> net.load(samples, new int[1], 1), () -> net.evaluate(samples)))
+            assertEquals(
+                    "the network is closed",
+                    assertThrows(IllegalStateException.class, use::run).getMessage());
+    }
+
+    /** The last bits of its products depend on how many it takes. */
+    @Test
+    void openBlasTakesOneThread() {
+        openblas_nolapack.blas_set_num_threads(2);
+        try (Engine cpu = Engine.cpu(2)) {
+            new Network(cpu, Init.HE, 0, 1, 2);
+            assertEquals(1, openblas_nolapack.blas_get_num_threads());
+        } finally {
+            openblas_nolapack.blas_set_num_threads(1);
+        }
     }
 
     @Test
