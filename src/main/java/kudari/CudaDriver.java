@@ -180,11 +180,7 @@ final class CudaDriver extends Driver {
             head[GO / Long.BYTES] = 1 | (long) Float.floatToRawIntBits(guard.limit()) << Integer.SIZE;
             copy(control, head, "the control block");
         } catch (RuntimeException | Error e) {
-            try {
-                free();
-            } catch (RuntimeException f) {
-                e.addSuppressed(f);
-            }
+            Engine.cleanUp(e, this::free);
             throw e;
         }
         for (int n = 0; n < ring.length; n++) ring[n] = control.withByteOffset(SLOTS + n * (long) slotBytes);

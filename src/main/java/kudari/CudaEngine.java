@@ -158,11 +158,7 @@ public final class CudaEngine extends Engine {
             Nvrtc.load();
             return engine;
         } catch (RuntimeException e) {
-            try {
-                engine.close();
-            } catch (RuntimeException closing) {
-                e.addSuppressed(closing);
-            }
+            cleanUp(e, engine::close);
             throw e;
         }
     }

@@ -86,9 +86,13 @@ public final class CudaException extends RuntimeException {
         try {
             return call.run();
         } catch (jcuda.CudaException e) {
-            for (int code = 0; code < CODES; code++) if (names.apply(code).equals(e.getMessage())) return code;
-            return unknown;
+            return code(e, names, unknown);
         }
+    }
+
+    private static int code(jcuda.CudaException thrown, IntFunction<String> names, int unknown) {
+        for (int code = 0; code < CODES; code++) if (names.apply(code).equals(thrown.getMessage())) return code;
+        return unknown;
     }
 
     /** As {@link #mustBlas(int, String)}, for a call that JCuda may have been told to throw from. */
@@ -107,10 +111,7 @@ public final class CudaException extends RuntimeException {
      * @param call its name, and what it was about
      */
     public static CudaException of(jcuda.CudaException thrown, String call) {
-        int code = code(() -> {
-            throw thrown;
-        });
-        return new CudaException(call + ": " + thrown.getMessage(), advice(code));
+        return new CudaException(call + ": " + thrown.getMessage(), advice(code(thrown, CUresult::stringFor, UNKNOWN)));
     }
 
     private static String name(int code) {

@@ -287,12 +287,15 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
 
     /** Frees tensors that are of no use any more, all of them even if some fail; the failure that made them useless is the one to report. */
     final void discard(List<Tensor> tensors, Throwable failure) {
-        for (Tensor tensor : tensors) {
-            try {
-                tensor.close();
-            } catch (RuntimeException e) {
-                failure.addSuppressed(e);
-            }
+        for (Tensor tensor : tensors) cleanUp(failure, tensor::close);
+    }
+
+    /** Cleans up after a failure, which stays the one to report, whatever becomes of this. */
+    static void cleanUp(Throwable failure, Runnable body) {
+        try {
+            body.run();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
         }
     }
 

@@ -548,11 +548,7 @@ public final class Optimizer implements AutoCloseable {
             driver = Optional.of(first);
             return layout;
         } catch (RuntimeException | Error e) {
-            try {
-                first.free();
-            } catch (RuntimeException f) {
-                e.addSuppressed(f);
-            }
+            Engine.cleanUp(e, first::free);
             throw e;
         }
     }
@@ -561,11 +557,7 @@ public final class Optimizer implements AutoCloseable {
         try {
             return driver.orElseThrow().layout(plan, old);
         } catch (RuntimeException | Error e) {
-            try {
-                old.ifPresent(Driver.Layout::free);
-            } catch (RuntimeException f) {
-                e.addSuppressed(f);
-            }
+            old.ifPresent(layout -> Engine.cleanUp(e, layout::free));
             throw e;
         }
     }
