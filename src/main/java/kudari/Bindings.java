@@ -267,6 +267,9 @@ final class Bindings {
             throw new IllegalArgumentException(what + ": expected a tensor of this optimizer's engine, " + engine
                     + ", got " + (tensor == null ? "null" : tensor + ", another engine"));
         }
+        if (tensor.dtype() != Dtype.F32)
+            throw new IllegalArgumentException(
+                    what + ": expected a tensor of F32, got " + tensor + ": an optimizer steps in float32 only");
         if (tensor.isClosed()) throw new IllegalStateException(what + ": " + tensor + " is closed");
     }
 

@@ -910,7 +910,7 @@ class CudaFaultsTest {
     void chunksOfMoreThanFourBillionElementsLieEndToEnd(long size) {
         long[] bases = {0x7f00_0000_0000L, 0x7e00_0000_0004L, 0x7d00_0000_0000L, 0x7c00_0000_0000L};
         Tensor[] t = Arrays.stream(bases)
-                .mapToObj(base -> new CudaTensor(cuda, JCudaAddress.pointer(base), false, new long[] {size}))
+                .mapToObj(base -> new CudaTensor(cuda, JCudaAddress.pointer(base), false, Dtype.F32, new long[] {size}))
                 .toArray(Tensor[]::new);
         int row = 2 + bases.length;
         Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});

@@ -17,6 +17,7 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 import kudari.Counts;
+import kudari.Dtype;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
@@ -113,8 +114,8 @@ public record Checkpoint(
      * when an update first sees it, as it would have.
      *
      * @param optimizer of the same kinds of rules in as many groups; what it knew is forgotten
-     * @param params the parameters by name, of the same shapes
-     * @throws IllegalArgumentException if a tensor is missing, unknown or of another shape, or there are more or fewer groups: the message names
+     * @param params the parameters by name, of the same shapes and types
+     * @throws IllegalArgumentException if a tensor is missing, unknown or of another shape or type, or there are more or fewer groups: the message names
      *     each, and nothing has changed then
      */
     public void restore(Optimizer optimizer, Map<String, Tensor> params) {
@@ -125,7 +126,7 @@ public record Checkpoint(
     }
 
     /**
-     * Restores what fits, as where a part of a network is new: parameters of the same name and shape, and the state of those whose rule is of the
+     * Restores what fits, as where a part of a network is new: parameters of the same name, shape and type, and the state of those whose rule is of the
      * same kind. The others stay as they are, and get new state. Where there are as many groups, their counts are restored; otherwise each goes on
      * after as many steps as the run had done.
      *
@@ -146,15 +147,19 @@ public record Checkpoint(
     /** What of this fits: the tensors of the file, by the tensor of the run that each belongs in; for each parameter the arrays of its state. */
     private record Fit(Set<String> values, Map<String, Map<String, Tensor>> state, List<String> faults) {}
 
+    /** What a tensor of the file has to be like. */
+    private record Like(Dtype dtype, long[] shape) {}
+
     private Fit fit(Optimizer optimizer, Map<String, Tensor> params) {
-        Map<String, Tensor> expected = new TreeMap<>();
+        Map<String, Like> expected = new TreeMap<>();
         Map<String, Rule> rules = new HashMap<>();
         params.forEach((name, param) -> {
-            expected.put(param(name), param);
+            expected.put(param(name), new Like(param.dtype(), param.shape()));
             if (!hasState(name)) return;
             optimizer.rule(name, param).ifPresent(rule -> {
                 rules.put(name, rule);
-                for (String array : rule.state()) expected.put(state(name, rule, array), param);
+                for (String array : rule.state())
+                    expected.put(state(name, rule, array), new Like(Dtype.F32, param.shape()));
             });
         });
         List<String> faults = new ArrayList<>();
@@ -165,6 +170,8 @@ public record Checkpoint(
             else if (!Arrays.equals(values.shape(), like.shape()))
                 faults.add(Say.quoted(name) + ": expected shape " + Arrays.toString(like.shape()) + ", got "
                         + Arrays.toString(values.shape()));
+            else if (values.dtype() != like.dtype())
+                faults.add(Say.quoted(name) + ": expected " + like.dtype() + ", got " + values.dtype());
             else fitting.add(name);
         });
         for (String name : tensors.keySet()) {
@@ -301,7 +308,7 @@ public record Checkpoint(
     }
 
     private static Values copy(Tensor tensor) {
-        return new Values(tensor.shape(), tensor.get());
+        return new Values(tensor.dtype(), tensor.shape(), tensor.get());
     }
 
     private static String crc(Values values) {
