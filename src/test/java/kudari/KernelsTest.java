@@ -75,11 +75,20 @@ class KernelsTest {
         }
     }
 
-    /** Its parameters and its body. */
+    @Test
+    void theConversionsAreTheSameInBothLanguages() throws IOException {
+        String java = Files.readString(Path.of("src/main/java/kudari/Conversion.java"));
+        String cuda = Files.readString(Path.of("kernels/conversion.cuh"));
+        for (String name : List.of("int toBfloat16", "int toFloat16", "float ofBfloat16", "float ofFloat16"))
+            assertEquals(function(java, "static " + name), function(cuda, "__device__ __forceinline__ " + name));
+    }
+
+    /** Its parameters and its body, without comments. */
     private static String function(String text, String head) {
         int from = text.indexOf(head + "(");
         assertTrue(from >= 0, "no " + head);
-        return text.substring(from + head.length(), text.indexOf('}', from)).replaceAll("\\s+", " ");
+        String rest = text.substring(from + head.length());
+        return rest.split("\n( {4})?}", 2)[0].replaceAll("//.*", "").replaceAll("\\s+", " ");
     }
 
     private static String found(Pattern pattern, String text) {
