@@ -17,11 +17,25 @@ final class Conversion {
 
     private Conversion() {}
 
-    /** The bfloat16 nearest to x, in the lower 16 bits. */
-    static int toBfloat16(float x) {
+    /** The upper half of x after something has been added to its bits, from 0 to 0xffff; in the lower 16 bits. */
+    private static int upper(float x, int added) {
         int bits = floatToRawIntBits(x);
         // A sum carries into the exponent where it must. That of a NaN would carry it to infinity, or to zero.
-        return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0);
+        return x == x ? (bits + added) >> 16 : bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0);
+    }
+
+    /** The bfloat16 nearest to x, in the lower 16 bits. */
+    static int toBfloat16(float x) {
+        return upper(x, 0x7fff + (floatToRawIntBits(x) >> 16 & 1));
+    }
+
+    /**
+     * One of the two bfloat16 between which x lies, the one away from zero with the probability that makes x the mean; x itself where it is one.
+     *
+     * @param random 16 random bits
+     */
+    static int stochastic(float x, int random) {
+        return upper(x, random);
     }
 
     /** The float16 nearest to x, in the lower 16 bits. */
@@ -48,6 +62,35 @@ final class Conversion {
         // Below 2⁻¹⁴ a multiple of 2⁻²⁴; above, the exponent is moved, and that of infinity and NaN to the last.
         float x = m < 0x400 ? m * 0x1p-24f : intBitsToFloat((m << 13) + (m < 0x7c00 ? 0x38000000 : 0x70000000));
         return intBitsToFloat(floatToRawIntBits(x) | (bits & 0x8000) << 16);
+    }
+
+    /**
+     * Rounds some floats to bfloat16 stochastically.
+     *
+     * @param floats the first at {@code at}
+     * @param elements from {@code from} on, whatever the buffer's position
+     * @param key of the tensor, as of {@link Philox#key}
+     * @param first the index in the tensor of the first
+     * @param words room for those of a block
+     */
+    static void stochastic(
+            float[] floats,
+            int at,
+            ShortBuffer elements,
+            int from,
+            int count,
+            long key,
+            long step,
+            long first,
+            int[] words) {
+        for (int i = 0, end; i < count; i = end) {
+            long element = first + i;
+            int lane = (int) (element % Philox.ELEMENTS);
+            end = i + Math.min(Philox.ELEMENTS - lane, count - i);
+            Philox.block(key, step, element / Philox.ELEMENTS, words);
+            for (; i < end; i++, lane++)
+                elements.put(from + i, (short) stochastic(floats[at + i], Philox.bits(words, lane)));
+        }
     }
 
     private static float of(boolean brain, int bits) {

@@ -79,7 +79,13 @@ class KernelsTest {
     void theConversionsAreTheSameInBothLanguages() throws IOException {
         String java = Files.readString(Path.of("src/main/java/kudari/Conversion.java"));
         String cuda = Files.readString(Path.of("kernels/conversion.cuh"));
-        for (String name : List.of("int toBfloat16", "int toFloat16", "float ofBfloat16", "float ofFloat16"))
+        for (String name : List.of(
+                "int upper",
+                "int toBfloat16",
+                "int stochastic",
+                "int toFloat16",
+                "float ofBfloat16",
+                "float ofFloat16"))
             assertEquals(function(java, "static " + name), function(cuda, "__device__ __forceinline__ " + name));
     }
 
