@@ -4,17 +4,17 @@
 __device__ __forceinline__ int floatToRawIntBits(float x) { return __float_as_int(x); }
 __device__ __forceinline__ float intBitsToFloat(int bits) { return __int_as_float(bits); }
 
-__device__ __forceinline__ int upper(float x, int added) {
+__device__ __forceinline__ int upperHalf(float x, int added) {
   int bits = floatToRawIntBits(x);
   return x == x ? (bits + added) >> 16 : bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0);
 }
 
 __device__ __forceinline__ int toBfloat16(float x) {
-  return upper(x, 0x7fff + (floatToRawIntBits(x) >> 16 & 1));
+  return upperHalf(x, 0x7fff + (floatToRawIntBits(x) >> 16 & 1));
 }
 
 __device__ __forceinline__ int stochastic(float x, int random) {
-  return upper(x, random);
+  return upperHalf(x, random);
 }
 
 __device__ __forceinline__ int toFloat16(float x) {
@@ -40,13 +40,13 @@ __device__ __forceinline__ float ofFloat16(int bits) {
 }
 
 // The random bits of eight elements; Philox.java. The index has to be known to the compiler, or they go to local memory.
-struct Random {
+struct RandomBits {
   unsigned words[4];
   __device__ __forceinline__ int operator[](int element) const { return words[element / 2] >> 16 * (element % 2) & 0xffff; }
 };
 
 // Of the elements from 8 * block on.
-__device__ __forceinline__ Random philox(unsigned long long key, unsigned long long step, unsigned long long block) {
+__device__ __forceinline__ RandomBits philox(unsigned long long key, unsigned long long step, unsigned long long block) {
   unsigned x0 = block, x1 = block >> 32, x2 = step, x3 = step >> 32, k0 = key, k1 = key >> 32;
   for (int round = 0; round < 10; round++) {
     unsigned long long a = 0xD2511F53ULL * x0, b = 0xCD9E8D57ULL * x2;

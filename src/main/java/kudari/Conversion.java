@@ -18,7 +18,7 @@ final class Conversion {
     private Conversion() {}
 
     /** The upper half of x after something has been added to its bits, from 0 to 0xffff; in the lower 16 bits. */
-    private static int upper(float x, int added) {
+    private static int upperHalf(float x, int added) {
         int bits = floatToRawIntBits(x);
         // A sum carries into the exponent where it must. That of a NaN would carry it to infinity, or to zero.
         return x == x ? (bits + added) >> 16 : bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0);
@@ -26,7 +26,7 @@ final class Conversion {
 
     /** The bfloat16 nearest to x, in the lower 16 bits. */
     static int toBfloat16(float x) {
-        return upper(x, 0x7fff + (floatToRawIntBits(x) >> 16 & 1));
+        return upperHalf(x, 0x7fff + (floatToRawIntBits(x) >> 16 & 1));
     }
 
     /**
@@ -35,7 +35,7 @@ final class Conversion {
      * @param random 16 random bits
      */
     static int stochastic(float x, int random) {
-        return upper(x, random);
+        return upperHalf(x, random);
     }
 
     /** The float16 nearest to x, in the lower 16 bits. */

@@ -80,7 +80,7 @@ class KernelsTest {
         String java = Files.readString(Path.of("src/main/java/kudari/Conversion.java"));
         String cuda = Files.readString(Path.of("kernels/conversion.cuh"));
         for (String name : List.of(
-                "int upper",
+                "int upperHalf",
                 "int toBfloat16",
                 "int stochastic",
                 "int toFloat16",

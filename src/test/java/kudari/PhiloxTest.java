@@ -55,11 +55,11 @@ class PhiloxTest {
         String text = """
                 #include "step.cuh"
                 extern "C" __global__ void words(u64 key, u64 step, u64 block, unsigned* into) {
-                  Random r = philox(key, step, block + threadIdx.x);
+                  RandomBits r = philox(key, step, block + threadIdx.x);
                   for (int n = 0; n < 4; n++) into[4 * threadIdx.x + n] = r.words[n];
                 }
                 extern "C" __global__ void rounds(u64 key, u64 step, const float* x, BF16* into) {
-                  Random r = philox(key, step, threadIdx.x);
+                  RandomBits r = philox(key, step, threadIdx.x);
                   #pragma unroll
                   for (int n = 0; n < 8; n++) into[8 * threadIdx.x + n].bits = stochastic(x[8 * threadIdx.x + n], r[n]);
                 }
