@@ -113,11 +113,16 @@ public final class Optimizer implements AutoCloseable {
      * Has gradients scaled, clipped and checked before every step.
      *
      * @return this optimizer
-     * @throws IllegalStateException if there has been an update
+     * @throws IllegalStateException if there has been an update, or there is a guard: one says all, as in {@code Guard.clipNorm(1).scale(0.5)}
      */
     public Optimizer guard(Guard guard) {
         checkNew("guard");
-        this.guard = requireNonNull(guard, "guard");
+        requireNonNull(guard, "guard");
+        if (!this.guard.equals(Guard.NONE))
+            throw new IllegalStateException(
+                    "guard: expected one guard, which says all, as Guard.clipNorm(1).scale(0.5) does; got " + guard
+                            + " after " + this.guard);
+        this.guard = guard;
         return this;
     }
 
@@ -185,8 +190,8 @@ public final class Optimizer implements AutoCloseable {
      *
      * @param params the parameters by name
      * @param grads the gradients, under the same names and of the same shapes; those of frozen parameters may be left out
-     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, a group has none at the first update, a
-     *     tensor is another engine's, or memory overlaps; nothing has changed then
+     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, there is none at the first update or a
+     *     group has none then, a tensor is another engine's, or memory overlaps; nothing has changed then
      * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule has no rule of the right kind
      *     for the step; nothing has changed then
      */
@@ -598,6 +603,9 @@ public final class Optimizer implements AutoCloseable {
             groupOf.put(name, group);
             taken[group] = true;
         });
+        if (driver.isEmpty() && params.isEmpty())
+            throw new IllegalArgumentException(
+                    "params: expected at least one parameter at the first update, got none; is the map filled by then?");
         for (int n = 0; n < taken.length && driver.isEmpty(); n++) {
             if (!taken[n] && !groups.get(n).mayBeEmpty()) throw takesNone(groups.get(n), params, groupOf);
         }

@@ -147,6 +147,22 @@ class GuardTest {
         }
     }
 
+    /** Wherever among the tensors it stands: more of them than one round of the reduction takes, which are then one another's in a lane. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 7, 8, 11, 15, 16, 19})
+    void oneNormOfManyThatFloatCannotScaleDownSkipsTheStep(int large) {
+        Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+        for (int n = 0; n < 20; n++) {
+            String name = String.format("W%02d", n);
+            p.put(name, engine.zeros(1));
+            g.put(name, engine.tensor(floats(n == large ? 3e38 : 1)));
+        }
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(1e-7));
+        sgd.update(p, g);
+        assertEquals(1, sgd.skipped());
+        p.forEach((name, param) -> assertSameBits(floats(0), param.get()));
+    }
+
     /** From 2¹²⁶ down to 1 the factor is 2⁻¹²⁶, the least that is not subnormal. That both together are longer is for a limit on both alone. */
     @Test
     void theSmallestFactorThatFloatHoldsIsTaken() {
@@ -369,8 +385,8 @@ class GuardTest {
     @Test
     void noParametersAtAllHaveTheNormZero() {
         Optimizer adam = engine.optimizer(Adam.of()).guard(Guard.clipNorm(1));
-        adam.update(Map.of(), Map.of());
         adam.update(engine.zeros(0), engine.zeros(0));
+        adam.update(Map.of(), Map.of());
         assertEquals(0, adam.norm());
         assertEquals(2, adam.steps());
     }
@@ -408,6 +424,22 @@ class GuardTest {
         Guard all = new Guard(Guard.Clip.VALUE, 2, 0.25, false, true);
         assertEquals(all, Guard.clipValue(2).skips(true).scale(0.25));
         assertEquals(all, Guard.clipValue(2).scale(0.25).skips(true));
+    }
+
+    @Test
+    void aGuardIsOneValueAndASecondIsRefused() {
+        Tensor p = engine.zeros(2);
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.NONE).guard(Guard.clipNorm(1));
+        for (Guard second : List.of(Guard.clipValue(1), Guard.clipNorm(1), Guard.NONE)) {
+            refused(
+                    IllegalStateException.class,
+                    () -> sgd.guard(second),
+                    "one guard",
+                    "clip=NORM",
+                    "clipNorm(1).scale");
+        }
+        sgd.update(p, engine.tensor(floats(3, 4)));
+        assertEquals(5, sgd.norm(), "the first is still there");
     }
 
     @Test

@@ -110,6 +110,17 @@ class OptimizerTest {
         assertEquals(3, momentum.steps());
     }
 
+    /** As PyTorch refuses an empty list: whoever has filled no map yet would train nothing and hear of nothing. Later a step may be of no parameter. */
+    @Test
+    void aFirstUpdateOfNothingIsRefused() {
+        Optimizer fresh = engine.optimizer(Momentum.of());
+        refused(IllegalArgumentException.class, () -> fresh.update(Map.of(), Map.of()), "params", "got none");
+        assertEquals(0, fresh.steps());
+        fresh.update(b, db);
+        fresh.update(Map.of(), Map.of());
+        assertEquals(2, fresh.steps());
+    }
+
     @Test
     void aSinglePairIsTheMapOfOne() {
         Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
