@@ -901,7 +901,9 @@ class CudaFaultsTest {
     void wrappersThatAreClosedAfterEveryStepCostNoMemoryAndNoWait() {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
         Optimizer adam = cuda.optimizer(Adam.of());
-        adam.update(p, wrapped(g));
+        Map<String, Tensor> first = wrapped(g); // for which it was laid out
+        adam.update(p, first);
+        first.values().forEach(Tensor::close);
         ask("reset");
         for (int t = 0; t < 10; t++) {
             Map<String, Tensor> grads = wrapped(g);

@@ -478,19 +478,41 @@ class GuardTest {
         assertSameBits(floats(-3, 4), p.get("a").get());
     }
 
-    /** More tensors than one round of the reduction takes, each of a norm of its own: 2n, held down to 64. */
-    @Test
-    void manyTensorsAreEachClippedByTheirOwnNorm() {
+    /** More tensors than one round of the reduction takes, and one in a round of its own, each of a norm of its own: 2n, held down to 64. */
+    @ParameterizedTest
+    @CsvSource({"60,61", "60,69", "0,100"})
+    void manyTensorsAreEachClippedByTheirOwnNorm(int from, int to) {
         Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
-        for (int n = 0; n < 100; n++) {
+        for (int n = from; n < to; n++) {
             p.put("W" + n, engine.tensor(floats(1, 1, 1, 1)));
             g.put("W" + n, engine.tensor(floats(n, -n, n, -n)));
         }
         engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(64)).update(p, g);
-        for (int n = 0; n < 100; n++) {
+        for (int n = from; n < to; n++) {
             float by = n <= 32 ? 1 : (float) (64 / (2.0 * n));
             float down = 1 - by * n, up = 1 + by * n;
             assertSameBits(new float[] {down, up, down, up}, p.get("W" + n).get());
+        }
+    }
+
+    /** More pieces than lanes add up, and more tensors than threads: of ones, whose sums are whole numbers. */
+    @ParameterizedTest
+    @CsvSource({"150000,1", "3,300"})
+    void everyPieceOfEveryTensorIsInItsNorm(int size, int tensors) {
+        for (Guard guard : List.of(Guard.clipNorm(0.25), Guard.clipTensorNorm(0.25))) {
+            Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+            for (int n = 0; n < tensors; n++) {
+                p.put("W" + n, engine.zeros(size));
+                g.put("W" + n, engine.tensor(filled(size)));
+            }
+            Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(guard);
+            sgd.update(p, g);
+            double all = Math.sqrt((double) size * tensors),
+                    clipped = guard.clip() == Guard.Clip.NORM ? all : Math.sqrt(size);
+            assertEquals(all, sgd.norm());
+            float[] expected = new float[size];
+            Arrays.fill(expected, -(float) (0.25 / clipped));
+            p.forEach((name, param) -> assertSameBits(expected, param.get()));
         }
     }
 

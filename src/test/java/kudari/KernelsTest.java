@@ -76,6 +76,15 @@ class KernelsTest {
         }
     }
 
+    /** No number shows the order of these operations but one of many millions. */
+    @Test
+    void theFactorOfANormIsTheSameExpressionInBothLanguages() throws IOException {
+        Pattern factor = Pattern.compile("return \\(float\\) ?\\((norm > .*)\\);");
+        String java = found(factor, Files.readString(Path.of("src/main/java/kudari/Guard.java")));
+        String cuda = found(factor, Files.readString(Path.of("kernels/reduce.cu")));
+        assertEquals(java.replace("maxNorm()", "max").replace("signedScale()", "scale"), cuda);
+    }
+
     /** Its parameters and its body. */
     private static String function(String text, String head) {
         int from = text.indexOf(head + "(");
