@@ -888,6 +888,7 @@ class CudaFaultsTest {
         adam.update(p, g);
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(g));
+        for (int t = 0; t < 10; t++) adam.update(Map.copyOf(wrapped(p)), Map.copyOf(wrapped(g)));
         assertEquals(null, calls().get("cuMemcpyHtoDAsync"));
         assertEquals(Set.of(), memoryAndWaits());
         ask("reset");
@@ -950,6 +951,22 @@ class CudaFaultsTest {
         }
         assertTrue(after[7] > after[6]);
         for (int n = 9; n < 39; n++) assertEquals(after[8], after[n]);
+    }
+
+    /** The page that the copy goes to is not freed before; the tensor, and the next read of it, are as they were. */
+    @Test
+    void aReadThatIsClosedBeforeItHasArrivedIsWaitedFor() {
+        Tensor tensor = cuda.tensor(floats(1, 2, 3));
+        for (int n = 0; n < 3; n++) {
+            AsyncRead read = tensor.asyncRead();
+            read.start();
+            assertEquals(null, calls().get("cuEventSynchronize"));
+            read.close();
+            assertEquals(1, calls().get("cuEventSynchronize"));
+            ask("reset");
+        }
+        finish();
+        assertSameBits(floats(1, 2, 3), tensor.get());
     }
 
     // ---- beyond 2^32 ----

@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import kudari.rule.Adam;
+import kudari.rule.Ftrl;
 import kudari.rule.Momentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -129,6 +130,22 @@ class GuardTest {
         assertEquals((double) 3e38f, sgd.norm());
         assertEquals(0, sgd.skipped());
         assertEquals(-4, p.get()[0], 4 * 0x1p-23, "3e38 times 4/3e38, which is rounded");
+    }
+
+    /** As Ftrl's page says: ∞ / ∞ where the square overflows, 2e19² = 4e38. */
+    @Test
+    void ftrlTakesNoGradientWhoseSquareOverflowsUnlessItIsClipped() {
+        for (double start : new double[] {0, 1}) {
+            Tensor p = engine.tensor(floats(start)), q = engine.tensor(floats(start)), g = engine.tensor(floats(2e19));
+            engine.optimizer(Ftrl.of(0.1)).update(p, g);
+            assertTrue(Float.isNaN(p.get()[0]), "p " + p.get()[0]);
+            engine.optimizer(Ftrl.of(0.1)).guard(Guard.clipNorm(1)).update(q, g);
+            assertTrue(Float.isFinite(q.get()[0]), "p " + q.get()[0]);
+            g.set(1.8e19f);
+            q.set((float) start);
+            engine.optimizer(Ftrl.of(0.1)).update(q, g);
+            assertTrue(Float.isFinite(q.get()[0]), "p " + q.get()[0]);
+        }
     }
 
     /** The factor would be subnormal, and clip to something else than the limit: 1e-7 from 3e38 is not to be had in float32. */
