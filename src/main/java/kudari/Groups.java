@@ -86,6 +86,9 @@ final class Groups {
             taken.add(group);
             partOf.put(name, parts[group]);
         });
+        if (complete && params.isEmpty())
+            throw new IllegalArgumentException(
+                    "params: expected at least one parameter at the first update, got none; is the map filled by then?");
         for (int n = 0; n < parts.length && complete; n++) {
             if (!taken.contains(n) && !all.get(n).mayBeEmpty()) throw takesNone(all.get(n), params);
         }

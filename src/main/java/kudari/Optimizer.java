@@ -40,11 +40,16 @@ public final class Optimizer implements AutoCloseable {
      * Has gradients scaled, clipped and checked before every step.
      *
      * @return this optimizer
-     * @throws IllegalStateException if there has been an update
+     * @throws IllegalStateException if there has been an update, or there is a guard: one says all, as in {@code Guard.clipNorm(1).scale(0.5)}
      */
     public Optimizer guard(Guard guard) {
         checkNew("guard");
-        bindings.guard = requireNonNull(guard, "guard");
+        requireNonNull(guard, "guard");
+        if (!bindings.guard.equals(Guard.NONE))
+            throw new IllegalStateException(
+                    "guard: expected one guard, which says all, as Guard.clipNorm(1).scale(0.5) does; got " + guard
+                            + " after " + bindings.guard);
+        bindings.guard = guard;
         return this;
     }
 
@@ -104,8 +109,8 @@ public final class Optimizer implements AutoCloseable {
      *
      * @param params the parameters by name
      * @param grads the gradients, under the same names and of the same shapes; those of frozen parameters may be left out
-     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, a group has none at the first update, a
-     *     tensor is another engine's, or memory overlaps; nothing has changed then
+     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, there is none at the first update or a
+     *     group has none then, a tensor is another engine's, or memory overlaps; nothing has changed then
      * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule has no rule of the right kind
      *     for the step; nothing has changed then
      */

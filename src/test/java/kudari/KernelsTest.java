@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The kernels as text and as NVRTC compiles them; no device is needed to see either. */
 class KernelsTest {
@@ -96,6 +97,15 @@ class KernelsTest {
             assertEquals(function(java, "static " + name), function(cuda, "__device__ __forceinline__ " + name));
     }
 
+    /** No number shows the order of these operations but one of many millions. */
+    @Test
+    void theFactorOfANormIsTheSameExpressionInBothLanguages() throws IOException {
+        Pattern factor = Pattern.compile("return \\(float\\) ?\\((norm > .*)\\);");
+        String java = found(factor, Files.readString(Path.of("src/main/java/kudari/Guard.java")));
+        String cuda = found(factor, Files.readString(Path.of("kernels/reduce.cu")));
+        assertEquals(java.replace("maxNorm()", "max").replace("signedScale()", "scale"), cuda);
+    }
+
     /** Its parameters and its body, without comments. */
     private static String function(String text, String head) {
         int from = text.indexOf(head + "(");
@@ -164,6 +174,17 @@ class KernelsTest {
             for (String forbidden : List.of("fma.rn.f32", ".approx", ".ftz")) {
                 assertFalse(ptx.contains(forbidden), forbidden);
             }
+        }
+    }
+
+    /** A matrix of more than 2³¹ elements is more than the GPU in software steps through in an hour; its text shows what would go wrong with it. */
+    @ParameterizedTest
+    @ValueSource(strings = {"nn.cu", "tensor.cu", "reduce.cu"})
+    void noProductOfIndicesLosesItsUpperHalf(String file) {
+        String ptx = ptx(file);
+        assertTrue(ptx.contains(".visible .entry"), ptx);
+        for (String narrow : List.of("mul.lo.s32", "mul.lo.u32", "mad.lo.s32", "mad.lo.u32")) {
+            assertFalse(ptx.contains(narrow), narrow);
         }
     }
 
