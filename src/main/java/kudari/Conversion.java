@@ -20,8 +20,9 @@ final class Conversion {
     /** The upper half of x after something has been added to its bits, from 0 to 0xffff; in the lower 16 bits. */
     private static int upperHalf(float x, int added) {
         int bits = floatToRawIntBits(x);
-        // A sum carries into the exponent where it must. That of a NaN would carry it to infinity, or to zero.
-        return x == x ? (bits + added) >> 16 : bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0);
+        // A sum carries into the exponent where it must. That of a NaN, told by its bits, which is faster, would carry
+        // it to infinity or to zero.
+        return (bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0) : (bits + added) >> 16;
     }
 
     /** The bfloat16 nearest to x, in the lower 16 bits. */

@@ -45,6 +45,21 @@ class ConversionTest {
         assertEquals(bfloat16, String.format("%04x", Conversion.round(Dtype.BF16, x)));
     }
 
+    /** NumPy 2.4.6: {@code numpy.array([0x7f800001], 'u4').view('f4').astype('f2').view('u2')}. */
+    @ParameterizedTest
+    @CsvSource({
+        "7f800001, 7c01",
+        "7f801fff, 7c01",
+        "7f802000, 7c01",
+        "7fa00000, 7d00",
+        "7fc12345, 7e09",
+        "ffffffff, ffff"
+    })
+    void ofANanNumPyKeepsTheSameBits(String float32, String float16) {
+        float nan = Float.intBitsToFloat(Integer.parseUnsignedInt(float32, 16));
+        assertEquals(float16, String.format("%04x", Conversion.round(Dtype.F16, nan)));
+    }
+
     @ParameterizedTest
     @MethodSource("kudari.Format#values")
     void everyValueOf16BitsIsWidenedAsTheFormatSaysAndRoundedToItself(Format format) {
