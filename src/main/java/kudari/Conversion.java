@@ -72,7 +72,7 @@ final class Conversion {
      * @param elements from {@code from} on, whatever the buffer's position
      * @param key of the tensor, as of {@link Philox#key}
      * @param first the index in the tensor of the first
-     * @param words room for those of a block
+     * @param random this thread's
      */
     static void stochastic(
             float[] floats,
@@ -83,14 +83,15 @@ final class Conversion {
             long key,
             long step,
             long first,
-            int[] words) {
-        for (int i = 0, end; i < count; i = end) {
-            long element = first + i;
-            int lane = (int) (element % Philox.ELEMENTS);
-            end = i + Math.min(Philox.ELEMENTS - lane, count - i);
-            Philox.block(key, step, element / Philox.ELEMENTS, words);
-            for (; i < end; i++, lane++)
-                elements.put(from + i, (short) stochastic(floats[at + i], Philox.bits(words, lane)));
+            Philox random) {
+        for (int i = 0; i < count; ) {
+            // From the element that begins its block, which may lie before the first of these.
+            int before = (int) ((first + i) % Philox.ELEMENTS);
+            int n = Math.min(Philox.BLOCKS * Philox.ELEMENTS - before, count - i);
+            int blocks = (before + n + Philox.ELEMENTS - 1) / Philox.ELEMENTS;
+            int[] bits = random.bits(key, step, (first + i) / Philox.ELEMENTS, blocks);
+            for (int end = i + n, bit = before; i < end; i++, bit++)
+                elements.put(from + i, (short) stochastic(floats[at + i], bits[bit]));
         }
     }
 
