@@ -65,10 +65,6 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         return dtype.bytes(size);
     }
 
-    final boolean hasShapeOf(Tensor other) {
-        return Arrays.equals(shape, other.shape);
-    }
-
     /**
      * Copies the elements out, after everything asked of the engine before has been done.
      *
