@@ -1,12 +1,17 @@
 package kudari;
 
 import static java.lang.Float.floatToRawIntBits;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.HexFormat;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -99,6 +104,29 @@ class ConversionTest {
                     Integer.toHexString(expected),
                     Integer.toHexString(rounded & 0xffff),
                     x + ", " + Integer.toHexString(floatToRawIntBits(x)));
+    }
+
+    /** Of a file, say, whose order of bytes need not be the machine's. */
+    @ParameterizedTest
+    @CsvSource({"BF16, 3f80c0207fc0", "F16, 3c00c1007e00", "F32, 3f800000c02000007fc00000"})
+    void elementsAreReadFromBytesAndWrittenInTheirOrder(Dtype dtype, String hex) {
+        byte[] big = HexFormat.of().parseHex("ee" + hex + "ee");
+        float[] floats = new float[4];
+        ByteBuffer bytes = ByteBuffer.wrap(big).position(1);
+        dtype.get(bytes, floats, 1, 3);
+        assertArrayEquals(new float[] {0, 1, -2.5f, Float.NaN}, floats);
+        assertEquals(big.length - 1, bytes.position());
+        ByteBuffer copy =
+                ByteBuffer.allocateDirect(big.length).put(0, (byte) 0xee).position(1);
+        dtype.put(copy, floats, 1, 3);
+        copy.put((byte) 0xee);
+        assertEquals(ByteBuffer.wrap(big), copy.flip());
+
+        ByteBuffer little = ByteBuffer.allocate(big.length).order(ByteOrder.LITTLE_ENDIAN);
+        dtype.put(little, floats, 1, 3);
+        assertEquals(hex.substring(2, 4), String.format("%02x", little.get(dtype.bits() / 8 - 2)));
+        assertThrows(IllegalArgumentException.class, () -> Dtype.I8.put(little, floats, 0, 1));
+        assertThrows(IllegalArgumentException.class, () -> Dtype.F8_E4M3.get(little, floats, 0, 1));
     }
 
     /** Java's own, which came with Java 20; of a NaN it keeps other bits. */
