@@ -114,7 +114,7 @@ class ExplanationTest {
                                 "m ← 0.9·m + 0.1·g",
                                 "v ← 0.999·v + 0.001·g²",
                                 "u = m/c₁ / (√(v/c₂) + 1e-6)         with cᵢ = 1 − βᵢᵗ",
-                                "w = u,  p ← p − 0.5·r·w     with r = ‖p‖/‖w‖")),
+                                "p ← p − 0.5·r·w                   with r = ‖p‖/‖w‖, w = u")),
                 Arguments.of(
                         NovoGrad.of(0.5),
                         List.of(
