@@ -812,9 +812,7 @@ class RulesTest {
     @ParameterizedTest
     @MethodSource("table")
     void trustAndDecoupledDecayChangeTheParameterAlone(Row row) {
-        Rule plain = row.of.apply(0.5);
-        boolean inside = plain instanceof ScheduleFreeSgd || plain instanceof ScheduleFreeAdamW;
-        Rule decoupled = plain.decay(inside ? 0 : 0.25);
+        Rule plain = row.of.apply(0.5), decoupled = plain.decay(LawsRules.decaysInside(plain) ? 0 : 0.25);
         float[][] before = randomArrays(plain), without = randomArrays(plain), with = randomArrays(plain);
         float[] k = new float[Rule.SCALARS];
         plain.at(3, k);
