@@ -7,6 +7,13 @@
 // The smallest normal and the largest finite float.
 constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 
+// Arrays behind the rule's own: the average's, if there is one.
+#ifdef AVERAGED
+constexpr int MORE = 1;
+#else
+constexpr int MORE = 0;
+#endif
+
 // A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
 struct Chunk {
@@ -30,6 +37,10 @@ __device__ __forceinline__ float descend(float p, float u, float decay, float tr
 
 __device__ __forceinline__ float flush(float x, float power) {
   return (x + power) - power;
+}
+
+__device__ __forceinline__ float follow(float a, float p, float pull) {
+  return flush(a + pull * (p - a), MEAN);
 }
 
 __device__ __forceinline__ float rate(float lr, float x) {
@@ -98,7 +109,8 @@ template <int E, bool GUARDED, int STATES, typename Rule>
 __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, unsigned to, const Common& common) {
   bool limited = GUARDED && common.limit <= LARGEST;
   float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
-  float p[E], g[E], s[STATES == 0 ? 1 : STATES][E];
+  constexpr int OWN = STATES - MORE;
+  float p[E], g[E], s[OWN == 0 ? 1 : OWN][E];
 #ifdef ZERO_GRADIENTS
   const float zero[E] = {};
   if (!common.go) {
@@ -112,7 +124,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #ifdef ZERO_GRADIENTS
     store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
 #endif
-    for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
+    for (int a = 0; a < OWN; a++) load<E>(s[a], chunk.s[a] + i);
     if (limited) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
     }
@@ -120,8 +132,17 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
     if (GUARDED && floor > 0) {
       for (int n = 0; n < E; n++) p[n] = flush(p[n], floor);
     }
+#ifdef AVERAGED
+    if (common.k[PULL] > 0) {  // loaded no earlier: the rule needs the registers, and of many steps of Lookahead one needs the array
+      float a[E];
+      load<E>(a, chunk.s[OWN] + i);
+      for (int n = 0; n < E; n++) a[n] = follow(a[n], p[n], common.k[PULL]);
+      store<E>(chunk.s[OWN] + i, a);
+      for (int n = 0; n < E && common.k[BACK] > 0; n++) p[n] = a[n];
+    }
+#endif
     store<E>(chunk.p + i, p);
-    for (int a = 0; a < STATES; a++) store<E>(chunk.s[a] + i, s[a]);
+    for (int a = 0; a < OWN; a++) store<E>(chunk.s[a] + i, s[a]);
   }
 }
 
@@ -191,9 +212,9 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     template <int E>                                                                                                                    \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \
   };                                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)                                                \
-      name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
-    drive<STATES, name##Rule>(chunks, count, told, control, last);                                                                      \
+  extern "C" __global__ void __launch_bounds__(256, STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                                                \
+      name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
+    drive<STATES + MORE, name##Rule>(chunks, count, told, control, last);                                                                      \
   }                                                                                                                                     \
   template <int E>                                                                                                                      \
   __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
+import kudari.rule.Arithmetic;
 import kudari.rule.Rule;
 
 /**
@@ -20,16 +21,26 @@ final class CpuDriver extends Driver implements Workers.Job {
     private static final int PORTIONS = 64;
 
     /**
-     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. The rule's loop runs over them where parameter and
+     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, state and, if it has one, average. The rule's loop runs over them where parameter and
      * gradient are arrays, and over copies where one is not.
      *
      * @param clipped takes the clipped gradient, where the loop needs no copies
      */
     private record Chunk(
-            int tensor, int group, CpuTensor p, CpuTensor g, float[] clipped, float[][] s, int from, int to) {}
+            int tensor,
+            int group,
+            CpuTensor p,
+            CpuTensor g,
+            float[] clipped,
+            float[][] s,
+            float[] average,
+            int from,
+            int to) {}
 
     /** A thread's copies of a chunk's elements. */
-    private record Tile(float[] p, float[] g, float[][] s) {}
+    private record Tile(float[] p, float[] g, float[][] s, float[] average) {}
+
+    private static final float[] NO_AVERAGE = {};
 
     /** A piece of one gradient, for its sum of squares; and the array that it is, or null. */
     private record Piece(CpuTensor g, float[] array, int from, int to) {}
@@ -41,6 +52,7 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private final CpuEngine engine;
     private final Rule[] rules;
+    private final boolean[] averaged;
     private final Guard guard;
     private final boolean zeroes;
     private final float limit;
@@ -86,10 +98,12 @@ final class CpuDriver extends Driver implements Workers.Job {
      * Steps of some groups.
      *
      * @param rules of each group, one of its kind, whose loop is run
+     * @param averaged of each group whether an average follows its parameters
      */
-    CpuDriver(CpuEngine engine, Rule[] rules, Guard guard, boolean zeroes) {
+    CpuDriver(CpuEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
         this.rules = rules;
+        this.averaged = averaged;
         this.guard = guard;
         this.zeroes = zeroes;
         this.limit = guard.limit();
@@ -110,11 +124,13 @@ final class CpuDriver extends Driver implements Workers.Job {
             boolean inArrays = p.array != null && g.array != null;
             copies |= !inArrays;
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
-            float[][] s = new float[plan.state()[n].length][];
-            for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
+            int own = plan.state()[n].length - (averaged[plan.groups()[n]] ? 1 : 0);
+            float[][] s = new float[own][];
+            for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
+            float[] average = averaged[plan.groups()[n]] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
+                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, average, (int) from, to));
             }
             for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
                 pieces.add(new Piece(g, g.array, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
@@ -142,8 +158,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (Rule rule : rules) state = Math.max(state, rule.state().size());
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
-            float[][] arrays = engine.tile(thread, 2 + state);
-            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 2, 2 + state));
+            float[][] arrays = engine.tile(thread, 3 + state);
+            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 3, 3 + state), arrays[2]);
         }
         return tiles;
     }
@@ -234,8 +250,11 @@ final class CpuDriver extends Driver implements Workers.Job {
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
         float[] p = chunk.p.array, g = chunk.g.array;
-        if (p != null && g != null) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.from, chunk.to);
-        else applyToCopies(chunk, tiles[thread]);
+        if (p != null && g != null) {
+            apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
+        } else {
+            applyToCopies(chunk, tiles[thread]);
+        }
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
@@ -243,15 +262,20 @@ final class CpuDriver extends Driver implements Workers.Job {
         int from = chunk.from, to = chunk.to, count = to - from;
         // A loop has one index for all arrays. The first elements of the state stand where their copies would.
         float[][] s = from == 0 ? chunk.s : tile.s;
+        float[] average = from == 0 ? chunk.average : tile.average;
+        boolean averages = from > 0 && chunk.average.length > 0;
         chunk.p.read(from, to, tile.p);
         chunk.g.read(from, to, tile.g);
         for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(chunk.s[n], from, s[n], 0, count);
-        apply(chunk, tile.p, tile.g, tile.g, s, 0, count);
+        if (averages) System.arraycopy(chunk.average, from, average, 0, count);
+        apply(chunk, tile.p, tile.g, tile.g, s, average, 0, count);
         chunk.p.write(from, to, tile.p);
         for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(s[n], 0, chunk.s[n], from, count);
+        if (averages) System.arraycopy(average, 0, chunk.average, from, count);
     }
 
-    private void apply(Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {
+    private void apply(
+            Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, float[] average, int from, int to) {
         float[] k = this.k[chunk.group];
         float scale = laid.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
@@ -268,6 +292,14 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
+        if (k[Control.PULL] > 0) {
+            follow(average, p, k[Control.PULL], from, to);
+            if (k[Control.BACK] > 0) System.arraycopy(average, from, p, from, to - from);
+        }
+    }
+
+    private static void follow(float[] average, float[] p, float pull, int from, int to) {
+        for (int i = from; i < to; i++) average[i] = Arithmetic.follow(average[i], p[i], pull);
     }
 
     private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {

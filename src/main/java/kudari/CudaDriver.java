@@ -36,9 +36,10 @@ final class CudaDriver extends Driver {
     private static final int SCALARS = Rule.SCALARS * Float.BYTES;
 
     /** What the host and the kernels share, before step.cuh. */
-    static final String LAYOUT = """
+    static final String LAYOUT =
+            """
             typedef unsigned long long u64;
-            constexpr int K = %d, FLOOR = %d, RING = %d, SLOTS = %d;
+            constexpr int K = %d, PULL = %d, BACK = %d, FLOOR = %d, RING = %d, SLOTS = %d;
 
             // An optimizer's own memory: what its steps count, and behind it, from byte SLOTS on, a ring in which a step finds what it is told.
             struct Control {
@@ -62,7 +63,7 @@ final class CudaDriver extends Driver {
             };
 
             #line 1 "step.cuh"
-            """.formatted(Rule.SCALARS, Control.FLOOR, Control.RING, SLOTS);
+            """.formatted(Rule.SCALARS, Control.PULL, Control.BACK, Control.FLOOR, Control.RING, SLOTS);
 
     /** A kernel of one kind of rule, and its rows of the chunk table. */
     private static final class Launch {
@@ -149,8 +150,9 @@ final class CudaDriver extends Driver {
      * Steps of some groups.
      *
      * @param rules of each group, one of its kind
+     * @param averaged of each group whether an average follows its parameters
      */
-    CudaDriver(CudaEngine engine, Rule[] rules, Guard guard, boolean zeroes) {
+    CudaDriver(CudaEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
         this.guard = guard;
         slotBytes = SLOT + rules.length * SCALARS;
@@ -159,7 +161,7 @@ final class CudaDriver extends Driver {
             Map<StepSource, Launch> kinds = new LinkedHashMap<>();
             for (int n = 0; n < rules.length; n++) {
                 launches[n] = kinds.computeIfAbsent(
-                        StepSource.of(rules[n], zeroes),
+                        StepSource.of(rules[n], averaged[n], zeroes),
                         step -> new Launch(
                                 mine(engine.kernel(step.file(), step.text(), step.function())), step.arrays()));
             }

@@ -51,6 +51,9 @@ public final class Optimizer implements AutoCloseable {
     private Guard guard = Guard.NONE;
     private boolean zeroes, closed;
 
+    /** Whether parameters hold what is to be used, and not what trains. */
+    private boolean evaluating;
+
     /** Made at the first update. */
     private Optional<Driver> driver = Optional.empty();
 
@@ -99,14 +102,14 @@ public final class Optimizer implements AutoCloseable {
         this.engine = engine;
         this.groups = groups;
         parts = new int[groups.size()];
-        List<Schedule> schedules = new ArrayList<>();
+        List<Group> moving = new ArrayList<>();
         for (int n = 0; n < parts.length; n++) {
-            parts[n] = groups.get(n).schedule().isPresent() ? schedules.size() : -1;
-            groups.get(n).schedule().ifPresent(schedules::add);
+            parts[n] = groups.get(n).schedule().isPresent() ? moving.size() : -1;
+            if (parts[n] >= 0) moving.add(groups.get(n));
         }
-        if (schedules.isEmpty())
+        if (moving.isEmpty())
             throw new IllegalArgumentException("groups: expected at least one with a rule, got " + groups);
-        control = new Control(schedules);
+        control = new Control(moving);
     }
 
     /**
@@ -226,6 +229,7 @@ public final class Optimizer implements AutoCloseable {
             control.hear(); // whose listener may do a step of its own, or close this
             check();
         }
+        checkTrains("update");
         if (closings != engine.closings()) forgetClosed();
     }
 
@@ -253,6 +257,7 @@ public final class Optimizer implements AutoCloseable {
     /** After that. */
     void prepare(CapturedUpdates captured) {
         check();
+        checkTrains("launch");
         if (captured.generation != generation)
             throw new IllegalStateException(
                     "launch: an optimizer of the graph has been resumed since the capture; capture anew");
@@ -339,7 +344,7 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The state of one parameter: the tensors themselves, by the names that {@link Rule#state} gives them.
+     * The state of one parameter: the tensors themselves, by the names of {@link #stateNames}.
      *
      * @throws IllegalArgumentException if no update has seen the name
      */
@@ -349,6 +354,19 @@ public final class Optimizer implements AutoCloseable {
         Map<String, Tensor> byName = new LinkedHashMap<>();
         for (int n = 0; n < state.arrays.length; n++) byName.put(state.names.get(n), state.arrays[n]);
         return byName;
+    }
+
+    /**
+     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, and behind them {@code average} or
+     * {@code lookahead} where its group has {@link Group#average(double)} or {@link Group#lookahead}.
+     *
+     * @return none if its group is frozen
+     * @throws IllegalArgumentException if no group takes it
+     */
+    public List<String> stateNames(String name, Tensor param) {
+        check();
+        int part = parts[group(name, param)];
+        return part < 0 ? List.of() : control.state(part);
     }
 
     /** Whether an update has seen the name of a parameter that is not frozen. */
@@ -382,6 +400,7 @@ public final class Optimizer implements AutoCloseable {
      */
     public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
         check();
+        checkTrains("resume");
         engine.inContext(() -> {
             engine.checkNotCapturing("resuming an optimizer");
             resumeFrom(counts, saved);
@@ -452,6 +471,65 @@ public final class Optimizer implements AutoCloseable {
             close(states.values());
         });
         closed = true;
+    }
+
+    /**
+     * Puts into parameters what is to be used of them, until the evaluation is closed; then they hold the bits from before:
+     *
+     * <pre>{@code
+     * try (Evaluation using = optimizer.evaluating(params)) {
+     *     score = network.score(test);
+     * }
+     * }</pre>
+     *
+     * <p>That is what follows them where their group has {@link Group#average(double)} or {@link Group#lookahead}, and otherwise what {@link
+     * Rule#evaluation} says: under Schedule-Free the average. Under other rules, and where frozen or never seen by an update, parameters are used as they
+     * are. Nothing trains meanwhile: an update, a graph with one, a checkpoint and another evaluation are refused.
+     *
+     * @param params the parameters by name, all or some
+     * @throws IllegalArgumentException if no group takes a parameter, its state has another shape, or it is another engine's; nothing has changed then
+     * @throws IllegalStateException if an evaluation is open, or work is being recorded; nothing has changed then
+     */
+    public Evaluation evaluating(Map<String, Tensor> params) {
+        check();
+        checkTrains("evaluating");
+        return engine.call(() -> {
+            engine.checkNotCapturing("an evaluation");
+            List<Evaluation.Use> uses = new ArrayList<>();
+            new Contents(requireNonNull(params, "params")).sorted().forEach((name, param) -> use(name, param, uses));
+            Evaluation evaluation = new Evaluation(engine, uses, () -> evaluating = false);
+            evaluating = true;
+            return evaluation;
+        });
+    }
+
+    private void use(String name, Tensor param, List<Evaluation.Use> uses) {
+        checkPlace("params '" + name + "'", param);
+        int part = parts[group(name, param)];
+        State state = states.get(name);
+        if (part < 0 || state == null || state.arrays.length == 0) return;
+        checkState(name, part, state);
+        checkShape("params '" + name + "', whose state has another shape", state.arrays[0], param);
+        if (control.averaged()[part]) {
+            uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
+            return;
+        }
+        Rule rule = control.rule(part);
+        for (int n = 0; n < state.arrays.length; n++) {
+            if (rule.evaluation(n) != 0) uses.add(new Evaluation.Use(param, state.arrays[n], rule.evaluation(n)));
+        }
+    }
+
+    /** Whether parameters hold what is to be used, and not what trains: while an evaluation is open. */
+    public boolean isEvaluating() {
+        return evaluating;
+    }
+
+    private void checkTrains(String what) {
+        if (evaluating)
+            throw new IllegalStateException(
+                    what
+                            + ": expected parameters that hold what trains, got an open evaluation, in which they hold what is to be used; close it first");
     }
 
     private void checkNew(String what) {
@@ -541,7 +619,7 @@ public final class Optimizer implements AutoCloseable {
             binding = Binding.NONE;
         }
         if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
-        Driver first = engine.driver(control.first(), guard, zeroes);
+        Driver first = engine.driver(control.first(), control.averaged(), guard, zeroes);
         try {
             Driver.Layout layout = first.layout(plan, Optional.empty());
             control.drive(first, guard.reduces());
@@ -576,7 +654,7 @@ public final class Optimizer implements AutoCloseable {
             int group = n;
             List<String> names =
                     joined.stream().filter(name -> groupOf.get(name) == group).toList();
-            if (names.isEmpty() || control.state(parts[n]).isEmpty()) continue;
+            if (names.isEmpty() || control.first()[parts[n]].state().isEmpty()) continue;
             long count = control.count(parts[n]);
             if (count > 0)
                 LOG.log(
@@ -641,8 +719,10 @@ public final class Optimizer implements AutoCloseable {
         List<String> names = control.state(part);
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
-            arrays[n] = engine.full(rule.initial(n), param.shape());
+            boolean own = n < rule.state().size(); // or the average, which begins as the parameter
+            arrays[n] = own ? engine.full(rule.initial(n), param.shape()) : engine.zeros(param.shape());
             fresh.add(arrays[n]);
+            if (!own) arrays[n].set(param);
         }
         return new State(names, arrays);
     }

@@ -11,17 +11,20 @@ import kudari.rule.Rule;
  * @param file what the compiler calls it
  * @param text with what is said of the rule before its first line
  * @param function its name
- * @param arrays of state
+ * @param arrays of state, an average's among them
  */
 record StepSource(String file, String text, String function, int arrays) {
 
     /** Before the text: it leaves 0 in the gradients. */
     static final String ZEROES = "#define ZERO_GRADIENTS\n";
 
+    /** Before the text: an average follows the parameters, in an array behind the rule's. */
+    static final String AVERAGED = "#define AVERAGED\n";
+
     /** After what is put before a text: lines are counted as without it. */
     static final String LINES = "#line 1\n";
 
-    static StepSource of(Rule rule, boolean zeroes) {
+    static StepSource of(Rule rule, boolean averaged, boolean zeroes) {
         Class<?> type = rule.getClass();
         String function = type.getSimpleName().toLowerCase(Locale.ROOT), file = "kernels/" + function + ".cu", text;
         if (rule instanceof CustomRule custom) {
@@ -32,7 +35,7 @@ record StepSource(String file, String text, String function, int arrays) {
             text = Nvrtc.Source.of(function + ".cu").text();
         }
         int arrays = rule.state().size();
-        String head = (zeroes ? ZEROES : "") + "#define ARRAYS " + arrays + "\n" + LINES;
-        return new StepSource(file, head + text, function, arrays);
+        String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + "#define ARRAYS " + arrays + "\n" + LINES;
+        return new StepSource(file, head + text, function, arrays + (averaged ? 1 : 0));
     }
 }

@@ -82,8 +82,13 @@ public record Checkpoint(
      * @param params the parameters by name
      * @param facts what the run wants to know again
      * @throws IllegalArgumentException if a fact has no text, or a name that the checkpoint itself uses
+     * @throws IllegalStateException within {@link Optimizer#evaluating}, when the parameters are not those that train
      */
     public static Checkpoint of(Optimizer optimizer, Map<String, Tensor> params, Map<String, String> facts) {
+        if (optimizer.isEvaluating())
+            throw new IllegalStateException(
+                    "a checkpoint: expected parameters that hold what trains, got an open evaluation, in which they hold what is to be used;"
+                            + " close it first");
         SortedMap<String, Values> tensors = new TreeMap<>();
         SortedSet<String> rules = new TreeSet<>();
         Safetensors.sorted("params", params).forEach((name, param) -> {
@@ -154,7 +159,7 @@ public record Checkpoint(
             if (!hasState(name)) return;
             optimizer.rule(name, param).ifPresent(rule -> {
                 rules.put(name, rule);
-                for (String array : rule.state()) expected.put(state(name, rule, array), param);
+                for (String array : optimizer.stateNames(name, param)) expected.put(state(name, rule, array), param);
             });
         });
         List<String> faults = new ArrayList<>();
@@ -174,10 +179,11 @@ public record Checkpoint(
         Map<String, Map<String, Tensor>> state = new HashMap<>();
         rules.forEach((name, rule) -> {
             Map<String, Tensor> arrays = new LinkedHashMap<>();
-            for (String array : rule.state()) {
+            List<String> names = optimizer.stateNames(name, params.get(name));
+            for (String array : names) {
                 if (fitting.contains(state(name, rule, array))) arrays.put(array, params.get(name));
             }
-            if (arrays.size() == rule.state().size()) state.put(name, arrays);
+            if (arrays.size() == names.size()) state.put(name, arrays);
         });
         return new Fit(fitting, state, faults);
     }

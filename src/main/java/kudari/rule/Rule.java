@@ -55,7 +55,7 @@ public sealed interface Rule
                 ScheduleFreeAdamW,
                 CustomRule {
 
-    /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
+    /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last three, which are the engine's. */
     int SCALARS = 16;
 
     /**

@@ -20,6 +20,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kudari.Engines;
+import kudari.LawsRules;
 import kudari.rule.CustomRule;
 import kudari.rule.Rule;
 import org.junit.jupiter.api.Test;
