@@ -206,15 +206,15 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
-#define STEP(name, STATES)                                                                                                              \
-  FITS(STATES);                                                                                                                         \
-  struct name##Rule {                                                                                                                   \
-    template <int E>                                                                                                                    \
-    static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \
-  };                                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(256, STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                                                \
-      name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
-    drive<STATES + MORE, name##Rule>(chunks, count, told, control, last);                                                                      \
-  }                                                                                                                                     \
-  template <int E>                                                                                                                      \
+#define STEP(name, STATES)                                                                                                                              \
+  FITS(STATES);                                                                                                                                         \
+  struct name##Rule {                                                                                                                                   \
+    template <int E>                                                                                                                                    \
+    static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);                     \
+  };                                                                                                                                                    \
+  extern "C" __global__ void __launch_bounds__(256, STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                                                  \
+      name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                          \
+    drive<STATES + MORE, name##Rule>(chunks, count, told, control, last);                                                                               \
+  }                                                                                                                                                     \
+  template <int E>                                                                                                                                      \
   __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])

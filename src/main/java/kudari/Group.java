@@ -45,7 +45,7 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
         Objects.requireNonNull(average, "average");
         if (schedule.isEmpty() && average.isKept())
             throw new IllegalArgumentException(
-                    "frozen '" + pattern + "': expected no average, for nothing moves, got " + average);
+                    "frozen '" + pattern + "': expected no average, for nothing moves, got one");
     }
 
     /** The parameters of these names, by one rule for all steps. */

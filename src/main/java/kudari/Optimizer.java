@@ -496,7 +496,9 @@ public final class Optimizer implements AutoCloseable {
         return engine.call(() -> {
             engine.checkNotCapturing("an evaluation");
             List<Evaluation.Use> uses = new ArrayList<>();
-            new Contents(requireNonNull(params, "params")).sorted().forEach((name, param) -> use(name, param, uses));
+            Map<String, Tensor> sorted = new Contents(requireNonNull(params, "params")).sorted();
+            if (sorted.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
+            sorted.forEach((name, param) -> use(name, param, uses));
             Evaluation evaluation = new Evaluation(engine, uses, () -> evaluating = false);
             evaluating = true;
             return evaluation;

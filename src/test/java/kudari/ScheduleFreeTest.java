@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Map;
 import java.util.stream.Stream;
 import kudari.Reference.ScheduleFree;
 import kudari.rule.Rule;
@@ -49,10 +50,11 @@ class ScheduleFreeTest {
                 exact[0].step(exact[0].p / 10);
                 exact[1].step(2 * exact[1].p);
             }
-            int d = rule.state().indexOf("d");
-            float[] apart = optimizer.state(Optimizer.SINGLE).get("d").get();
-            double[] used = new double[2];
-            for (int i = 0; i < 2; i++) used[i] = p.get()[i] + (double) rule.evaluation(d) * apart[i];
+            double[] used;
+            try (Evaluation using = optimizer.evaluating(Map.of(Optimizer.SINGLE, p))) {
+                assertTrue(optimizer.isEvaluating(), using::toString);
+                used = RulesTest.doubles(p.get());
+            }
             assertArrayEquals(new double[] {exact[0].p, exact[1].p}, RulesTest.doubles(p.get()), 30 * 0x1p-22);
             assertArrayEquals(new double[] {exact[0].x, exact[1].x}, used, 30 * 0x1p-22);
         }
