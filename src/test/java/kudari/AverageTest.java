@@ -207,6 +207,47 @@ class AverageTest {
                 "the checkpoint does not fit: 'state/W/Adam.lookahead' is missing; 'state/W/Adam.average' is not this run's");
     }
 
+    /** From a run without: all else goes on, and the average begins as the parameter was saved. */
+    @Test
+    void anAverageMayBeginLater() {
+        Map<String, Tensor> p = Map.of("W", engine.tensor(floats(8, -3))), g = Map.of("W", engine.tensor(floats(1, 2)));
+        Optimizer without = engine.optimizer(Adam.of(0.5)),
+                with = engine.optimizer(Group.rest(Adam.of(0.5)).average(0.75));
+        without.update(p, g);
+        Checkpoint saved = Checkpoint.of(without, p, Map.of());
+        Map<String, Tensor> q = Map.of("W", engine.zeros(2));
+        assertEquals(List.of("'state/W/Adam.average' is missing"), saved.restoreWhatFits(with, q));
+        for (String array : List.of("m", "v"))
+            assertSameBits(
+                    without.state("W").get(array).get(),
+                    with.state("W").get(array).get());
+        assertSameBits(p.get("W").get(), with.state("W").get("average").get());
+        assertEquals(1, with.steps());
+    }
+
+    /** As is a rule of one's own that has an array of that name. */
+    @Test
+    void aNameThatIsTakenIsRefused() {
+        Group group = Group.of("a", new Named(0.1)).average(0.9);
+        refused(
+                IllegalArgumentException.class,
+                () -> engine.optimizer(group),
+                "group 'a': state(): expected no array 'average', which is the group's, got [average]");
+    }
+
+    record Named(double lr) implements CustomRuleTest.Plain {
+
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("average");
+        }
+    }
+
     static Stream<Arguments> wrong() {
         Group group = Group.rest(Sgd.of(0.1));
         return Stream.of(
@@ -216,6 +257,10 @@ class AverageTest {
                 wrong(() -> group.lookahead(0, 0.5), "k: expected at least 1 step, got 0"),
                 wrong(() -> group.lookahead(5, 0), "alpha: expected a number above 0, at most 1, got 0.0"),
                 wrong(() -> group.lookahead(5, 1.5), "alpha: expected a number above 0, at most 1, got 1.5"),
+                wrong(() -> new Average("", 0.5, 1, false), "name: expected letters, digits and _"),
+                wrong(() -> new Average("a.b", 0.5, 1, false), "name: expected letters, digits and _"),
+                wrong(() -> new Average("a", 2, 1, false), "pull: expected a number from 0 to 1, got 2.0"),
+                wrong(() -> new Average("a", 0.5, 0, false), "every: expected at least 1 step, got 0"),
                 wrong(
                         () -> group.average(0.9).lookahead(5, 0.5),
                         "group '*': expected one of average and lookahead, got both"),

@@ -70,7 +70,7 @@ class CustomRuleTest {
         }
         Supplier<Optimizer> make = () -> engine.optimizer(
                         Group.of("a", LearningRate.cosine(0.02, 0, 10).of(ADD_SIGN)),
-                        Group.of("b", ADD_SIGN.decay(0.1)),
+                        Group.of("b", ADD_SIGN.decay(0.1)).lookahead(3, 0.5),
                         Group.of("c", new Left.Twin(0.01)),
                         Group.rest(Adam.of(0.01)))
                 .guard(Guard.clipNorm(30));

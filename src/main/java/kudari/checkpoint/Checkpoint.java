@@ -131,7 +131,7 @@ public record Checkpoint(
 
     /**
      * Restores what fits, as where a part of a network is new: parameters of the same name and shape, and the state of those whose rule is of the
-     * same kind. The others stay as they are, and get new state. Where there are as many groups, their counts are restored; otherwise each goes on
+     * same kind. The others stay as they are, and get new state; so does an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
      * after as many steps as the run had done.
      *
      * @return what was left, a sentence for each tensor; empty if all of it fits
@@ -181,7 +181,9 @@ public record Checkpoint(
             Map<String, Tensor> arrays = new LinkedHashMap<>();
             List<String> names = optimizer.stateNames(name, params.get(name));
             for (String array : names) {
-                if (fitting.contains(state(name, rule, array))) arrays.put(array, params.get(name));
+                boolean begins =
+                        !rule.state().contains(array); // an average begins as the parameter where it was not saved
+                if (begins || fitting.contains(state(name, rule, array))) arrays.put(array, params.get(name));
             }
             if (arrays.size() == names.size()) state.put(name, arrays);
         });
@@ -190,16 +192,18 @@ public record Checkpoint(
 
     private void restore(Optimizer optimizer, Map<String, Tensor> params, Fit fit, Counts counts) {
         optimizer.resume(counts, fit.state);
-        fit.state.keySet().forEach(name -> {
-            Rule rule = optimizer.rule(name, params.get(name)).orElseThrow();
-            optimizer
-                    .state(name)
-                    .forEach((array, tensor) ->
-                            tensor.set(tensors.get(state(name, rule, array)).floats()));
-        });
         params.forEach((name, param) -> {
             if (fit.values.contains(param(name)))
                 param.set(tensors.get(param(name)).floats());
+        });
+        fit.state.keySet().forEach(name -> {
+            Tensor param = params.get(name);
+            Rule rule = optimizer.rule(name, param).orElseThrow();
+            optimizer.state(name).forEach((array, tensor) -> {
+                String saved = state(name, rule, array);
+                if (fit.values.contains(saved)) tensor.set(tensors.get(saved).floats());
+                else tensor.set(param);
+            });
         });
     }
 

@@ -110,18 +110,26 @@ public abstract class RuleLaws {
         return rule instanceof CustomRule custom ? custom.kernel() : "";
     }
 
-    /** The arrays of state have the same names and beginnings whenever they are asked for. */
+    /** The arrays of state have the same names and beginnings, and the same part in what is to be used, whenever they are asked for. */
     @Test
     public void theStateStaysWhatItIs() {
         Rule rule = rule();
         List<String> names = List.copyOf(rule.state());
         float[][] before = Elements.begun(rule, new float[1]).s();
+        float[] used = evaluation(rule);
         try (Engine engine = Engine.cpu(1)) {
             engine.optimizer(rule).update(engine.zeros(1), engine.zeros(1));
         }
         require(names.equals(rule.state()), "state(): expected " + names + " again, got " + rule.state());
         float[][] after = Elements.begun(rule, new float[1]).s();
         for (int a = 0; a < before.length; a++) same(before[a], after[a], "initial(" + a + "), asked again");
+        same(used, evaluation(rule), "evaluation(…), asked again");
+    }
+
+    private static float[] evaluation(Rule rule) {
+        float[] factors = new float[rule.state().size()];
+        for (int a = 0; a < factors.length; a++) factors[a] = rule.evaluation(a);
+        return factors;
     }
 
     /** The scalars of a step are the same however often, and after which other step, they are asked for, and finite; the engine's is left alone. */

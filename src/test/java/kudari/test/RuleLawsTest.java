@@ -42,6 +42,7 @@ class RuleLawsTest {
         NAMES_CHANGE("theStateStaysWhatItIs"),
         NO_NAMES("theStateStaysWhatItIs"),
         BEGINNINGS_CHANGE("theStateStaysWhatItIs"),
+        EVALUATION_CHANGES("theStateStaysWhatItIs"),
         SCALARS_COUNT_CALLS("theScalarsDependOnTheStepAlone"),
         SCALARS_OVERFLOW("theScalarsDependOnTheStepAlone"),
         THE_ENGINES_SCALAR("theScalarsDependOnTheStepAlone"),
@@ -126,11 +127,16 @@ class RuleLawsTest {
         }
 
         @Override
+        public float evaluation(int array) {
+            return is(Damage.EVALUATION_CHANGES) ? calls++ : 0;
+        }
+
+        @Override
         public void at(long t, float[] k) {
             right.at(t, k);
             if (is(Damage.SCALARS_COUNT_CALLS)) k[3] = 1f / (2 + calls++);
             if (is(Damage.SCALARS_OVERFLOW)) k[5] = (float) Math.pow(2, t);
-            if (is(Damage.THE_ENGINES_SCALAR)) k[Rule.SCALARS - 1] = 1;
+            if (is(Damage.THE_ENGINES_SCALAR)) k[Rule.SCALARS - 3] = 1;
             if (is(Damage.NO_L2)) k[0] = 0;
             if (is(Damage.NO_DECAY) || is(Damage.COUPLED_DECAY)) k[1] = 0;
             if (is(Damage.COUPLED_DECAY)) k[0] = (float) (l2() + decay());
