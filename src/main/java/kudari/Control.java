@@ -150,6 +150,12 @@ final class Control {
         return averaged;
     }
 
+    /** The shape of a state array of a parameter of a part, by that of the parameter: an average has it, too. */
+    long[] shape(int part, int array, long[] param) {
+        Part of = parts[part];
+        return array < of.own.size() ? of.first.shape(array, param) : param;
+    }
+
     /** The names of a part's state arrays, its average's the last. */
     List<String> state(int part) {
         return parts[part].state;

@@ -17,13 +17,14 @@ import kudari.rule.Rule;
 import kudari.rule.ScheduleFreeAdamW;
 import kudari.rule.ScheduleFreeSgd;
 import kudari.rule.Sgd;
+import kudari.rule.TensorRule;
 
 /**
  * An optimizer in the plainest Java, written from the documentation of rules, groups and guards and not from their loops: element by element, one
  * float operation after the other, without windows, rings, chunks or threads. What the engines compute is held against it to the last bit.
  *
  * <p>Its sums of squares are taken in one plain loop. That they are those of the engines' trees of additions, too, is for whoever gives it gradients to
- * see to: multiples of a power of two whose squares add up without rounding.
+ * see to: multiples of a power of two whose squares add up without rounding. Those over one tensor, of rules that look at it, are in the engines' order.
  */
 final class Plain {
 
@@ -82,32 +83,9 @@ final class Plain {
             Set.of(Sgd.class, Momentum.class, Nesterov.class, AdaGrad.class, RmsProp.class, Adam.class);
 
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
-        float[] p = params.get(name);
-        float[][] s = states.computeIfAbsent(name, key -> start(rule, p));
-        double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
-        boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
-        float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
-        if (guard.maximizes()) scale = -scale;
-        float[] k = new float[Rule.SCALARS], own = new float[p.length];
-        rule.at(t, k);
-        for (int i = 0; i < p.length; i++) {
-            float g = scale * grad[i];
-            if (guard.clip() == Guard.Clip.VALUE) {
-                float max = (float) guard.max();
-                if (g > max) g = max;
-                if (g < -max) g = -max;
-            }
-            if (!WRITTEN.contains(rule.getClass())) {
-                own[i] = g;
-                rule.apply(k, 1, 1, i, i + 1, p, own, s);
-                continue;
-            }
-            float l2 = (float) rule.l2(), decay = (float) (rule.lr() * rule.decay());
-            g = g + l2 * p[i];
-            float u = move(rule, t, g, s, i);
-            p[i] = p[i] - (u + decay * p[i]);
-        }
-        if (average.isKept()) average(p, s[s.length - 1], t);
+        move(name, rule, t, grad, ownNorm);
+        float[][] s = states.get(name);
+        if (average.isKept()) average(params.get(name), s[s.length - 1], t);
     }
 
     /** What is to be used of a parameter: its average; else, under a Schedule-Free rule, what lies beyond it as seen from z. */
@@ -133,13 +111,50 @@ final class Plain {
         }
     }
 
+    private void move(String name, Rule rule, long t, float[] grad, double ownNorm) {
+        float[] p = params.get(name);
+        float[][] s = states.computeIfAbsent(name, key -> start(rule, p));
+        double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
+        boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
+        float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
+        if (guard.maximizes()) scale = -scale;
+        float[] k = new float[Rule.SCALARS], own = new float[p.length];
+        rule.at(t, k);
+        if (rule instanceof TensorRule) {
+            boolean limited = guard.clip() == Guard.Clip.VALUE;
+            float max = (float) guard.max();
+            for (int i = 0; i < p.length; i++)
+                own[i] = limited ? Math.max(-max, Math.min(scale * grad[i], max)) : grad[i];
+            WholeTensor.step(rule, k, limited ? 1 : scale, p, own, s);
+            return;
+        }
+        for (int i = 0; i < p.length; i++) {
+            float g = scale * grad[i];
+            if (guard.clip() == Guard.Clip.VALUE) {
+                float max = (float) guard.max();
+                if (g > max) g = max;
+                if (g < -max) g = -max;
+            }
+            if (!WRITTEN.contains(rule.getClass())) {
+                own[i] = g;
+                rule.apply(k, 1, 1, i, i + 1, p, own, s);
+                continue;
+            }
+            float l2 = (float) rule.l2(), decay = (float) (rule.lr() * rule.decay());
+            g = g + l2 * p[i];
+            float u = move(rule, t, g, s, i);
+            p[i] = p[i] - (u + decay * p[i]);
+        }
+    }
+
     private float[][] start(Rule rule, float[] p) {
         int own = rule.state().size();
-        float[][] s = new float[own + (average.isKept() ? 1 : 0)][p.length];
+        float[][] s = new float[own + (average.isKept() ? 1 : 0)][];
+        for (int a = 0; a < own; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {p.length}))];
+        if (average.isKept()) s[own] = p.clone();
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;
-        if (average.isKept()) System.arraycopy(p, 0, s[own], 0, p.length);
         for (int a = 0; a < own; a++) {
             Arrays.fill(s[a], WRITTEN.contains(rule.getClass()) ? (float) start : rule.initial(a));
         }
