@@ -25,9 +25,9 @@ final class Groups {
         if (count == 0) throw new IllegalArgumentException("groups: expected at least one with a rule, got " + all);
     }
 
-    /** Of each part. */
-    List<Schedule> schedules() {
-        return all.stream().flatMap(group -> group.schedule().stream()).toList();
+    /** Those that are not frozen, in the order of their parts. */
+    List<Group> moving() {
+        return all.stream().filter(group -> group.schedule().isPresent()).toList();
     }
 
     /** The group of a part. */

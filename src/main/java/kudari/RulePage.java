@@ -64,7 +64,8 @@ final class RulePage {
     /**
      * The formula of a rule, with its numbers in the places of their symbols: a symbol is the first word in the documentation of a component,
      * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. A line
-     * that begins with a component's name and a colon stands where that is true; one with another name, before or after it, where it is not.
+     * that begins with a component's name and a colon stands where that is true; one with another name, before or after it, where it is not. A rule
+     * that has a symbol for its decoupled decay says itself where that goes.
      */
     List<String> formula(Rule rule) {
         List<String> lines =

@@ -35,6 +35,7 @@ import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rprop;
 import kudari.rule.Rule;
+import kudari.rule.ScheduleFreeAdamW;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
 import kudari.rule.Yogi;
@@ -250,6 +251,13 @@ class ConventionsTest {
                 valley("optax lion", Lion.of(0.1), -6.9, 1.9, -4, -1),
                 valley("optax rprop", Rprop.optax(0.1), -7, 2, -0.0425085332098, 0.0333152398099),
                 valley("optax madgrad", Madgrad.of(0.1), -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
+                valley(
+                        "optax schedule_free_adamw",
+                        ScheduleFreeAdamW.of(0.3),
+                        -6.70000000429,
+                        1.70000000075,
+                        -2.65657632558,
+                        -0.171442035599),
                 valley("optax sign_sgd", SignSgd.of(0.1), -6.9, 1.9, -4, 0),
                 valley("Keras Ftrl", Ftrl.of(0.5), -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley("Keras Adagrad", AdaGrad.keras(1.5), -5.63301655055, 0.504665645806, -0.158857053316, 0),

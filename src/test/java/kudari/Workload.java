@@ -105,7 +105,7 @@ record Workload(String rule, String shape) {
     }
 
     static int bytes(Rule rule) {
-        int arrays = StepSource.of(rule, false).arrays(), bytes = 12 + 8 * arrays;
+        int arrays = StepSource.of(rule, false, false).arrays(), bytes = 12 + 8 * arrays;
         if (!(rule instanceof TensorRule whole)) return bytes;
         return bytes + (whole.gathers() ? 4 + 4 * arrays : 8);
     }

@@ -9,6 +9,7 @@ import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 import kudari.CpuEngine;
 import kudari.Engine;
+import kudari.Evaluation;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.data.Dataset;
@@ -16,6 +17,7 @@ import kudari.data.Sampler;
 import kudari.nn.Init;
 import kudari.nn.Network;
 import kudari.nn.Samples;
+import kudari.nn.Score;
 import kudari.report.Comparison.BatchingRun;
 import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
@@ -95,6 +97,16 @@ final class Experiments {
         }
     }
 
+    /** How good a network is with the parameters that are to be used. */
+    static Score score(Network network, Optimizer optimizer, Samples samples) {
+        Evaluation using = optimizer.evaluating(network.params());
+        try {
+            return network.evaluate(samples);
+        } finally {
+            using.close();
+        }
+    }
+
     /**
      * Trains a network by one optimizer, writing the losses to the report as they come. The times are those of the training's own steps, for
      * what a step takes depends on its numbers: gradients that stay the same are not what an optimizer sees.
@@ -145,8 +157,8 @@ final class Experiments {
                 network.loss(); // waits for the last gradient
                 perStep.add((clock.getAsLong() - begun) / 1e3 / (to - from));
                 if (step == steps || step % evaluateEvery == 0) {
-                    accuracies.add(
-                            new DataPoint(step, network.evaluate(data.test).accuracy()));
+                    accuracies.add(new DataPoint(
+                            step, score(network, optimizer, data.test).accuracy()));
                 }
                 network.tellLosses();
                 for (; written < losses.size(); written++) {
@@ -193,7 +205,7 @@ final class Experiments {
             // Points stand close at first and then further apart, as on a logarithmic axis.
             for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
                 if (at >= next) {
-                    losses.add(new DataPoint(at, network.evaluate(few).loss()));
+                    losses.add(new DataPoint(at, score(network, optimizer, few).loss()));
                     next = at + Math.max(1, at / 8);
                 }
                 interruption.check();
