@@ -269,6 +269,7 @@ class CudaFaultsTest {
                                 "cuEventRecord", 2L,
                                 "cuEventSynchronize", 2L)),
                 calls());
+        assertEquals(0, control.launches(), "launches that have run, as for a copy waited for");
     }
 
     @Test

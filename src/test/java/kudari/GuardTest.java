@@ -546,6 +546,9 @@ class GuardTest {
         Optimizer skips = engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(3).skips(true));
         skips.update(engine.zeros(6), g);
         assertEquals(1, skips.skipped());
+        p.zero();
+        engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(Float.MAX_VALUE)).update(p, g);
+        assertSameBits(floats(-Float.MAX_VALUE, Float.NaN), Arrays.copyOfRange(p.get(), 3, 5));
     }
 
     /** The norm is that of the scaled gradients: ¼ · √(12² + 16²) = 5, so that a largest norm of 5 changes nothing, and one of 2½ halves them. */
