@@ -698,7 +698,7 @@ class GuardTest {
     void zeroIsLeftInTheGradientsAlsoOfAStepLeftOut(boolean clipsElements) {
         Guard guard = clipsElements ? Guard.clipValue(1).skips(true) : Guard.clipNorm(1);
         Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
-        for (int size : new int[] {0, 1, 5, 4097}) {
+        for (int size : new int[] {0, 1, 5, 4097, 200_003}) {
             p.put("W" + size, engine.zeros(size));
             g.put("W" + size, engine.tensor(filled(size)));
         }
