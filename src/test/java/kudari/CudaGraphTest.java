@@ -167,6 +167,10 @@ class CudaGraphTest {
         refused(IllegalStateException.class, graph::launch, "resumed", "capture anew");
         descent.step();
         assertEquals(8, descent.optimizer.steps());
+        try (Graph anew = engine.capture(descent::step)) {
+            anew.launch();
+        }
+        assertEquals(9, descent.optimizer.steps());
         Graph again = engine.capture(descent::step);
         descent.optimizer.close();
         refused(IllegalStateException.class, again::launch, "optimizer is closed");
