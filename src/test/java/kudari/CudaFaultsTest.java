@@ -221,10 +221,12 @@ class CudaFaultsTest {
     }
 
     /** As if the device were a thousand steps further than the host has sent scalars for. */
-    @Test
-    void stepsThatFindNoScalarsAreCountedAndTold() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void stepsThatFindNoScalarsAreCountedAndTold(boolean zeroes) {
         Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(1, 1));
         Optimizer adam = cuda.optimizer(Adam.of()).guard(Guard.skipNonFinite());
+        if (zeroes) adam.zeroGradients();
         adam.update(p, g);
         float[] before = p.get();
         CUdeviceptr done = cuda.pointer(cuda.wrap(controlBlock(), 2)); // the first of its words
@@ -317,6 +319,7 @@ class CudaFaultsTest {
                                 "cuEventRecord", 2L,
                                 "cuEventSynchronize", 2L)),
                 calls());
+        assertEquals(0, control.launches(), "launches that have run, as for a copy waited for");
     }
 
     @Test
@@ -939,10 +942,12 @@ class CudaFaultsTest {
         for (int t = 0; t < 10; t++) adam.update(Map.copyOf(wrapped(p)), Map.copyOf(wrapped(g)));
         assertEquals(null, calls().get("cuMemcpyHtoDAsync"));
         assertEquals(Set.of(), memoryAndWaits());
+        finish();
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(t % 2 == 0 ? h : g));
         assertEquals(10, calls().get("cuMemcpyHtoDAsync"));
         assertEquals(10, calls().get("cuEventSynchronize"), "for the copy before the last");
+        assertEquals(clips ? 14 : 7, control.launches(), "launches that have run: those before the eighth copy");
         assertEquals(Set.of(), memoryAndWaits());
     }
 

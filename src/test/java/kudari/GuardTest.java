@@ -546,6 +546,9 @@ class GuardTest {
         Optimizer skips = engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(3).skips(true));
         skips.update(engine.zeros(6), g);
         assertEquals(1, skips.skipped());
+        p.zero();
+        engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(Float.MAX_VALUE)).update(p, g);
+        assertSameBits(floats(-Float.MAX_VALUE, Float.NaN), Arrays.copyOfRange(p.get(), 3, 5));
     }
 
     /** The norm is that of the scaled gradients: ¼ · √(12² + 16²) = 5, so that a largest norm of 5 changes nothing, and one of 2½ halves them. */
@@ -695,7 +698,7 @@ class GuardTest {
     void zeroIsLeftInTheGradientsAlsoOfAStepLeftOut(boolean clipsElements) {
         Guard guard = clipsElements ? Guard.clipValue(1).skips(true) : Guard.clipNorm(1);
         Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
-        for (int size : new int[] {0, 1, 5, 4097}) {
+        for (int size : new int[] {0, 1, 5, 4097, 200_003}) {
             p.put("W" + size, engine.zeros(size));
             g.put("W" + size, engine.tensor(filled(size)));
         }

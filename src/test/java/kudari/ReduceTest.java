@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import kudari.rule.Sgd;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -84,6 +85,18 @@ class ReduceTest {
             for (int i = 0; i < partials.length; i++) partials[i] = Math.exp(3 * random.nextGaussian());
             assertEquals(sum(partials, 0, 3 + size, 256), Reduce.all(partials, lanes));
             assertEquals(sum(partials, 3, 3 + size, 32), Reduce.tensor(partials, 3, 3 + size, lanes));
+        }
+    }
+
+    /** Numbers of this size are 8 apart in double: 4 and 4 added first are one step up, which the root still shows, and one after the other nothing. */
+    @Test
+    void theFourSumsOfAThreadAreAddedUpInPairs() {
+        double a = 189_812_544; // the least multiple of 16 above 2^27.5
+        try (Engine engine = Engines.open()) {
+            Optimizer sgd = engine.optimizer(Sgd.of(0.01)).guard(Guard.skipNonFinite());
+            sgd.update(engine.zeros(4), engine.tensor(new float[] {(float) a, 0, 2, 2}));
+            assertEquals(Math.sqrt(a * a + 8), sgd.norm());
+            assertEquals(Math.nextUp(a), sgd.norm());
         }
     }
 

@@ -330,5 +330,10 @@ class CudaNetworkTest {
         assertArrayEquals(new float[] {1, 2}, read.get());
         read.start();
         assertArrayEquals(new float[] {5, 6}, read.get());
+        for (float[] few : new float[][] {{}, {7}}) {
+            var readOfFew = engine.tensor(few).asyncRead();
+            readOfFew.start();
+            assertArrayEquals(few, readOfFew.get());
+        }
     }
 }
