@@ -364,6 +364,41 @@ class DjlOptimizerTest {
     }
 
     @Test
+    void whatCameBeforeAnArrayThatIsRefusedIsForgotten() {
+        Vectors block = vectors(new float[] {1}, new float[] {2});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray one = manager.ones(new Shape(1));
+        assertThrows(
+                IllegalArgumentException.class, () -> step(optimizer, block, one, one.toType(DataType.FLOAT64, true)));
+        step(optimizer, block, one.mul(2), one);
+        assertEquals(-1, block.parameter(0).getArray().getFloat());
+    }
+
+    @Test
+    void stateOfWhatIsFrozenLaterIsSavedToo() {
+        Checkpoint saved;
+        try (Model model = Task.model(12)) {
+            DjlOptimizer optimizer = new DjlOptimizer(model.getBlock(), engine.optimizer(Adam.of(0.01)));
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 0, 2);
+                model.getBlock().getParameters().get(NAMES.get(0)).freeze(true);
+                Task.train(trainer, 2, 3);
+                saved = optimizer.checkpoint(Map.of());
+            }
+        }
+        try (Model model = Task.model(13)) {
+            model.getBlock().getParameters().get(NAMES.get(0)).freeze(true);
+            var adam = engine.optimizer(Adam.of(0.01));
+            new DjlOptimizer(model.getBlock(), adam).restore(saved);
+            assertArrayEquals(saved.tensors().get("params/01Linear_weight").floats(), Task.floats(model, NAMES.get(0)));
+            assertArrayEquals(
+                    saved.tensors().get("state/01Linear_weight/Adam.m").floats(),
+                    adam.state(NAMES.get(0)).get("m").get());
+            assertEquals(3, adam.steps());
+        }
+    }
+
+    @Test
     void strangersAreRefused() {
         DjlOptimizer optimizer = new DjlOptimizer(vectors(new float[1]), engine.optimizer(Sgd.of(1)));
         NDArray one = manager.ones(new Shape(1));
