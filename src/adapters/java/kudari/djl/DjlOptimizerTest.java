@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
 import ai.djl.Model;
+import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
@@ -262,6 +263,22 @@ class DjlOptimizerTest {
         step(new DjlOptimizer(block, engine.optimizer(Sgd.of(0.25))), block, param.getGradient());
         assertArrayEquals(new float[] {0.5f, 1}, param.toFloatArray());
         assertArrayEquals(new float[2], param.getGradient().toFloatArray());
+    }
+
+    @Test
+    void aGraphThatNeedsTheOldValuesIsRefused() {
+        Vectors block = vectors(new float[] {1, 2});
+        NDArray param = block.parameter(0).getArray();
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(0.25)));
+        try (var collector = ai.djl.engine.Engine.getInstance().newGradientCollector()) {
+            NDArray first = param.square().sum(), second = param.square().sum();
+            collector.backward(first);
+            step(optimizer, block, param.getGradient());
+            String message = assertThrows(EngineException.class, () -> collector.backward(second))
+                    .getMessage();
+            assertTrue(message.contains("modified by an inplace operation"), message);
+        }
+        assertArrayEquals(new float[] {0.5f, 1}, param.toFloatArray());
     }
 
     @Test

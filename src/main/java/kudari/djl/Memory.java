@@ -2,6 +2,7 @@ package kudari.djl;
 
 import ai.djl.Device;
 import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.jni.JniUtils;
 import com.sun.jna.Native;
 import com.sun.jna.Pointer;
 import java.lang.reflect.Field;
@@ -23,13 +24,22 @@ abstract sealed class Memory {
     /** The most elements: DJL tells memory by a buffer, which has at most so many bytes. */
     static final long LARGEST = Integer.MAX_VALUE / Float.BYTES;
 
-    /** A parameter's array, which it was when it was last looked at. */
-    private record Known(PtNDArray array, long handle) {}
+    /**
+     * A parameter's array, which it was when it was last looked at.
+     *
+     * @param none a view of it without elements: what changes that in place, as far as autograd knows, changes the array
+     */
+    private record Known(PtNDArray array, long handle, PtNDArray none) {
+
+        boolean isStill(PtNDArray given) {
+            return array == given && handle == given.getHandle() && !none.isReleased();
+        }
+    }
 
     /** A tensor, and where it begins. */
     private record Placed(long address, Tensor tensor) {}
 
-    private final Map<String, Known> contiguous = new HashMap<>();
+    private final Map<String, Known> parameters = new HashMap<>();
     private final Map<String, Placed> placed = new HashMap<>();
 
     static Memory of(Engine engine) {
@@ -43,14 +53,23 @@ abstract sealed class Memory {
     /** A parameter, where it is now. */
     final Tensor parameter(String name, PtNDArray array) {
         String what = DjlOptimizer.parameter(name);
-        Known known = contiguous.get(name);
-        if (known == null || known.array != array || known.handle != array.getHandle()) {
+        Known known = parameters.get(name);
+        if (known == null || !known.isStill(array)) {
             if (!isContiguous(what, array))
                 throw new IllegalArgumentException(
                         what + ": expected a contiguous array, got one with other strides; train a duplicate() of it");
-            contiguous.put(name, new Known(array, array.getHandle()));
+            if (known != null) known.none.close();
+            try (PtNDArray detached = JniUtils.detachGradient(array);
+                    PtNDArray flat = detached.flatten()) {
+                parameters.put(name, new Known(array, array.getHandle(), JniUtils.slice(flat, 0, 0, 0, 1)));
+            }
         }
         return tensor(what, array);
+    }
+
+    /** Tells autograd that a parameter has changed, so that a graph which needs its old values is refused by it. */
+    final void changed(String name) {
+        parameters.get(name).none.negi();
     }
 
     /**

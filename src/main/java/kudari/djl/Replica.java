@@ -57,7 +57,10 @@ final class Replica {
     /** The step, of all that has been taken. */
     void step() {
         optimizer.update(params, grads);
-        weights.values().forEach(JniUtils::zeroGrad);
+        weights.forEach((name, weight) -> {
+            JniUtils.zeroGrad(weight);
+            memory.changed(name);
+        });
         stepped.clear();
         stepped.putAll(weights);
         forget();
