@@ -290,6 +290,11 @@ public final class Optimizer implements AutoCloseable {
         closings = engine.closings();
     }
 
+    /** The engine that it works on. */
+    public Engine engine() {
+        return engine;
+    }
+
     /** The groups, in their order. */
     public List<Group> groups() {
         return groups;
