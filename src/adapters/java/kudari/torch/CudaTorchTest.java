@@ -110,8 +110,7 @@ class CudaTorchTest {
                 CpuEngine cpu = Engine.cpu(1);
                 Optimizer cudas = cuda.optimizer(rule).guard(guard);
                 TorchOptimizer one = new TorchOptimizer(cudas, named, tensor -> true);
-                TorchOptimizer other =
-                        new TorchOptimizer(cpu.optimizer(rule).guard(guard), onCpu.named_parameters())) {
+                TorchOptimizer other = new TorchOptimizer(cpu.optimizer(rule).guard(guard), onCpu.named_parameters())) {
             assertTrue(cuda.toString().contains("software"), cuda.toString());
             long allocated = 0;
             for (int step = 0; step < 20; step++) {

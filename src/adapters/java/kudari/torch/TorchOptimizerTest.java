@@ -3,7 +3,6 @@ package kudari.torch;
 import static kudari.torch.Torch.fillGradients;
 import static kudari.torch.Torch.loss;
 import static kudari.torch.Torch.net;
-import static kudari.torch.Torch.tensor;
 import static kudari.torch.Torch.values;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -13,7 +12,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -38,8 +36,6 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.AdamOptions;
 import org.bytedeco.pytorch.AdamWOptions;
 import org.bytedeco.pytorch.Device;
-import org.bytedeco.pytorch.EmbeddingImpl;
-import org.bytedeco.pytorch.EmbeddingOptions;
 import org.bytedeco.pytorch.LinearImpl;
 import org.bytedeco.pytorch.Module;
 import org.bytedeco.pytorch.Optimizer;
@@ -103,8 +99,11 @@ class TorchOptimizerTest {
                 assertEquals(over.norm(), optimizer.optimizer().norm());
         }
         Map<String, float[]> stepped = values(net);
-        assertEquals(Set.of("gain", "nothing", "first.weight", "first.bias", "second.weight", "second.bias"), stepped.keySet());
-        stepped.forEach((name, values) -> assertArrayEquals(bits(params.get(name).get()), bits(values), name));
+        assertEquals(
+                Set.of("gain", "nothing", "first.weight", "first.bias", "second.weight", "second.bias"),
+                stepped.keySet());
+        stepped.forEach(
+                (name, values) -> assertArrayEquals(bits(params.get(name).get()), bits(values), name));
         assertTrue(stepped.get("first.weight").length > 16_384);
     }
 
@@ -167,7 +166,15 @@ class TorchOptimizerTest {
     }
 
     private static void algorithm(
-            int t, float[] g, double decay, double[] p, double[] m, double[] v, double[] off, double[] offM, double[] offV) {
+            int t,
+            float[] g,
+            double decay,
+            double[] p,
+            double[] m,
+            double[] v,
+            double[] off,
+            double[] offM,
+            double[] offV) {
         double u = 0x1p-24, beta1 = 0.9, beta2 = 0.999, lr = 0.01, eps = 1e-3;
         double c1 = 1 - Math.pow(beta1, t), c2 = 1 - Math.pow(beta2, t);
         for (int i = 0; i < p.length; i++) {
@@ -307,7 +314,8 @@ class TorchOptimizerTest {
     @Test
     void parametersThatMoveAreFollowedWithTheirState() {
         Net still = net(SEED), moving = net(SEED);
-        try (TorchOptimizer of = optimizer(still, Adam.of(0.01)); TorchOptimizer those = optimizer(moving, Adam.of(0.01))) {
+        try (TorchOptimizer of = optimizer(still, Adam.of(0.01));
+                TorchOptimizer those = optimizer(moving, Adam.of(0.01))) {
             for (int step = 0; step < 20; step++) {
                 fillGradients(still, new Random(step));
                 fillGradients(moving, new Random(step));
@@ -361,22 +369,34 @@ class TorchOptimizerTest {
                         "contiguous"),
                 spoilt(
                         "a gradient that is a transpose",
-                        net -> net.first.weight().mutable_grad().put(torch.ones(150, 120).t()),
+                        net -> net.first
+                                .weight()
+                                .mutable_grad()
+                                .put(torch.ones(150, 120).t()),
                         "gradient of 'first.weight'",
                         "contiguous"),
                 spoilt(
                         "a gradient that is one number seen many times",
-                        net -> net.first.weight().mutable_grad().put(torch.ones(1).expand(120, 150)),
+                        net -> net.first
+                                .weight()
+                                .mutable_grad()
+                                .put(torch.ones(1).expand(120, 150)),
                         "gradient of 'first.weight'",
                         "contiguous"),
                 spoilt(
                         "a negative that is a view",
-                        net -> net.first.bias().mutable_grad().put(torch.ones(120)._neg_view()),
+                        net -> net.first
+                                .bias()
+                                .mutable_grad()
+                                .put(torch.ones(120)._neg_view()),
                         "gradient of 'first.bias'",
                         "contiguous"),
                 spoilt(
                         "a sparse gradient",
-                        net -> net.first.weight().mutable_grad().put(torch.ones(120, 150).to_sparse()),
+                        net -> net.first
+                                .weight()
+                                .mutable_grad()
+                                .put(torch.ones(120, 150).to_sparse()),
                         "gradient of 'first.weight'",
                         "Sparse",
                         "to_dense"),
@@ -388,13 +408,16 @@ class TorchOptimizerTest {
                         "to(ScalarType.Float"),
                 spoilt(
                         "a gradient in double",
-                        net -> net.gain.mutable_grad().put(torch.ones(new long[0]).to(torch.ScalarType.Double)),
+                        net -> net.gain
+                                .mutable_grad()
+                                .put(torch.ones(new long[0]).to(torch.ScalarType.Double)),
                         "gradient of 'gain'",
                         "float32",
                         "Double"),
                 spoilt(
                         "another device",
-                        net -> net.first.bias()
+                        net -> net.first
+                                .bias()
                                 .mutable_grad()
                                 .put(torch.ones(120).to(new Device("meta"), torch.ScalarType.Float)),
                         "gradient of 'first.bias'",
@@ -505,7 +528,8 @@ class TorchOptimizerTest {
 
     /** Module, optimizer, engine and adapter, in all orders; what comes late is refused and not a crash. */
     @ParameterizedTest
-    @ValueSource(strings = {"mtoe", "mteo", "moet", "meto", "meot", "tmoe", "temo", "toem", "otme", "oemt", "emto", "etom"})
+    @ValueSource(
+            strings = {"mtoe", "mteo", "moet", "meto", "meot", "tmoe", "temo", "toem", "otme", "oemt", "emto", "etom"})
     void closingInAnyOrderIsSafe(String order) {
         CpuEngine engine = Engine.cpu(1);
         Net net = net(SEED);

@@ -116,7 +116,9 @@ public final class TorchOptimizer implements AutoCloseable {
                         "open the engine on the module's device");
             if (theirs.scalar_type().value != torch.ScalarType.Float.value)
                 throw refused(
-                        "float32", theirs.scalar_type().toString(), "convert the module with to(ScalarType.Float, false)");
+                        "float32",
+                        theirs.scalar_type().toString(),
+                        "convert the module with to(ScalarType.Float, false)");
             if (!theirs.is_contiguous() || theirs.is_neg())
                 throw refused("a contiguous tensor", "a view of other memory", "take its contiguous()");
             // No pointer where there is no element.
@@ -154,10 +156,7 @@ public final class TorchOptimizer implements AutoCloseable {
             }
             long size = theirs.numel();
             if (size > LARGEST_BUFFER)
-                throw refused(
-                        "at most " + LARGEST_BUFFER + " elements on the CPU",
-                        Arrays.toString(shape),
-                        "split it");
+                throw refused("at most " + LARGEST_BUFFER + " elements on the CPU", Arrays.toString(shape), "split it");
             FloatBuffer elements = size == 0
                     ? FloatBuffer.allocate(0)
                     : new FloatPointer(theirs.data_ptr()).capacity(size).asBuffer();
