@@ -14,6 +14,7 @@ import kudari.data.Digits;
 import kudari.data.Sampler;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Sgd;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.layers.DenseLayer;
 import org.deeplearning4j.nn.conf.layers.OutputLayer;
@@ -74,16 +75,18 @@ public class Dl4jExample {
                             Group.of("*_b", rate.of(AdamW.of().decay(0))), Group.rest(rate.of(AdamW.of())))
                     .guard(Guard.clipNorm(1).scale(1.0 / BATCH)); // its gradients are sums over a batch
             for (int step = 0; step < EPOCHS * TRAIN.size() / BATCH; step++) {
-                DataSet batch = batch(TRAIN, batches.next());
-                net.setInput(batch.getFeatures());
-                net.setLabels(batch.getLabels());
-                net.computeGradientAndScore();
-                adamw.update(
-                        tensors(engine, net.paramTable()),
-                        tensors(engine, net.gradient().gradientForVariable()));
+                step(engine, adamw, net, batch(TRAIN, batches.next()));
             }
         }
         learned("over params()", net);
+    }
+
+    static void step(CpuEngine engine, Optimizer optimizer, MultiLayerNetwork net, DataSet batch) {
+        net.setInput(batch.getFeatures());
+        net.setLabels(batch.getLabels());
+        net.computeGradientAndScore();
+        optimizer.update(
+                tensors(engine, net.paramTable()), tensors(engine, net.gradient().gradientForVariable()));
     }
 
     /** By DL4J's names, as 0_W and 0_b, in its memory. What it has column by column is a vector here. */
@@ -95,15 +98,27 @@ public class Dl4jExample {
 
     /** In the first steps, in which rounding has not yet grown: later Adam near a minimum is chaotic. */
     static void sameAsTheirs() {
-        MultiLayerNetwork ours = network(new SameAdam()),
-                theirs = network(new org.nd4j.linalg.learning.config.Adam(1e-3));
+        MultiLayerNetwork adam = network(new SameAdam()),
+                theirAdam = network(new org.nd4j.linalg.learning.config.Adam(1e-3)),
+                sgd = network(new NoOp()),
+                theirSgd = network(new org.nd4j.linalg.learning.config.Sgd(0.1));
+        float[] start = adam.params().toFloatVector();
         Sampler batches = Sampler.epochs(TRAIN.size(), BATCH, 1);
-        float[] start = theirs.params().toFloatVector();
-        for (int step = 0; step < 5; step++) {
-            DataSet batch = batch(TRAIN, batches.next());
-            ours.fit(batch);
-            theirs.fit(batch);
+        try (CpuEngine engine = Engine.cpu()) {
+            Optimizer overParams = engine.optimizer(Sgd.of(0.1)).guard(Guard.NONE.scale(1.0 / BATCH));
+            for (int step = 0; step < 5; step++) {
+                DataSet batch = batch(TRAIN, batches.next());
+                adam.fit(batch);
+                theirAdam.fit(batch);
+                step(engine, overParams, sgd, batch);
+                theirSgd.fit(batch);
+            }
         }
+        near("Adam under fit()", adam, theirAdam, start);
+        near("Sgd over params()", sgd, theirSgd, start);
+    }
+
+    static void near(String what, MultiLayerNetwork ours, MultiLayerNetwork theirs, float[] start) {
         float[] a = ours.params().toFloatVector(), b = theirs.params().toFloatVector();
         double apart = 0, moved = 0;
         for (int i = 0; i < a.length; i++) {
@@ -111,8 +126,8 @@ public class Dl4jExample {
             moved += Math.pow(b[i] - start[i], 2);
         }
         System.out.printf(
-                "after 5 steps of Adam %.1e of the way apart from Deeplearning4j's%n", Math.sqrt(apart / moved));
-        check(moved > 0 && Math.sqrt(apart / moved) < 1e-4, "not Deeplearning4j's Adam");
+                "%s: after 5 steps %.1e of the way apart from Deeplearning4j's%n", what, Math.sqrt(apart / moved));
+        check(moved > 0 && Math.sqrt(apart / moved) < 1e-4, "not the same rule");
     }
 
     static void savedAndLoaded() throws Exception {
