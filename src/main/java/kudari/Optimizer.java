@@ -290,7 +290,7 @@ public final class Optimizer implements AutoCloseable {
         closings = engine.closings();
     }
 
-    /** The engine that it works on. */
+    /** The engine that it works on, and whose the tensors must be. */
     public Engine engine() {
         return engine;
     }
