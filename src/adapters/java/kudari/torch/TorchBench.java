@@ -1,96 +1,100 @@
 package kudari.torch;
 
 import java.util.Arrays;
-import kudari.CpuEngine;
+import java.util.Locale;
 import kudari.Engine;
 import kudari.rule.Adam;
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.AdamOptions;
+import org.bytedeco.pytorch.LinearImpl;
 import org.bytedeco.pytorch.Module;
-import org.bytedeco.pytorch.Optimizer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
-/** Times a step of Adam over a module's parameters: libtorch's own and Kudari's, in turns. {@code scripts/bench --adapters} prints its table. */
+/**
+ * Times a step of libtorch's own Adam and of Kudari's, in turns, each after gradients of its own. {@code scripts/bench adapters} runs it and prints rows of a
+ * table.
+ */
 final class TorchBench {
 
-    private static final int TURNS = 31, STEPS = 20;
+    private static final int INPUTS = 784, WARM_UP = 300, STEPS = 500;
 
     private TorchBench() {}
 
-    /** Parameters as a network has them, so many in all; and gradients, which may move. */
-    private static final class Net extends Module {
-        final Tensor[] params, grads, others;
-
-        Net(long... sizes) {
-            params = new Tensor[sizes.length];
-            grads = new Tensor[sizes.length];
-            others = new Tensor[sizes.length];
-            for (int n = 0; n < sizes.length; n++) {
-                params[n] = new Tensor(register_parameter("p" + n, torch.randn(sizes[n]), true));
-                grads[n] = torch.randn(sizes[n]);
-                others[n] = torch.randn(sizes[n]);
-                params[n].mutable_grad().put(grads[n]);
-            }
-        }
-
-        /** Puts gradients elsewhere, as backward does where zero_grad has left none. */
-        void move(int step) {
-            for (int n = 0; n < params.length; n++) params[n].mutable_grad().put((step % 2 == 0 ? others : grads)[n]);
+    public static void main(String[] args) {
+        for (boolean toNone : new boolean[] {false, true}) {
+            run(toNone, 92, 124);
+            run(toNone, 700, 540, 360);
         }
     }
 
-    private static Net net(long parameters) {
-        return parameters < 1_000_000
-                ? new Net(784 * 100, 100, 100 * 64, 64, parameters - 84_964)
-                : new Net(784 * 1000, 1000, 1000 * 340, 340, parameters - 1_125_340);
+    /**
+     * A row.
+     *
+     * @param toNone whether gradients are thrown away before each step, and so may come elsewhere
+     */
+    private static void run(boolean toNone, int... hidden) {
+        Net theirs = new Net(hidden), ours = new Net(hidden);
+        try (Engine engine = Engine.cpu(torch.get_num_threads()); // as many for both: OMP_NUM_THREADS
+                var their = new org.bytedeco.pytorch.Adam(theirs.parameters(), new AdamOptions(1e-3));
+                var our = new TorchOptimizer(engine.optimizer(Adam.pytorch(1e-3)), ours.named_parameters())) {
+            double[] its = new double[STEPS], kudaris = new double[STEPS];
+            for (int n = -WARM_UP; n < STEPS; n++) {
+                double first = theirs.step(toNone, their::step), second = ours.step(toNone, our::step);
+                if (n < 0) continue;
+                its[n] = first;
+                kudaris[n] = second;
+            }
+            System.out.printf(
+                    Locale.ROOT,
+                    "| JavaCPP's PyTorch, `Adam.step`, after `zero_grad(%b)` | %,d | %,.0f / %,.0f | %,.0f / %,.0f |%n",
+                    toNone,
+                    our.params().values().stream().mapToLong(kudari.Tensor::size).sum(),
+                    best(its),
+                    median(its),
+                    best(kudaris),
+                    median(kudaris));
+        }
+    }
+
+    private static double best(double[] times) {
+        return Arrays.stream(times).min().orElseThrow();
+    }
+
+    private static double median(double[] times) {
+        return Arrays.stream(times).sorted().skip(times.length / 2).findFirst().orElseThrow();
     }
 
     private interface Step {
-        void run(int step);
+        void run();
     }
 
-    public static void main(String[] args) {
-        System.out.println("| parameters | threads | torch::optim::Adam, µs | Kudari, µs | Kudari, gradients elsewhere in each step, µs |");
-        System.out.println("| ---: | ---: | ---: | ---: | ---: |");
-        int all = Runtime.getRuntime().availableProcessors();
-        for (long parameters : new long[] {85_002, 1_126_410})
-            for (int threads : all == 1 ? new int[] {1} : new int[] {1, all}) row(parameters, threads);
-    }
+    /** A network that is trained on one sample, always the same. */
+    private static final class Net extends Module {
 
-    private static void row(long parameters, int threads) {
-        torch.set_num_threads(threads);
-        Net theirs = net(parameters), ours = net(parameters), moving = net(parameters);
-        try (CpuEngine engine = Engine.cpu(threads);
-                Optimizer their =
-                        new org.bytedeco.pytorch.Adam(theirs.parameters(), new AdamOptions(1e-3));
-                TorchOptimizer our =
-                        new TorchOptimizer(engine.optimizer(Adam.pytorch(1e-3)), ours.named_parameters());
-                TorchOptimizer moved =
-                        new TorchOptimizer(engine.optimizer(Adam.pytorch(1e-3)), moving.named_parameters())) {
-            double[] times = medians(step -> their.step(), step -> our.step(), step -> {
-                moving.move(step);
-                moved.step();
-            });
-            System.out.printf(
-                    "| %,d | %d | %,.0f | %,.0f | %,.0f |%n", parameters, threads, times[0], times[1], times[2]);
-        }
-    }
+        private final LinearImpl[] layers;
+        private final Tensor x = torch.ones(1, INPUTS);
 
-    /** The median over all turns of the mean of a turn, in microseconds; the first turns are to warm up. */
-    private static double[] medians(Step... steps) {
-        double[][] times = new double[steps.length][TURNS];
-        for (int turn = -TURNS; turn < TURNS; turn++) {
-            for (int n = 0; n < steps.length; n++) {
-                long start = System.nanoTime();
-                for (int step = 0; step < STEPS; step++) steps[n].run(step);
-                if (turn >= 0) times[n][turn] = (System.nanoTime() - start) / 1e3 / STEPS;
+        Net(int... hidden) {
+            layers = new LinearImpl[hidden.length + 1];
+            for (int n = 0; n < layers.length; n++) {
+                layers[n] = new LinearImpl(n == 0 ? INPUTS : hidden[n - 1], n == hidden.length ? 10 : hidden[n]);
+                register_module("layer" + n, layers[n]);
             }
         }
-        double[] medians = new double[steps.length];
-        for (int n = 0; n < steps.length; n++) {
-            Arrays.sort(times[n]);
-            medians[n] = times[n][TURNS / 2];
+
+        /** The microseconds of a step, without what makes its gradients. */
+        @SuppressWarnings("try") // a scope is there to end
+        double step(boolean toNone, Step step) {
+            try (PointerScope scope = new PointerScope()) {
+                zero_grad(toNone);
+                Tensor y = x;
+                for (LinearImpl layer : layers) y = layer.forward(y == x ? x : torch.relu(y));
+                y.sub(torch.ones(1, 10)).square().mean().backward();
+                long start = System.nanoTime();
+                step.run();
+                return (System.nanoTime() - start) / 1e3;
+            }
         }
-        return medians;
     }
 }
