@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
 import ai.djl.Model;
+import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
@@ -265,6 +266,22 @@ class DjlOptimizerTest {
     }
 
     @Test
+    void aGraphThatNeedsTheOldValuesIsRefused() {
+        Vectors block = vectors(new float[] {1, 2});
+        NDArray param = block.parameter(0).getArray();
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(0.25)));
+        try (var collector = ai.djl.engine.Engine.getInstance().newGradientCollector()) {
+            NDArray first = param.square().sum(), second = param.square().sum();
+            collector.backward(first);
+            step(optimizer, block, param.getGradient());
+            String message = assertThrows(EngineException.class, () -> collector.backward(second))
+                    .getMessage();
+            assertTrue(message.contains("modified by an inplace operation"), message);
+        }
+        assertArrayEquals(new float[] {0.5f, 1}, param.toFloatArray());
+    }
+
+    @Test
     void aGradientMayBeFreedBeforeTheLastHasCome() {
         Vectors block = vectors(new float[1 << 20], new float[1]);
         DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
@@ -361,6 +378,41 @@ class DjlOptimizerTest {
         step(optimizer, block, one, one, one);
         assertEquals(1, sgd.steps());
         assertEquals(2, block.parameter(2).getArray().getFloat());
+    }
+
+    @Test
+    void whatCameBeforeAnArrayThatIsRefusedIsForgotten() {
+        Vectors block = vectors(new float[] {1}, new float[] {2});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray one = manager.ones(new Shape(1));
+        assertThrows(
+                IllegalArgumentException.class, () -> step(optimizer, block, one, one.toType(DataType.FLOAT64, true)));
+        step(optimizer, block, one.mul(2), one);
+        assertEquals(-1, block.parameter(0).getArray().getFloat());
+    }
+
+    @Test
+    void stateOfWhatIsFrozenLaterIsSavedToo() {
+        Checkpoint saved;
+        try (Model model = Task.model(12)) {
+            DjlOptimizer optimizer = new DjlOptimizer(model.getBlock(), engine.optimizer(Adam.of(0.01)));
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 0, 2);
+                model.getBlock().getParameters().get(NAMES.get(0)).freeze(true);
+                Task.train(trainer, 2, 3);
+                saved = optimizer.checkpoint(Map.of());
+            }
+        }
+        try (Model model = Task.model(13)) {
+            model.getBlock().getParameters().get(NAMES.get(0)).freeze(true);
+            var adam = engine.optimizer(Adam.of(0.01));
+            new DjlOptimizer(model.getBlock(), adam).restore(saved);
+            assertArrayEquals(saved.tensors().get("params/01Linear_weight").floats(), Task.floats(model, NAMES.get(0)));
+            assertArrayEquals(
+                    saved.tensors().get("state/01Linear_weight/Adam.m").floats(),
+                    adam.state(NAMES.get(0)).get("m").get());
+            assertEquals(3, adam.steps());
+        }
     }
 
     @Test

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import kudari.CudaEngine;
 import kudari.Engine;
 import kudari.LearningRate;
@@ -36,7 +37,7 @@ import kudari.checkpoint.Checkpoint;
  * <p>A parameter has the name that {@code block.getParameters()} gives it, {@code 01Linear_weight} say: by it groups take it, its state is found and
  * saved. DJL hands over one parameter after the other; with the last, all are stepped at once, with one norm over the whole model, and their
  * gradients are 0 afterwards. Parameters are changed where they are. A gradient is copied once on the CPU, because DJL may free it before the last
- * has come; on a GPU it is read where it is. Frozen parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are.
+ * has come; on a GPU it is read where it is. Autograd is told of every step, so that a graph that needs the old values is refused by it. Frozen parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are.
  *
  * <p>On a GPU a step is one launch on the stream that DJL trains on, the null stream. There the address of an array is asked of a method of DJL's
  * PyTorch engine that is not public, by reflection. That has been tested on a GPU in software only, and not yet on a real one.
@@ -59,6 +60,9 @@ public final class DjlOptimizer extends Optimizer {
     private final Map<String, String> names = new LinkedHashMap<>();
 
     private final List<Parameter> parameters = new ArrayList<>();
+
+    /** How many parameters the step has that is being gathered; 0 where that is not known. */
+    private int expected;
 
     /** DJL's class asks for a builder, which sets what Kudari has elsewhere. */
     private static final class Builder extends OptimizerBuilder<Builder> {
@@ -130,19 +134,22 @@ public final class DjlOptimizer extends Optimizer {
      */
     @Override
     public void update(String parameterId, NDArray weight, NDArray grad) {
-        String name = name(parameterId);
-        Replica replica = null;
         try {
-            PtNDArray to = checked("parameter '" + name + "'", weight);
-            PtNDArray by = checked("the gradient of '" + name + "'", grad);
-            replica = replica(name, to.getDevice());
+            String name = name(parameterId);
+            PtNDArray to = checked(parameter(name), weight), by = checked(Memory.gradient(name), grad);
+            Replica replica = replica(name, to.getDevice());
             if (replica.has(name)) throw cameAgain(name, replica);
+            if (replica.size() == 0 || expected == 0) expected = trained();
             replica.take(name, to, by);
-            if (replica.size() == trained()) replica.step();
+            if (replica.size() == expected) replica.step();
         } catch (RuntimeException e) {
-            if (replica != null) replica.forget();
+            replicas.values().forEach(Replica::forget);
             throw e;
         }
+    }
+
+    static String parameter(String name) {
+        return "parameter '" + name + "'";
     }
 
     /** How many parameters a step has. */
@@ -184,6 +191,7 @@ public final class DjlOptimizer extends Optimizer {
         Map<String, Parameter> byName = new LinkedHashMap<>();
         names.clear();
         parameters.clear();
+        expected = 0;
         for (Pair<String, Parameter> pair : block.getParameters()) {
             Parameter other = byName.putIfAbsent(pair.getKey(), pair.getValue());
             if (other != null && other != pair.getValue())
@@ -211,15 +219,17 @@ public final class DjlOptimizer extends Optimizer {
     }
 
     private Replica replica(String name, Device device) {
-        if (single != null) {
-            replicas.put(device, new Replica(device, single));
-            single = null;
-        }
+        if (single != null) bind(device);
         Replica replica = replicas.get(device);
         if (replica == null)
-            throw new IllegalArgumentException("parameter '" + name + "' is on " + device + ": expected one on "
+            throw new IllegalArgumentException(parameter(name) + " is on " + device + ": expected one on "
                     + replicas.keySet() + "; to train on several devices, give an optimizer for each");
         return replica;
+    }
+
+    private void bind(Device device) {
+        replicas.put(device, new Replica(device, single));
+        single = null;
     }
 
     /**
@@ -227,59 +237,66 @@ public final class DjlOptimizer extends Optimizer {
      * as the running means of a batch normalisation, is in the model that DJL saves. Waits for the engine.
      *
      * @param facts what the run wants to know again
+     * @throws IllegalStateException if a parameter is closed
      * @see Checkpoint#of
      */
     public Checkpoint checkpoint(Map<String, String> facts) {
         Replica first = first();
-        return Checkpoint.of(first.optimizer, params(first), facts);
+        return Checkpoint.of(first.optimizer, params(first, Set.of()), facts);
     }
 
     /**
-     * Puts the run where a checkpoint stood, on all devices. Before the first step: when the block has been initialized on the device of the optimizer,
-     * and where there are several, before the trainer is made, which copies the parameters to the others.
+     * Puts the run where a checkpoint stood, on all devices. Before the first step: when the block has been initialized, on the device of the optimizer;
+     * and where there are several devices, before the trainer is made, which copies the parameters to the others.
      *
      * @throws IllegalArgumentException as {@link Checkpoint#restore}
+     * @throws IllegalStateException if a parameter is closed, or is not yet where it is to be trained
      */
     public void restore(Checkpoint checkpoint) {
         Replica first = first();
-        checkpoint.restore(first.optimizer, params(first));
+        Map<String, Tensor> params = params(first, checkpoint.tensors().keySet());
+        checkpoint.restore(first.optimizer, params);
         for (Replica replica : replicas.values()) {
             if (replica == first) continue;
-            Map<String, Tensor> params = replica.params();
-            boolean isNew = params.isEmpty();
-            if (isNew) params(first).forEach((name, param) -> params.put(name, replica.engine.zeros(param.shape())));
-            checkpoint.restore(replica.optimizer, params);
-            if (isNew) params.values().forEach(Tensor::close);
+            // Where the copies have not been seen yet, only the state counts, and the parameters are the first
+            // device's.
+            Map<String, Tensor> stand = new LinkedHashMap<>();
+            params.forEach((name, param) -> stand.put(name, replica.engine.zeros(param.shape())));
+            Map<String, Tensor> copies = new LinkedHashMap<>(stand);
+            copies.putAll(replica.stepped());
+            checkpoint.restore(replica.optimizer, copies);
+            stand.values().forEach(Tensor::close);
         }
     }
 
     /** The one for the first device; where it is not known yet, that of the block. */
     private Replica first() {
-        if (single != null) {
-            look();
-            Parameter any = parameters.stream()
-                    .filter(DjlOptimizer::isTrained)
+        look();
+        if (single != null)
+            bind(parameters.stream()
+                    .filter(Parameter::isInitialized)
                     .findFirst()
                     .orElseThrow(() -> new IllegalStateException(
-                            "block: expected parameters to train, got none; call trainer.initialize(…) before"));
-            replica("", any.getArray().getDevice());
-        }
+                            "block: expected initialized parameters, got none; call trainer.initialize(…) before"))
+                    .getArray()
+                    .getDevice());
         return replicas.values().iterator().next();
     }
 
-    /** The parameters that are trained, as of the last step on a device, or, before there was one, as they are in the block. */
-    private Map<String, Tensor> params(Replica replica) {
-        Map<String, Tensor> params = replica.params();
-        if (!params.isEmpty()) return params;
-        look();
+    /** The parameters on a device that are trained, have state or are in a checkpoint: those of the last step, or, before there was one, the block's. */
+    private Map<String, Tensor> params(Replica replica, Set<String> saved) {
+        Map<String, Tensor> params = replica.stepped();
         for (Parameter parameter : parameters) {
-            if (!isTrained(parameter)) continue;
-            String name = names.get(parameter.getId()), what = "parameter '" + name + "'";
-            PtNDArray array = checked(what, parameter.getArray());
+            String name = names.get(parameter.getId());
+            if (params.containsKey(name)
+                    || !isTrained(parameter) && !replica.optimizer.knows(name) && !saved.contains("params/" + name))
+                continue;
+            PtNDArray array = checked(parameter(name), parameter.getArray());
             if (!array.getDevice().equals(replica.device))
-                throw new IllegalStateException(what + " is on " + array.getDevice() + ", and is to be trained on "
-                        + replica.device + ": load the model there, or do a step before");
-            params.put(name, replica.memory.parameter(what, array));
+                throw new IllegalStateException(
+                        parameter(name) + " is on " + array.getDevice() + ", and is to be trained on " + replica.device
+                                + ": load the model there, or do a step before");
+            params.put(name, replica.memory.parameter(name, array));
         }
         return params;
     }

@@ -1,6 +1,8 @@
 package kudari.djl;
 
+import ai.djl.Device;
 import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.jni.JniUtils;
 import com.sun.jna.Native;
 import com.sun.jna.Pointer;
 import java.lang.reflect.Field;
@@ -22,29 +24,52 @@ abstract sealed class Memory {
     /** The most elements: DJL tells memory by a buffer, which has at most so many bytes. */
     static final long LARGEST = Integer.MAX_VALUE / Float.BYTES;
 
-    /** A parameter's array, which it was when it was last looked at. */
-    private record Known(PtNDArray array, long handle) {}
+    /**
+     * A parameter's array, which it was when it was last looked at.
+     *
+     * @param none a view of it without elements: what changes that in place, as far as autograd knows, changes the array
+     */
+    private record Known(PtNDArray array, long handle, PtNDArray none) {
+
+        boolean isStill(PtNDArray given) {
+            return array == given && handle == given.getHandle() && !none.isReleased();
+        }
+    }
 
     /** A tensor, and where it begins. */
     private record Placed(long address, Tensor tensor) {}
 
-    private final Map<String, Known> contiguous = new HashMap<>();
+    private final Map<String, Known> parameters = new HashMap<>();
     private final Map<String, Placed> placed = new HashMap<>();
 
     static Memory of(Engine engine) {
         return engine instanceof CudaEngine cuda ? new OnDevice(cuda) : new OnHost((CpuEngine) engine);
     }
 
+    static String gradient(String name) {
+        return "the gradient of '" + name + "'";
+    }
+
     /** A parameter, where it is now. */
-    final Tensor parameter(String what, PtNDArray array) {
-        Known known = contiguous.get(what);
-        if (known == null || known.array != array || known.handle != array.getHandle()) {
+    final Tensor parameter(String name, PtNDArray array) {
+        String what = DjlOptimizer.parameter(name);
+        Known known = parameters.get(name);
+        if (known == null || !known.isStill(array)) {
             if (!isContiguous(what, array))
                 throw new IllegalArgumentException(
                         what + ": expected a contiguous array, got one with other strides; train a duplicate() of it");
-            contiguous.put(what, new Known(array, array.getHandle()));
+            if (known != null) known.none.close();
+            try (PtNDArray detached = JniUtils.detachGradient(array);
+                    PtNDArray flat = detached.flatten()) {
+                parameters.put(name, new Known(array, array.getHandle(), JniUtils.slice(flat, 0, 0, 0, 1)));
+            }
         }
         return tensor(what, array);
+    }
+
+    /** Tells autograd that a parameter has changed, so that a graph which needs its old values is refused by it. */
+    final void changed(String name) {
+        parameters.get(name).none.negi();
     }
 
     /**
@@ -57,13 +82,13 @@ abstract sealed class Memory {
     abstract boolean isContiguous(String what, PtNDArray array);
 
     /** The elements in a buffer, at the address where they are: they are not read, which on a device nobody could. */
-    abstract ByteBuffer buffer(PtNDArray array);
+    abstract ByteBuffer buffer(String what, PtNDArray array);
 
     abstract Tensor wrap(long address, ByteBuffer buffer, long[] shape);
 
     /** The tensor of an array: the one of last time, where it is still there. */
     final Tensor tensor(String what, PtNDArray array) {
-        ByteBuffer buffer = buffer(array);
+        ByteBuffer buffer = buffer(what, array);
         long[] shape = shape(array);
         long address = address(buffer);
         Placed last = placed.get(what);
@@ -99,7 +124,7 @@ abstract sealed class Memory {
             long[] shape = shape(grad);
             Tensor copy = copies.get(name);
             if (copy == null || !Arrays.equals(copy.shape(), shape)) copies.put(name, copy = engine.zeros(shape));
-            floats(buffer(grad)).get(engine.array(copy));
+            floats(buffer(gradient(name), grad)).get(engine.array(copy));
             return copy;
         }
 
@@ -108,15 +133,16 @@ abstract sealed class Memory {
         boolean isContiguous(String what, PtNDArray array) {
             if (array.size() < 2) return true;
             try (PtNDArray flat = array.flatten()) {
-                return address(buffer(flat)) == address(buffer(array));
+                return address(buffer(what, flat)) == address(buffer(what, array));
             }
         }
 
         @Override
-        ByteBuffer buffer(PtNDArray array) {
-            if (!array.getDevice().equals(ai.djl.Device.cpu()))
+        ByteBuffer buffer(String what, PtNDArray array) {
+            if (!array.getDevice().equals(Device.cpu()))
                 throw new IllegalArgumentException(
-                        "an array on " + array.getDevice() + ": expected one in the memory of " + engine);
+                        what + " is on " + array.getDevice() + ": expected an array in the memory of " + engine
+                                + "; DjlOptimizer.engine opens the engine of a device");
             return array.toByteBuffer(true);
         }
 
@@ -171,7 +197,7 @@ abstract sealed class Memory {
         /** The gradient itself, under a handle of our own, which keeps it: a device's memory is PyTorch's, and in order on its stream. */
         @Override
         Tensor gradient(String name, PtNDArray grad, List<PtNDArray> held) {
-            String what = "the gradient of '" + name + "'";
+            String what = gradient(name);
             PtNDArray ours = (PtNDArray) grad.stopGradient();
             held.add(ours);
             if (!isContiguous(what, ours)) {
@@ -190,7 +216,7 @@ abstract sealed class Memory {
         }
 
         @Override
-        ByteBuffer buffer(PtNDArray array) {
+        ByteBuffer buffer(String what, PtNDArray array) {
             return (ByteBuffer) call(directByteBuffer, array);
         }
 

@@ -25,7 +25,7 @@ final class Replica {
 
     private final Map<String, PtNDArray> weights = new LinkedHashMap<>();
 
-    /** Of the last step: as long as they are not closed. */
+    /** Of the last step; some may be closed by now. */
     private final Map<String, PtNDArray> stepped = new LinkedHashMap<>();
 
     /** What keeps the memory of gradients until they have been read. */
@@ -48,7 +48,7 @@ final class Replica {
 
     /** Takes a parameter's part of a step. */
     void take(String name, PtNDArray weight, PtNDArray grad) {
-        Tensor param = memory.parameter("parameter '" + name + "'", weight);
+        Tensor param = memory.parameter(name, weight);
         grads.put(name, memory.gradient(name, grad, held));
         params.put(name, param);
         weights.put(name, weight);
@@ -57,7 +57,10 @@ final class Replica {
     /** The step, of all that has been taken. */
     void step() {
         optimizer.update(params, grads);
-        weights.values().forEach(JniUtils::zeroGrad);
+        weights.forEach((name, weight) -> {
+            JniUtils.zeroGrad(weight);
+            memory.changed(name);
+        });
         stepped.clear();
         stepped.putAll(weights);
         forget();
@@ -72,12 +75,11 @@ final class Replica {
         held.clear();
     }
 
-    /** The parameters of the last step, by name; a new map. */
-    Map<String, Tensor> params() {
+    /** The parameters of the last step that are still there, by name; a new map. */
+    Map<String, Tensor> stepped() {
         Map<String, Tensor> params = new LinkedHashMap<>();
         stepped.forEach((name, weight) -> {
-            String what = "parameter '" + name + "'";
-            params.put(name, memory.parameter(what, DjlOptimizer.checked(what, weight)));
+            if (!weight.isReleased()) params.put(name, memory.parameter(name, weight));
         });
         return params;
     }
