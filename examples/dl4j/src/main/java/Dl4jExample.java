@@ -86,7 +86,8 @@ public class Dl4jExample {
         net.setLabels(batch.getLabels());
         net.computeGradientAndScore();
         optimizer.update(
-                tensors(engine, net.paramTable()), tensors(engine, net.gradient().gradientForVariable()));
+                tensors(engine, net.paramTable()),
+                tensors(engine, net.gradient().gradientForVariable()));
     }
 
     /** By DL4J's names, as 0_W and 0_b, in its memory. What it has column by column is a vector here. */

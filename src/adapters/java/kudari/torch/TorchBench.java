@@ -49,7 +49,9 @@ final class TorchBench {
                     Locale.ROOT,
                     "| JavaCPP's PyTorch, `Adam.step`, after `zero_grad(%b)` | %,d | %,.0f / %,.0f | %,.0f / %,.0f |%n",
                     toNone,
-                    our.params().values().stream().mapToLong(kudari.Tensor::size).sum(),
+                    our.params().values().stream()
+                            .mapToLong(kudari.Tensor::size)
+                            .sum(),
                     best(its),
                     median(its),
                     best(kudaris),

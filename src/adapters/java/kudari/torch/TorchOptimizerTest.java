@@ -31,11 +31,18 @@ import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.torch.Torch.Net;
+import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.AdamOptions;
 import org.bytedeco.pytorch.AdamWOptions;
+import org.bytedeco.pytorch.BatchNorm2dImpl;
+import org.bytedeco.pytorch.BatchNormOptions;
+import org.bytedeco.pytorch.Conv2dImpl;
+import org.bytedeco.pytorch.Conv2dOptions;
 import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.EmbeddingImpl;
+import org.bytedeco.pytorch.LSTMImpl;
 import org.bytedeco.pytorch.LinearImpl;
 import org.bytedeco.pytorch.Module;
 import org.bytedeco.pytorch.Optimizer;
@@ -213,6 +220,33 @@ class TorchOptimizerTest {
             }
         }
         assertTrue(first > 2 && last < 0.1, first + " to " + last);
+    }
+
+    /** Layers whose gradients libtorch makes by other means each: all of them are stepped. */
+    @Test
+    void layersOfAllKindsAreStepped() {
+        torch.manual_seed(SEED);
+        Module net = new Module();
+        Conv2dImpl conv = new Conv2dImpl(new Conv2dOptions(1, 4, new LongPointer(3, 3)));
+        BatchNorm2dImpl norm = new BatchNorm2dImpl(new BatchNormOptions(4));
+        LSTMImpl lstm = new LSTMImpl(5, 6);
+        EmbeddingImpl embedding = new EmbeddingImpl(7, 5);
+        net.register_module("conv", conv);
+        net.register_module("norm", norm);
+        net.register_module("lstm", lstm);
+        net.register_module("embedding", embedding);
+        try (TorchOptimizer optimizer = optimizer(net, Sgd.of(0.1))) {
+            Map<String, float[]> before = values(net);
+            Tensor words = torch.arange(new Scalar(7)).view(7, 1);
+            Tensor sum = norm.forward(conv.forward(torch.randn(2, 1, 8, 8)))
+                    .pow(new Scalar(3))
+                    .sum();
+            sum.add(lstm.forward(embedding.forward(words)).get0().sum()).backward();
+            optimizer.step();
+            Map<String, float[]> after = values(net);
+            assertEquals(before.keySet(), optimizer.params().keySet());
+            after.forEach((name, values) -> assertFalse(Arrays.equals(before.get(name), values), name));
+        }
     }
 
     // ---- who takes part ----
