@@ -37,7 +37,8 @@ import kudari.checkpoint.Checkpoint;
  * <p>A parameter has the name that {@code block.getParameters()} gives it, {@code 01Linear_weight} say: by it groups take it, its state is found and
  * saved. DJL hands over one parameter after the other; with the last, all are stepped at once, with one norm over the whole model, and their
  * gradients are 0 afterwards. Parameters are changed where they are. A gradient is copied once on the CPU, because DJL may free it before the last
- * has come; on a GPU it is read where it is. Autograd is told of every step, so that a graph that needs the old values is refused by it. Frozen parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are.
+ * has come; on a GPU it is read where it is. Autograd is told of every step, so that a graph that needs the old values is refused by it. Frozen
+ * parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are.
  *
  * <p>On a GPU a step is one launch on the stream that DJL trains on, the null stream. There the address of an array is asked of a method of DJL's
  * PyTorch engine that is not public, by reflection. That has been tested on a GPU in software only, and not yet on a real one.
@@ -50,7 +51,7 @@ public final class DjlOptimizer extends Optimizer {
 
     private final Block block;
 
-    /** By device; one without a device, where there is one for whatever device it is. */
+    /** By device; the first has what is saved. */
     private final Map<Device, Replica> replicas = new LinkedHashMap<>();
 
     /** The only optimizer, until its device is known. */
