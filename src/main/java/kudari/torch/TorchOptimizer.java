@@ -128,8 +128,9 @@ public final class TorchOptimizer implements AutoCloseable {
             Pointer data = theirs.data_ptr();
             long address = data == null ? 0 : data.address();
             if (tensor == null || address != this.address || !isOfShape(theirs)) {
-                shape = shapeOf(theirs);
-                tensor = wrap(theirs, address);
+                long[] shape = shapeOf(theirs);
+                tensor = wrap(theirs, address, shape);
+                this.shape = shape;
                 this.address = address;
             }
             return tensor;
@@ -149,7 +150,7 @@ public final class TorchOptimizer implements AutoCloseable {
             return shape;
         }
 
-        private kudari.Tensor wrap(Tensor theirs, long address) {
+        private kudari.Tensor wrap(Tensor theirs, long address, long[] shape) {
             if (engine instanceof CudaEngine cuda) {
                 try {
                     return cuda.wrap(address, shape);
