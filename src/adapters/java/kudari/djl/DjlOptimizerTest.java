@@ -10,20 +10,34 @@ import ai.djl.Device;
 import ai.djl.Model;
 import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import ai.djl.nn.Activation;
+import ai.djl.nn.Block;
+import ai.djl.nn.Blocks;
 import ai.djl.nn.Parameter;
+import ai.djl.nn.SequentialBlock;
+import ai.djl.nn.convolutional.Conv2d;
+import ai.djl.nn.core.Linear;
+import ai.djl.nn.norm.BatchNorm;
+import ai.djl.nn.norm.LayerNorm;
+import ai.djl.training.DefaultTrainingConfig;
 import ai.djl.training.EasyTrain;
 import ai.djl.training.Trainer;
 import ai.djl.training.dataset.ArrayDataset;
+import ai.djl.training.loss.Loss;
 import ai.djl.training.optimizer.Optimizer;
 import ai.djl.training.tracker.Tracker;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -173,6 +187,49 @@ class DjlOptimizerTest {
     }
 
     @Test
+    void layersOfAllKindsAreStepped() {
+        Block block = new SequentialBlock()
+                .add(Conv2d.builder()
+                        .setKernelShape(new Shape(3, 3))
+                        .setFilters(4)
+                        .build())
+                .add(BatchNorm.builder().build())
+                .add(Activation.reluBlock())
+                .add(Blocks.batchFlattenBlock())
+                .add(LayerNorm.builder().build())
+                .add(Linear.builder().setUnits(3).optBias(false).build());
+        try (Model model = Model.newInstance("kinds")) {
+            model.setBlock(block);
+            var sgd = engine.optimizer(Sgd.of(0.1));
+            try (Trainer trainer = model.newTrainer(
+                    new DefaultTrainingConfig(Loss.l2Loss()).optOptimizer(new DjlOptimizer(block, sgd)))) {
+                trainer.initialize(new Shape(2, 1, 6, 6));
+                for (int step = 0; step < 3; step++) {
+                    NDArray x = manager.create(Task.floats(new Random(step), 72), new Shape(2, 1, 6, 6));
+                    try (var collector = trainer.newGradientCollector()) {
+                        NDList out = trainer.forward(new NDList(x));
+                        collector.backward(trainer.getLoss().evaluate(new NDList(manager.ones(new Shape(2, 3))), out));
+                    }
+                    Map<String, float[]> expected = new LinkedHashMap<>();
+                    for (var pair : block.getParameters()) {
+                        NDArray array = pair.getValue().getArray();
+                        float[] p = array.toFloatArray();
+                        if (pair.getValue().requiresGradient()) {
+                            float[] g = array.getGradient().toFloatArray();
+                            for (int i = 0; i < p.length; i++) p[i] -= 0.1f * g[i];
+                        }
+                        expected.put(pair.getKey(), p);
+                    }
+                    trainer.step();
+                    expected.forEach((name, p) -> assertArrayEquals(p, Task.floats(model, name), name));
+                }
+            }
+            assertFalse(sgd.knows("02BatchNorm_runningMean"));
+            assertTrue(sgd.knows("01Conv2d_weight") && sgd.knows("02BatchNorm_gamma"));
+        }
+    }
+
+    @Test
     void groupsTakeTheNamesOfTheBlock() {
         var optimizer =
                 engine.optimizer(Group.frozen("03*"), Group.vectors("*", Sgd.of(0.1)), Group.rest(Adam.of(0.01)));
@@ -183,8 +240,7 @@ class DjlOptimizerTest {
                     NAMES.stream().map(name -> Task.floats(model, name)).toList();
             Task.train(trainer, 0, 3);
             for (int n = 0; n < NAMES.size(); n++)
-                assertEquals(
-                        n >= 2, java.util.Arrays.equals(before.get(n), Task.floats(model, NAMES.get(n))), NAMES.get(n));
+                assertEquals(n >= 2, Arrays.equals(before.get(n), Task.floats(model, NAMES.get(n))), NAMES.get(n));
             assertEquals(Set.of("m", "v"), optimizer.state("01Linear_weight").keySet());
             assertEquals(Set.of(), optimizer.state("01Linear_bias").keySet());
             assertEquals(List.of(3L, 3L), optimizer.counts().groups());
@@ -212,7 +268,7 @@ class DjlOptimizerTest {
             assertArrayEquals(before, weight.getArray().toFloatArray());
             weight.freeze(false);
             Task.train(trainer, 4, 5);
-            assertFalse(java.util.Arrays.equals(before, weight.getArray().toFloatArray()));
+            assertFalse(Arrays.equals(before, weight.getArray().toFloatArray()));
             assertEquals(5, optimizer.steps());
         }
     }
@@ -251,6 +307,15 @@ class DjlOptimizerTest {
                 assertZeroGradient(model, NAMES.get(n));
             }
         }
+    }
+
+    @Test
+    void aSingleNumberIsAParameter() {
+        Vectors block = new Vectors(1);
+        block.parameter(0).setArray(trained(manager.create(2f)));
+        step(new DjlOptimizer(block, engine.optimizer(Sgd.of(0.5))), block, manager.create(3f));
+        assertEquals(0.5f, block.parameter(0).getArray().getFloat());
+        assertEquals(new Shape(), block.parameter(0).getArray().getShape());
     }
 
     @Test
@@ -341,8 +406,9 @@ class DjlOptimizerTest {
         assertRefused(
                 "the gradient of '0': expected a dense array, got a sparse one",
                 two,
-                manager.createCoo(
-                        java.nio.FloatBuffer.wrap(new float[] {1}), new long[][] {{0}, {1}}, new Shape(2, 2)));
+                manager.createCoo(FloatBuffer.wrap(new float[] {1}), new long[][] {{0}, {1}}, new Shape(2, 2)));
+        NDArray large = manager.create(new Shape(1 << 29)); // of memory that nobody touches
+        assertRefused("parameter '0': expected at most 536870911 elements, got 536870912", large, large);
         NDArray closed = manager.ones(new Shape(2, 2));
         closed.close();
         assertRefused("the gradient of '0' is closed", two, closed);

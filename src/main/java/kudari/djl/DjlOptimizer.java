@@ -127,7 +127,7 @@ public final class DjlOptimizer extends Optimizer {
      *
      * @param parameterId as {@link Parameter#getId} tells it
      * @param weight on one of the devices; it changes with the last
-     * @param grad on the same device; it may be closed or change after the call where {@code Trainer.step} makes it, or on a CPU
+     * @param grad on the same device; it may be closed after the call, and on the CPU change
      * @throws IllegalArgumentException if the parameter is not the block's, or an array is refused, see above
      * @throws IllegalStateException if an array is closed, or the parameter comes again before all others have come, or as {@link
      *     kudari.Optimizer#update(Map, Map)}. Whatever came of the step before is forgotten then
