@@ -17,7 +17,7 @@ import org.bytedeco.pytorch.global.torch;
  */
 final class TorchBench {
 
-    private static final int INPUTS = 784, WARM_UP = 300, STEPS = 500;
+    private static final int INPUTS = 784, WARM_UP = 2000, STEPS = 500;
 
     private TorchBench() {}
 

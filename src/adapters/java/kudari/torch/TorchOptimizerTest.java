@@ -498,12 +498,17 @@ class TorchOptimizerTest {
     }
 
     @Test
-    void whatIsNoLeafAndWhatNoGroupTakesIsRefusedAtOnce() {
+    void whatIsNoLeafOrTooLargeAndWhatNoGroupTakesIsRefusedAtOnce() {
         StringTensorDict named = new StringTensorDict();
         named.insert("w", torch.ones(3).requires_grad_(true).mul(new Scalar(2)));
         IllegalArgumentException e = assertThrows(
                 IllegalArgumentException.class, () -> new TorchOptimizer(engine.optimizer(Sgd.of(1)), named));
         assertTrue(e.getMessage().contains("param 'w': expected a leaf"), e.getMessage());
+
+        StringTensorDict large = new StringTensorDict();
+        large.insert("w", torch.empty(1L << 29)); // of which nothing is touched
+        e = assertThrows(IllegalArgumentException.class, () -> new TorchOptimizer(engine.optimizer(Sgd.of(1)), large));
+        assertTrue(e.getMessage().contains("at most 536870911 elements"), e.getMessage());
 
         StringTensorDict other = net(SEED).named_parameters();
         e = assertThrows(

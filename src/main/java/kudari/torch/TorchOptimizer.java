@@ -44,8 +44,8 @@ import org.bytedeco.pytorch.global.torch;
  * zero_grad} may leave zeros or nothing, and both may move. Every step is told to autograd, so that a graph that needs the old values is refused by it. A
  * parameter that a module has under two names is stepped once, under the first.
  *
- * <p>Gradients that come elsewhere in each step, as after {@code zero_grad(true)}, are laid out anew each time: some tens of microseconds on the host. {@link
- * Optimizer#zeroGradients} in the place of {@code zero_grad} leaves them where they are, and costs nothing of its own.
+ * <p>Gradients that come elsewhere in each step, as after {@code zero_grad(true)}, are laid out anew each time, which takes the host about a microsecond a
+ * tensor. {@link Optimizer#zeroGradients} in the place of {@code zero_grad} leaves them where they are.
  *
  * <p><b>On a GPU</b> the engine works by the addresses that libtorch gives, in the order of the stream that it was opened with; that has to be the one
  * that libtorch works on when {@code step} is called. It has not run on a real GPU yet.
@@ -128,8 +128,9 @@ public final class TorchOptimizer implements AutoCloseable {
             Pointer data = theirs.data_ptr();
             long address = data == null ? 0 : data.address();
             if (tensor == null || address != this.address || !isOfShape(theirs)) {
-                shape = shapeOf(theirs);
-                tensor = wrap(theirs, address);
+                long[] shape = shapeOf(theirs);
+                tensor = wrap(theirs, address, shape);
+                this.shape = shape;
                 this.address = address;
             }
             return tensor;
@@ -149,7 +150,7 @@ public final class TorchOptimizer implements AutoCloseable {
             return shape;
         }
 
-        private kudari.Tensor wrap(Tensor theirs, long address) {
+        private kudari.Tensor wrap(Tensor theirs, long address, long[] shape) {
             if (engine instanceof CudaEngine cuda) {
                 try {
                     return cuda.wrap(address, shape);
