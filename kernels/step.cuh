@@ -276,8 +276,7 @@ __device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, con
   }
 }
 
-// The first of two loops of a rule that gathers, over four elements at a time of which so many are there; and what it sums up. Not streaming, for the step
-// reads them again.
+// The first of two loops of a rule that gathers, over four elements of which so many are there, and what it sums up.
 template <bool WIDE, int STATES, typename Rule>
 __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
   bool limited = common.limit <= LARGEST;
@@ -347,7 +346,7 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
 #define TRUST(name, GATHERS)                                                                                                            \
   struct name##Trust {                                                                                                                  \
     static constexpr bool WHOLE = true, GATHERED = GATHERS;                                                                             \
-    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);            \
+    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);             \
   };                                                                                                                                    \
   __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, float* n)
 
@@ -369,7 +368,7 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
-#define STEP_BY(name, STATES, TRUSTED)                                                                                                              \
+#define STEP_BY(name, STATES, TRUSTED)                                                                                                  \
   FITS(STATES);                                                                                                                         \
   struct name##Rule {                                                                                                                   \
     template <int E>                                                                                                                    \
@@ -377,7 +376,7 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
   };                                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)                                                \
       name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
-    drive<STATES, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                                      \
+    drive<STATES, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                             \
   }                                                                                                                                     \
   template <int E>                                                                                                                      \
   __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])
