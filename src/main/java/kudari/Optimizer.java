@@ -202,11 +202,6 @@ public final class Optimizer implements AutoCloseable {
         return engine;
     }
 
-    /** The engine that it works on, and whose the tensors must be. */
-    public Engine engine() {
-        return engine;
-    }
-
     /** The groups, in their order. */
     public List<Group> groups() {
         return groups.all;
