@@ -636,12 +636,9 @@ class RulesTest {
 
     /** The Schedule-Free step of z, without warm-up, as it moves p and the array that has z − p. */
     private static void averaged(Rounded[] s, int d, Rounded step, double beta, int t) {
-        double c = 1.0 / t;
-        Rounded u = Rounded.once(1 - beta * (1 - c))
-                .times(step)
-                .minus(Rounded.once(c).times(s[d]));
-        s[d] = Rounded.once(1 - c).times(s[d].minus(Rounded.once(beta).times(step)));
-        s[0] = s[0].minus(u);
+        Rounded before = s[d];
+        s[d] = Rounded.once(1 - 1.0 / t).times(before.minus(Rounded.once(beta).times(step)));
+        s[0] = s[0].minus(step.minus(before).plus(s[d]));
     }
 
     /** β·m + (1 − β)·x, as every mean is taken. */
