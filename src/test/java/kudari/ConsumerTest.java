@@ -31,8 +31,8 @@ class ConsumerTest {
     private static final Path CLASSES = Path.of("target/classes").toAbsolutePath();
 
     /** Those that need more, and say so. */
-    private static final Pattern OPTIONAL = Pattern.compile(
-            "kudari\\.cli\\..*|kudari\\.report\\.PngCharts.*|kudari\\.nn\\.CpuDense|kudari\\.test\\..*");
+    private static final Pattern OPTIONAL =
+            Pattern.compile("kudari\\.cli\\..*|kudari\\.report\\.PngCharts.*|kudari\\.OpenBlas|kudari\\.test\\..*");
 
     @TempDir
     private Path folder;
@@ -141,7 +141,7 @@ class ConsumerTest {
         Matcher line =
                 Pattern.compile("(?m)^\\s+(kudari\\.\\S+)\\s+->.*not found").matcher(said.toString());
         while (line.find()) using.add(line.group(1));
-        assertTrue(using.contains("kudari.nn.CpuDense"), said::toString); // it sees them
+        assertTrue(using.contains("kudari.OpenBlas"), said::toString); // it sees them
         assertEquals(
                 List.of(),
                 using.stream().filter(name -> !OPTIONAL.matcher(name).matches()).toList());
