@@ -290,6 +290,11 @@ public final class Optimizer implements AutoCloseable {
         closings = engine.closings();
     }
 
+    /** The engine that it works on. */
+    public Engine engine() {
+        return engine;
+    }
+
     /** The groups, in their order. */
     public List<Group> groups() {
         return groups;
@@ -411,7 +416,7 @@ public final class Optimizer implements AutoCloseable {
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
         tensors.values().forEach(tensor -> checkPlace(what, tensor));
-        Tensor like = tensors.values().iterator().next();
+        Tensor like = likeParam(name, tensors);
         int part = parts[group(name, like)];
         List<String> arrays = part < 0 ? List.of() : control.state(part);
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
@@ -419,12 +424,23 @@ public final class Optimizer implements AutoCloseable {
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
-            checkShape(what, like, tensor);
+            checkShape(what, control.first()[part].shape(n, like.shape()), tensor);
             copy[n] = engine.zeros(tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
         }
         return new State(arrays, copy);
+    }
+
+    /** Of some saved state the array with the parameter's shape: the first of the rule that has such arrays. */
+    private Tensor likeParam(String name, Map<String, Tensor> tensors) {
+        return IntStream.range(0, parts.length)
+                .filter(n -> parts[n] >= 0 && groups.get(n).takesName(name))
+                .mapToObj(n -> control.state(parts[n]))
+                .filter(arrays -> tensors.keySet().equals(Set.copyOf(arrays)))
+                .map(arrays -> tensors.get(arrays.get(0)))
+                .findFirst()
+                .orElseGet(() -> tensors.values().iterator().next());
     }
 
     private static void close(Collection<State> states) {
@@ -484,11 +500,11 @@ public final class Optimizer implements AutoCloseable {
             checkPlace("params '" + name + "'", tensor);
             State known = states.get(name);
             if (known != null && known.arrays.length > 0)
-                checkShape("params '" + name + "', whose state has another shape", known.arrays[0], tensor);
+                checkShape("params '" + name + "', whose state has another shape", known.arrays[0].shape(), tensor);
         });
         grad.forEach((name, tensor) -> {
             checkPlace("grads '" + name + "'", tensor);
-            checkShape("grads '" + name + "'", param.get(name), tensor);
+            checkShape("grads '" + name + "'", param.get(name).shape(), tensor);
         });
 
         if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
@@ -641,7 +657,7 @@ public final class Optimizer implements AutoCloseable {
         List<String> names = control.state(part);
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
-            arrays[n] = engine.full(rule.initial(n), param.shape());
+            arrays[n] = engine.full(rule.initial(n), rule.shape(n, param.shape()));
             fresh.add(arrays[n]);
         }
         return new State(names, arrays);
@@ -663,9 +679,9 @@ public final class Optimizer implements AutoCloseable {
         if (tensor.isClosed()) throw new IllegalStateException(what + ": " + tensor + " is closed");
     }
 
-    private static void checkShape(String what, Tensor expected, Tensor actual) {
-        if (!actual.hasShapeOf(expected)) {
-            throw new IllegalArgumentException(what + ": expected shape " + Arrays.toString(expected.shape()) + ", got "
+    private static void checkShape(String what, long[] expected, Tensor actual) {
+        if (!Arrays.equals(expected, actual.shape())) {
+            throw new IllegalArgumentException(what + ": expected shape " + Arrays.toString(expected) + ", got "
                     + Arrays.toString(actual.shape()));
         }
     }

@@ -50,10 +50,6 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         return size;
     }
 
-    final boolean hasShapeOf(Tensor other) {
-        return Arrays.equals(shape, other.shape);
-    }
-
     /**
      * Copies the elements out, after everything asked of the engine before has been done.
      *

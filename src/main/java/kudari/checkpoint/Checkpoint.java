@@ -143,58 +143,69 @@ public record Checkpoint(
         return fit.faults;
     }
 
-    /** What of this fits: the tensors of the file, by the tensor of the run that each belongs in; for each parameter the arrays of its state. */
-    private record Fit(Set<String> values, Map<String, Map<String, Tensor>> state, List<String> faults) {}
+    /** What of this fits: the tensors of the file; and the parameters whose state is among them, with their rules. */
+    private record Fit(Set<String> values, Map<String, Rule> rules, List<String> faults) {}
 
     private Fit fit(Optimizer optimizer, Map<String, Tensor> params) {
-        Map<String, Tensor> expected = new TreeMap<>();
+        Map<String, long[]> expected = new TreeMap<>();
         Map<String, Rule> rules = new HashMap<>();
         params.forEach((name, param) -> {
-            expected.put(param(name), param);
+            expected.put(param(name), param.shape());
             if (!hasState(name)) return;
             optimizer.rule(name, param).ifPresent(rule -> {
                 rules.put(name, rule);
-                for (String array : rule.state()) expected.put(state(name, rule, array), param);
+                for (int n = 0; n < rule.state().size(); n++)
+                    expected.put(state(name, rule, rule.state().get(n)), rule.shape(n, param.shape()));
             });
         });
         List<String> faults = new ArrayList<>();
         Set<String> fitting = new TreeSet<>();
-        expected.forEach((name, like) -> {
+        expected.forEach((name, shape) -> {
             Values values = tensors.get(name);
             if (values == null) faults.add(Say.quoted(name) + " is missing");
-            else if (!Arrays.equals(values.shape(), like.shape()))
-                faults.add(Say.quoted(name) + ": expected shape " + Arrays.toString(like.shape()) + ", got "
+            else if (!Arrays.equals(values.shape(), shape))
+                faults.add(Say.quoted(name) + ": expected shape " + Arrays.toString(shape) + ", got "
                         + Arrays.toString(values.shape()));
             else fitting.add(name);
         });
         for (String name : tensors.keySet()) {
             if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
         }
-        // The parameters stand in for their state, whose shape they have: the optimizer copies what it is given.
-        Map<String, Map<String, Tensor>> state = new HashMap<>();
-        rules.forEach((name, rule) -> {
-            Map<String, Tensor> arrays = new LinkedHashMap<>();
-            for (String array : rule.state()) {
-                if (fitting.contains(state(name, rule, array))) arrays.put(array, params.get(name));
-            }
-            if (arrays.size() == rule.state().size()) state.put(name, arrays);
-        });
-        return new Fit(fitting, state, faults);
+        rules.entrySet().removeIf(entry -> !entry.getValue().state().stream()
+                .allMatch(array -> fitting.contains(state(entry.getKey(), entry.getValue(), array))));
+        return new Fit(fitting, rules, faults);
     }
 
     private void restore(Optimizer optimizer, Map<String, Tensor> params, Fit fit, Counts counts) {
-        optimizer.resume(counts, fit.state);
-        fit.state.keySet().forEach(name -> {
-            Rule rule = optimizer.rule(name, params.get(name)).orElseThrow();
-            optimizer
-                    .state(name)
-                    .forEach((array, tensor) ->
-                            tensor.set(tensors.get(state(name, rule, array)).floats()));
-        });
+        List<Tensor> made = new ArrayList<>();
+        try {
+            Map<String, Map<String, Tensor>> state = new HashMap<>();
+            fit.rules.forEach((name, rule) -> state.put(name, placeholders(rule, params.get(name), optimizer, made)));
+            optimizer.resume(counts, state);
+        } finally {
+            made.forEach(Tensor::close);
+        }
+        fit.rules.forEach((name, rule) -> optimizer
+                .state(name)
+                .forEach((array, tensor) ->
+                        tensor.set(tensors.get(state(name, rule, array)).floats())));
         params.forEach((name, param) -> {
             if (fit.values.contains(param(name)))
                 param.set(tensors.get(param(name)).floats());
         });
+    }
+
+    /** What stands in for state, which the optimizer copies: the parameter, where it has the shape, or a tensor made for it. */
+    private static Map<String, Tensor> placeholders(Rule rule, Tensor param, Optimizer optimizer, List<Tensor> made) {
+        Map<String, Tensor> arrays = new LinkedHashMap<>();
+        for (int n = 0; n < rule.state().size(); n++) {
+            long[] shape = rule.shape(n, param.shape());
+            Tensor array = param;
+            if (!Arrays.equals(shape, param.shape()))
+                made.add(array = optimizer.engine().zeros(shape));
+            arrays.put(rule.state().get(n), array);
+        }
+        return arrays;
     }
 
     /** Whether the parameter was saved with state, be it another rule's. */
