@@ -1,5 +1,8 @@
 package kudari;
 
+import java.util.Arrays;
+import kudari.rule.MatrixRule;
+
 /**
  * How a matrix is made nearly orthogonal, its singular values nearly 1 and its singular vectors what they were: X is the matrix divided by its Frobenius
  * norm, and each iteration takes a polynomial of its singular values, X ← (a·I + b·A + c·A²)·X with A = X·Xᵀ, by products of matrices alone. A matrix with
@@ -18,6 +21,10 @@ package kudari;
  * @param gram whether the Gram form is taken where it saves products
  */
 record NewtonSchulz(float[][] coefficients, double margin, double eps, boolean gram) {
+
+    static NewtonSchulz of(MatrixRule rule) {
+        return new NewtonSchulz(rule.polynomials(), rule.margin(), rule.eps(), rule.gram());
+    }
 
     /** After so many iterations the Gram form takes X anew. */
     private static final int RESTART = 2;
@@ -99,5 +106,19 @@ record NewtonSchulz(float[][] coefficients, double margin, double eps, boolean g
             }
         }
         return x;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof NewtonSchulz of
+                && Arrays.deepEquals(coefficients, of.coefficients)
+                && margin == of.margin
+                && eps == of.eps
+                && gram == of.gram;
+    }
+
+    @Override
+    public int hashCode() {
+        return Arrays.deepHashCode(coefficients);
     }
 }
