@@ -74,7 +74,7 @@ final class Reduce {
     }
 
     private static double product(float[] x, float[] y, int i, int to) {
-        return i < to ? (double) x[i] * y[i] : 0;
+        return i < to ? 0 + (double) x[i] * y[i] : 0; // as to a lane: −0 becomes 0
     }
 
     /** The sum of all partials. */

@@ -25,7 +25,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class KernelsTest {
 
     private static final Pattern REGISTERS = Pattern.compile("Used (\\d+) registers");
-    private static final Pattern STEP = Pattern.compile("^STEP\\(\\w+, (\\d)\\)", Pattern.MULTILINE);
+    private static final Pattern STEP = Pattern.compile("^(?:TENSOR_)?STEP\\(\\w+, (\\d)\\)", Pattern.MULTILINE);
     private static final Pattern SPILLS = Pattern.compile("(\\d+) bytes spill (?:stores|loads)");
 
     static Stream<Arguments> kernels() {
@@ -58,6 +58,11 @@ class KernelsTest {
         List<String> loops = LoopText.statements(java, "public void apply(");
         assertEquals(loops, LoopText.statements(cuda, "STEP(" + kernel));
         assertTrue(loops.contains("each i{"), "it has a loop");
+        for (String[] part : new String[][] {{"public void gather(", "GATHER("}, {"public float trust(", "TRUST("}}) {
+            assertEquals(java.contains(part[0]), cuda.contains(part[1]), part[1]);
+            if (java.contains(part[0]))
+                assertEquals(LoopText.statements(java, part[0]), LoopText.statements(cuda, part[1] + kernel));
+        }
     }
 
     /** What the loops call is the same text, too, but for the words of each language. */
