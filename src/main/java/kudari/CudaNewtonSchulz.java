@@ -28,13 +28,13 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
     /**
      * What is to be made orthogonal.
      *
-     * @param address of its first element, in device memory
+     * @param at where its first element is, in bytes behind a place in device memory
      * @param rows its first extent, from 1
      * @param columns all others together, from 1
      * @param how by which iterations
      * @param scale what the result is multiplied by
      */
-    record Matrix(long address, int rows, int columns, NewtonSchulz how, double scale) {
+    record Matrix(long at, int rows, int columns, NewtonSchulz how, double scale) {
 
         int shorter() {
             return Math.min(rows, columns);
@@ -94,7 +94,7 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
         /** Floats from one place of X to the other. */
         private final long apart;
 
-        Laid(List<Matrix> matrices) {
+        Laid(long place, List<Matrix> matrices) {
             Map<Kind, List<Matrix>> kinds = new LinkedHashMap<>();
             for (Matrix matrix : matrices) {
                 Kind kind = new Kind(matrix.how, matrix.shorter(), matrix.longer());
@@ -127,7 +127,7 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
                 squaresAt[n] = table + at;
             }
             try {
-                send(kinds);
+                send(place, kinds);
             } catch (CudaException e) {
                 engine.discard(memory);
                 throw e;
@@ -135,12 +135,12 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
         }
 
         /** From the heap: the driver takes such a copy's bytes before it returns. */
-        private void send(Map<Kind, List<Matrix>> kinds) {
+        private void send(long place, Map<Kind, List<Matrix>> kinds) {
             List<Long> words = new ArrayList<>();
             kinds.forEach((kind, matrices) -> {
                 for (int n = 0; n < matrices.size(); n++) {
                     Matrix matrix = matrices.get(n);
-                    words.add(matrix.address);
+                    words.add(place + matrix.at);
                     words.add(JCudaAddress.of(x[0]) + (long) Float.BYTES * n * kind.m * kind.n);
                     words.add(Double.doubleToRawLongBits(matrix.scale));
                     words.add(0L); // the factor, which the device works out
@@ -213,8 +213,8 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
     }
 
     /** Lays out the work over some matrices: once for every set of them. */
-    Laid layout(List<Matrix> matrices) {
-        return new Laid(matrices);
+    Laid layout(long place, List<Matrix> matrices) {
+        return new Laid(place, matrices);
     }
 
     /** Puts scale times its orthogonal matrix in the place of each. Allocates nothing. */

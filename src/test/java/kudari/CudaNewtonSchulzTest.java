@@ -61,7 +61,7 @@ class CudaNewtonSchulzTest {
                 List.of(matrix(4, 12, true), matrix(12, 4, true), matrix(4, 12, true)),
                 List.of(matrix(4, 12, false), matrix(12, 4, false)));
         for (int n = 0; n < launches.length; n++) {
-            CudaNewtonSchulz.Laid laid = work.layout(sets.get(n));
+            CudaNewtonSchulz.Laid laid = work.layout(0, sets.get(n));
             control.ask("reset");
             work.orthogonalize(laid);
             engine.finish();
@@ -79,7 +79,7 @@ class CudaNewtonSchulzTest {
     void aGraphOfItComputesTheSameBits() {
         List<Matrix> matrices =
                 List.of(matrix(5, 33, true), matrix(33, 5, true), matrix(7, 7, true), matrix(3, 40, false));
-        CudaNewtonSchulz.Laid laid = work.layout(matrices);
+        CudaNewtonSchulz.Laid laid = work.layout(0, matrices);
         List<float[]> start = tensors.stream().map(Tensor::get).toList();
         work.orthogonalize(laid);
         List<float[]> once = tensors.stream().map(Tensor::get).toList();
@@ -98,7 +98,7 @@ class CudaNewtonSchulzTest {
     @Test
     void whatItTakesComesBack() {
         long before = engine.allocated();
-        CudaNewtonSchulz.Laid laid = work.layout(List.of(matrix(5, 33, true)));
+        CudaNewtonSchulz.Laid laid = work.layout(0, List.of(matrix(5, 33, true)));
         assertTrue(engine.allocated() > before + 3 * 5 * 33 * 4);
         laid.free();
         assertEquals(before + 5 * 33 * 4, engine.allocated());
@@ -108,7 +108,7 @@ class CudaNewtonSchulzTest {
     void aProductThatFailsIsTold() {
         Assumptions.assumeTrue(Control.isThere(), "a real device fails when it likes");
         Control control = new Control();
-        CudaNewtonSchulz.Laid laid = work.layout(List.of(matrix(5, 33, true)));
+        CudaNewtonSchulz.Laid laid = work.layout(0, List.of(matrix(5, 33, true)));
         control.ask("fail cublasSgemmStridedBatched:3:13");
         CudaException failure = assertThrows(CudaException.class, () -> work.orthogonalize(laid));
         assertTrue(

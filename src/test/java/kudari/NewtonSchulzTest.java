@@ -96,7 +96,7 @@ class NewtonSchulzTest {
         List<Tensor> tensors = us.stream().map(u -> engine.tensor(floats(u))).toList();
         engine.inContext(() -> {
             CudaNewtonSchulz work = new CudaNewtonSchulz(cuda);
-            CudaNewtonSchulz.Laid laid = work.layout(matrices(us, tensors, how, scale));
+            CudaNewtonSchulz.Laid laid = work.layout(0, matrices(us, tensors, how, scale));
             work.orthogonalize(laid);
             laid.free();
             work.free();
@@ -230,7 +230,7 @@ class NewtonSchulzTest {
         engine.enter();
         try {
             CudaNewtonSchulz cuda = new CudaNewtonSchulz((CudaEngine) engine);
-            CudaNewtonSchulz.Laid laid = cuda.layout(matrices(List.<double[][]>of(u), List.of(tensor), how, 1));
+            CudaNewtonSchulz.Laid laid = cuda.layout(0, matrices(List.<double[][]>of(u), List.of(tensor), how, 1));
             Runnable work = () -> cuda.orthogonalize(laid);
             return () -> engine.inContext(work);
         } finally {
