@@ -19,19 +19,7 @@ __device__ __forceinline__ void fetch(float* to, const float* from, u64 i, u64 c
   }
 }
 
-// A thread's part of Σx·y over a piece, where every x is multiplied by a number and clipped first.
-template <bool SQUARES>
-__device__ __forceinline__ double products(const float* x, const float* y, unsigned count, float by, float limit) {
-  double sums[E] = {0, 0, 0, 0};
-  for (unsigned i = threadIdx.x * E; i < count; i += THREADS * E) {
-    float a[E], b[E];
-    fetch(a, x, i, count);
-    if (!SQUARES) fetch(b, y, i, count);
-    for (int n = 0; n < E; n++) {
-      a[n] = clamp(by * a[n], limit);
-      sums[n] += (double)a[n] * (double)(SQUARES ? a[n] : b[n]);
-    }
-  }
+__device__ __forceinline__ double four(const double* sums) {
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
@@ -44,22 +32,43 @@ __device__ __forceinline__ float factor(double norm, double max, double scale) {
 extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pieces, u64 count, volatile double* partials, const u64* firsts, u64 tensors,
                                                                Told* told, Control* control, unsigned guards, unsigned eachTensor, double max, double scale) {
   __shared__ double lanes[3][THREADS];
-  const float any = __int_as_float(0x7f800000), limit = control->limit, by = limit <= LARGEST ? (float)scale : 1;
+  const float limit = control->limit, by = limit <= LARGEST ? (float)scale : 1;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
-    Piece piece = pieces[c];
-    unsigned size = piece.count;
-    if (guards) {
-      lanes[0][threadIdx.x] = products<true>(piece.g, piece.g, size, 1, any);
+    const float *g = pieces[c].g, *p = pieces[c].p;
+    unsigned size = pieces[c].count;
+    bool same = p != nullptr && limit > LARGEST;  // x is g
+    if (guards && !same) {
+      double gg[E] = {0, 0, 0, 0};
+      for (unsigned i = threadIdx.x * E; i < size; i += THREADS * E) {
+        float x[E];
+        fetch(x, g, i, size);
+        for (int n = 0; n < E; n++) gg[n] += (double)x[n] * (double)x[n];
+      }
+      lanes[0][threadIdx.x] = four(gg);
       tree<1>(lanes, THREADS);
       if (threadIdx.x == 0) partials[c] = lanes[0][0];
       __syncthreads();  // before the next sums take the lanes
     }
-    if (piece.p != nullptr) {
-      lanes[0][threadIdx.x] = products<true>(piece.g, piece.g, size, by, limit);
-      lanes[1][threadIdx.x] = products<false>(piece.g, piece.p, size, by, limit);
-      lanes[2][threadIdx.x] = products<true>(piece.p, piece.p, size, 1, any);
+    if (p != nullptr) {
+      double xx[E] = {0, 0, 0, 0}, xp[E] = {0, 0, 0, 0}, pp[E] = {0, 0, 0, 0};
+#pragma unroll 1  // for registers
+      for (unsigned i = threadIdx.x * E; i < size; i += THREADS * E) {
+        float x[E], y[E];
+        fetch(x, g, i, size);
+        fetch(y, p, i, size);
+        for (int n = 0; n < E; n++) {
+          double a = clamp(by * x[n], limit), b = y[n];
+          xx[n] += a * a;
+          xp[n] += a * b;
+          pp[n] += b * b;
+        }
+      }
+      lanes[0][threadIdx.x] = four(xx);
+      lanes[1][threadIdx.x] = four(xp);
+      lanes[2][threadIdx.x] = four(pp);
       tree<3>(lanes, THREADS);
       if (threadIdx.x < 3) partials[(1 + threadIdx.x) * count + c] = lanes[threadIdx.x][0];
+      if (threadIdx.x == 0 && guards && same) partials[c] = lanes[0][0];
       __syncthreads();
     }
   }

@@ -30,6 +30,7 @@ import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
+import kudari.rule.MatrixRule;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -623,7 +624,11 @@ class RulesTest {
         assertTrue(expected.remove(CustomRule.class), "whose rules are not ours");
         assertTrue(expected.remove(TensorRule.class), "which is no rule");
         expected.addAll(Set.of(TensorRule.class.getPermittedSubclasses()));
+        assertTrue(
+                expected.remove(MatrixRule.class),
+                "whose laws are in MuonTest, for they are not of bits, nor of vectors");
         assertEquals(expected, rows);
+        expected.addAll(Set.of(MatrixRule.class.getPermittedSubclasses()));
         assertEquals(expected, Set.copyOf(Rule.classes()));
     }
 
@@ -668,21 +673,15 @@ class RulesTest {
     void theEngineWalksTheBooksPath(Row row) {
         Reference x = row.reference.at(-7, row.toyRate), y = row.reference.at(2, row.toyRate);
         try (Engine engine = Engines.open()) {
-            // A tensor each, as in the definition.
-            Map<String, Tensor> p = Map.of("x", engine.tensor(floats(-7)), "y", engine.tensor(floats(2)));
-            Map<String, Tensor> g = Map.of("x", engine.zeros(1), "y", engine.zeros(1));
+            Valley valley = new Valley(engine);
             Optimizer optimizer = engine.optimizer(row.of.apply(row.toyRate));
             for (int t = 1; t <= 30; t++) {
-                g.get("x").set(p.get("x").get()[0] / 10);
-                g.get("y").set(2 * p.get("y").get()[0]);
-                optimizer.update(p, g);
+                valley.step(optimizer);
                 x.step(x.p / 10);
                 y.step(2 * y.p);
-                double off = t == 1 ? 2e-6 : carried(row.of.apply(row.toyRate));
-                if (t > 1 && t < 30) continue;
-                assertEquals(x.p, p.get("x").get()[0], off);
-                assertEquals(y.p, p.get("y").get()[0], off);
+                if (t == 1) assertArrayEquals(xy(x.p, y.p), valley.xy(), 2e-6);
             }
+            assertArrayEquals(xy(x.p, y.p), valley.xy(), carried(row.of.apply(row.toyRate)));
         }
     }
 

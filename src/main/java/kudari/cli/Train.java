@@ -406,7 +406,7 @@ final class Train extends TrainingCommand {
             } catch (IllegalArgumentException e) {
                 throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
             }
-            optimizer = engine.optimizer(rates.of(rule()));
+            optimizer = engine.optimizer(RuleOption.groups(rates, rule()));
             if (clip != null) optimizer.guard(Guard.clipNorm(clip));
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {
