@@ -53,7 +53,7 @@ class CudaNewtonSchulzTest {
 
     @Test
     void allMatricesOfOneShapeTakeTheLaunchesOfOne() {
-        Assumptions.assumeTrue(Control.isThere(), "the driver of a real device does not count launches");
+        Assumptions.assumeTrue(Control.isThere(), DeviceTests.SOFT_ONLY);
         Control control = new Control();
         int[] launches = new int[3];
         List<List<Matrix>> sets = List.of(
@@ -106,7 +106,7 @@ class CudaNewtonSchulzTest {
 
     @Test
     void aProductThatFailsIsTold() {
-        Assumptions.assumeTrue(Control.isThere(), "a real device fails when it likes");
+        Assumptions.assumeTrue(Control.isThere(), DeviceTests.SOFT_ONLY);
         Control control = new Control();
         CudaNewtonSchulz.Laid laid = work.layout(0, List.of(matrix(5, 33, true)));
         control.ask("fail cublasSgemmStridedBatched:3:13");
