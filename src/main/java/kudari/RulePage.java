@@ -79,7 +79,8 @@ final class RulePage {
                 .filter(line -> !line.isEmpty());
         // What Rule's own page says of every rule.
         Stream<String> before = rule.l2() == 0 ? Stream.of() : Stream.of("g ← g + " + Say.number(rule.l2()) + "·p");
-        Stream<String> after = rule.decay() == 0
+        // Unless its formula names the decay itself.
+        Stream<String> after = rule.decay() == 0 || !symbol("decay").equals("decay")
                 ? Stream.of()
                 : Stream.of("p ← p − " + Say.number(rule.lr()) + "·" + Say.number(rule.decay())
                         + "·p        in the same step, with the p from before it");

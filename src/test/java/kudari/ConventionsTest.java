@@ -28,6 +28,7 @@ import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
@@ -314,6 +315,13 @@ class ConventionsTest {
                         1.99858578653,
                         -6.95515315419,
                         1.95543685831),
+                valley(
+                        "optax novograd",
+                        NovoGrad.of(0.1),
+                        -6.90000014286,
+                        1.900000025,
+                        -0.593080452522,
+                        -0.093737864189),
                 valley("optax lamb", Lamb.of(0.1), -6.3, 1.8, -0.296738107927, 0.0847823165504),
                 valley(
                         "optax lars, weight_decay",
@@ -370,7 +378,12 @@ class ConventionsTest {
                         "optax lars, weight_decay",
                         Lars.of(0.5).l2(1e-4),
                         new double[] {0.8412030132, -0.5362140994, 2.506630741, 0.49975, -0.249875},
-                        new double[] {0.8304079877, -0.521804687, 2.457547069, 0.489699829, -0.2448499145}));
+                        new double[] {0.8304079877, -0.521804687, 2.457547069, 0.489699829, -0.2448499145}),
+                Arguments.of(
+                        "optax novograd, weight_decay",
+                        NovoGrad.of(0.01).momentDecay(0.01),
+                        new double[] {0.8392498587, -0.5336576593, 2.497862821, 0.4936254527, -0.2468127263},
+                        new double[] {0.7485516938, -0.4176598682, 2.09763949, 0.2399614879, -0.119980744}));
     }
 
     /** A step rounds a number below 1, and what it takes off, a twentieth at most, some eight times: together less than a unit of 2⁻²⁴. The norm is of twelve. */

@@ -31,6 +31,7 @@ import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.Peer;
 import kudari.rule.Preset;
 import kudari.rule.RAdam;
@@ -237,6 +238,7 @@ class PeerTest {
                 valley(Peer.OPTAX, Madgrad.class, 0.1, -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
                 valley(Peer.KERAS, Ftrl.class, 0.5, -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley(Peer.OPTAX, Adan.class, 0.3, -6.70000000735, 1.70000000084, 1.19243984023, 0.165132315663),
+                valley(Peer.OPTAX, NovoGrad.class, 0.1, -6.90000014286, 1.900000025, -0.593080452522, -0.093737864189),
                 valley(Peer.OPTAX, Lamb.class, 0.1, -6.3, 1.8, -0.296738107927, 0.0847823165504),
                 valley(Peer.OPTAX, Lars.class, 0.1, -6.9993, 1.9998, -6.85126113529, 1.95750318151),
                 valley(Peer.OPTAX, AdEMAMix.class, 0.3, -6.69985000429, 1.69985000075, 0.182311361764, 0.31923970194),

@@ -267,7 +267,7 @@ class RuleArgumentsTest {
         assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
         assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
         assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
-        assertEquals(new Lars(0.1, 0.9, 0.001, 0, false, 0, 0), Lars.of());
+        assertEquals(new Lars(1, 0.9, 0.001, 0, false, 0, 0), Lars.of());
         assertEquals(new Lars(0.5, 0.9, 0.001, 0, true, 0, 0), Lars.original(0.5));
         assertEquals(new NovoGrad(0.01, 0.9, 0.25, 1e-6, 0, true, false, false, 0, 0), NovoGrad.of());
         assertEquals(new NovoGrad(0.5, 0.9, 0.999, 1e-8, 0, false, true, true, 0, 0), NovoGrad.apex(0.5));

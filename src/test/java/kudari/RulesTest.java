@@ -556,8 +556,8 @@ class RulesTest {
             new Row(
                     NovoGrad::of,
                     0.1,
-                    UNPUBLISHED,
-                    UNPUBLISHED,
+                    xy(-6.90000014286, 1.900000025), // optax
+                    xy(-0.593080452522, -0.093737864189),
                     (p, lr) -> Reference.novoGrad(p, lr, 0.9, 0.25, 1e-6),
                     (s, g, lr, t) -> {
                         Rounded square = g.times(g);

@@ -22,6 +22,7 @@ import java.util.stream.Stream;
 import kudari.Engines;
 import kudari.rule.CustomRule;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -216,6 +217,8 @@ class RuleLawsTest {
     private static void holdOnTheCpu(Laws laws) throws Throwable {
         for (String law : all()) {
             if (law.startsWith("theDevice") || law.startsWith("javaAndCuda")) continue;
+            // What looks at a whole tensor, which a rule of one's own does not, has trust in lines of its own.
+            if (law.startsWith("theUpdateIsTrusted") && laws.rule() instanceof TensorRule) continue;
             laws.run(law);
         }
     }
