@@ -8,13 +8,18 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import kudari.CudaNewtonSchulz.Matrix;
+import kudari.rule.Muon;
 import kudari.softcuda.Control;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Orthogonal matrices on a device: how many launches, in a graph, and when cuBLAS fails. */
 class CudaNewtonSchulzTest {
@@ -114,5 +119,71 @@ class CudaNewtonSchulzTest {
         assertTrue(
                 failure.getMessage().contains("cublasSgemmStridedBatched: CUBLAS_STATUS_EXECUTION_FAILED"),
                 failure::getMessage);
+    }
+
+    /** Muon over matrices of one shape, so many. */
+    private Runnable muon(int matrices) {
+        Map<String, Tensor> params = new TreeMap<>(), grads = new TreeMap<>();
+        for (int n = 0; n < matrices; n++) {
+            params.put("W" + n, engine.tensor(new float[] {1, 2, 3, 4}, 2, 2));
+            grads.put("W" + n, engine.tensor(new float[] {1, -1, 2, 0}, 2, 2));
+        }
+        Optimizer optimizer = engine.optimizer(Muon.of()).guard(Guard.clipNorm(1));
+        return () -> optimizer.update(params, grads);
+    }
+
+    /** The norm, the loop before, four around the iterations, five lines, the loop behind; and three products for each of five iterations. */
+    @Test
+    void aStepOfMuonIsSoManyLaunchesForAnyNumberOfMatricesAndNothingElse() {
+        Assumptions.assumeTrue(Control.isThere(), DeviceTests.SOFT_ONLY);
+        Control control = new Control();
+        for (int matrices : new int[] {1, 7}) {
+            Runnable step = muon(matrices);
+            step.run();
+            engine.finish();
+            control.ask("reset");
+            step.run();
+            assertEquals(
+                    Map.of("cuLaunchKernel", 12L, "cublasSgemmStridedBatched", 15L, "cuStreamIsCapturing", 1L),
+                    control.calls());
+        }
+    }
+
+    /** State, control block, updates, what makes them orthogonal, table; the pages of kernels and copies; the fills and the copies of all that. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "cuMemAlloc:1:2",
+                "cuMemAlloc:2:2",
+                "cuMemAlloc:3:2",
+                "cuMemAlloc:4:2",
+                "cuMemAlloc:5:2",
+                "cuMemAlloc:6:2",
+                "cuMemAllocHost:1:2",
+                "cuMemAllocHost:2:2",
+                "cuMemAllocHost:3:2",
+                "cuMemAllocHost:7:2",
+                "cuMemAllocHost:8:2",
+                "cuMemsetD8Async:1:1",
+                "cuMemsetD8Async:2:1",
+                "cuMemcpyHtoDAsync:1:1",
+                "cuMemcpyHtoDAsync:2:1",
+                "cuMemcpyHtoDAsync:3:1"
+            })
+    void aFailureWhileMuonIsLaidOutLeavesNothing(String failure) {
+        Assumptions.assumeTrue(Control.isThere(), DeviceTests.SOFT_ONLY);
+        muon(2).run(); // cuBLAS stays the engine's
+        engine.finish();
+        Control control = new Control();
+        Runnable step = muon(2);
+        long before = engine.allocated();
+        int live = control.ask("live").getAsJsonArray().size();
+        control.ask("reset");
+        control.ask("fail " + failure);
+        CudaException thrown = assertThrows(CudaException.class, step::run);
+        assertTrue(thrown.getMessage().contains(failure.replaceFirst(":.*", "")), thrown.getMessage());
+        assertEquals(before, engine.allocated());
+        assertEquals(live, control.ask("live").getAsJsonArray().size());
+        step.run();
     }
 }

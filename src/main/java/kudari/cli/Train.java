@@ -81,7 +81,9 @@ final class Train extends TrainingCommand {
     @Option(
             names = "--rule",
             paramLabel = "RULE",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})",
+            description =
+                    "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). muon takes matrices alone, and leaves the biases to"
+                            + " adamw at a twentieth of the learning rate",
             defaultValue = "adam",
             converter = RuleOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)

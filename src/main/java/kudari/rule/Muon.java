@@ -35,7 +35,7 @@ import java.util.Objects;
  *       that out again, so it matters only where the norm is as small as ε. The norm is not added to ε, but at least ε, as in PyTorch. Products are in
  *       float32; PyTorch's are in bfloat16, so that its elements differ by some 2·10⁻³ after a step.
  *   <dt>State
- *   <dd>{@code m}, 4 bytes per parameter; a step moves 40, and what the products move.
+ *   <dd>{@code m}, 4 bytes per parameter; a step moves 36, and what the products move.
  *   <dt>Neighbours
  *   <dd>{@link SignSgd} makes every element as large as every other, where this does so with the singular values; of a matrix with a single row it is the
  *       gradient's direction.

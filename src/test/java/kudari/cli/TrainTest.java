@@ -77,6 +77,7 @@ class TrainTest {
                 "--rule=adam",
                 "--rule=adamw --decay=0.1",
                 "--rule=momentum --clip=0.5",
+                "--rule=muon --decay=0.1 --schedule=step:20,0.5",
                 "--rule=sgd --schedule=warmup-step:20,10,0.5"
             })
     void aResumedRunHasTheBitsOfOneThatNeverStopped(String options) throws IOException {
