@@ -413,6 +413,31 @@ class MuonTest {
         }
     }
 
+    /** The table of the article's code, and what it does behind the end of it; arXiv:2505.16932. */
+    @Test
+    void polarExpressHasThePublishedCoefficients() {
+        float[][] by =
+                Muon.of().coefficients(Coefficients.POLAR_EXPRESS).iterations(9).polynomials();
+        double[][] published = {
+            {8.28721201814563, -23.595886519098837, 17.300387312530933},
+            {4.107059111542203, -2.9478499167379106, 0.5448431082926601},
+            {3.9486908534822946, -2.908902115962949, 0.5518191394370137},
+            {3.3184196573706015, -2.488488024314874, 0.51004894012372},
+            {2.300652019954817, -1.6689039845747493, 0.4188073119525673},
+            {1.891301407787398, -1.2679958271945868, 0.37680408948524835},
+            {1.8750014808534479, -1.2500016453999487, 0.3750001645474248},
+            {1.875, -1.25, 0.375},
+            {1.875, -1.25, 0.375}
+        };
+        assertEquals(published.length, by.length);
+        for (int n = 0; n < by.length; n++) {
+            double safe = n < 7 ? 1.01 : 1;
+            for (int i = 0; i < 3; i++)
+                assertEquals((float) (published[n][i] / Math.pow(safe, 2 * i + 1)), by[n][i], Math.ulp(by[n][i]));
+        }
+        assertEquals(1.01, Muon.of().coefficients(Coefficients.POLAR_EXPRESS).margin());
+    }
+
     @Test
     void itSaysThatItsBitsAreNotEveryEngines() {
         assertFalse(Muon.of().isExact());

@@ -21,7 +21,7 @@ class NewtonSchulzTest {
 
     private static final long SEED = 20_250_516;
 
-    /** Jordan's coefficients, and the first of Polar Express's with its safety factor. */
+    /** Jordan's coefficients, and the first six of Polar Express with its safety factor. */
     private static final float[][] JORDAN = new float[5][],
             POLAR =
                     {
@@ -206,7 +206,7 @@ class NewtonSchulzTest {
                     .get(0);
             // Within what its polynomials leave, 0.0054 for singular values above 0.001, and the safety factor of the
             // last.
-            for (int i = 0; i < 4; i++) assertEquals(rotation[i / 2][i % 2], o[i / 2][i % 2], 0.02);
+            for (int i = 0; i < 4; i++) assertEquals(rotation[i / 2][i % 2], o[i / 2][i % 2], 0.007);
         }
     }
 

@@ -172,11 +172,14 @@ class RuleArgumentsTest {
         });
     }
 
+    static Stream<Rule> rules() {
+        return Stream.concat(RulesTest.TABLE.stream().map(row -> row.of().apply(0.5)), Stream.of(Muon.of(0.5)));
+    }
+
     /** What is no number or negative, a fraction that keeps all, and what float32 cannot tell from 0. */
     @ParameterizedTest
-    @MethodSource("kudari.RulesTest#table")
-    void noNumberOfAnyRuleIsLeftUnchecked(RulesTest.Row row) throws ReflectiveOperationException {
-        Rule rule = row.of().apply(0.5);
+    @MethodSource("rules")
+    void noNumberOfAnyRuleIsLeftUnchecked(Rule rule) throws ReflectiveOperationException {
         RecordComponent[] components = rule.getClass().getRecordComponents();
         Constructor<?> constructor = rule.getClass()
                 .getConstructor(
