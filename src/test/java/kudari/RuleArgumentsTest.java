@@ -29,6 +29,7 @@ import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
+import kudari.rule.Muon;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.NovoGrad;
@@ -135,6 +136,10 @@ class RuleArgumentsTest {
                 bad("alpha", "-1.0", () -> AdEMAMix.of(0.1).alpha(-1)),
                 bad("warmUp", "-1.0", () -> AdEMAMix.of(0.1).warmUp(-1)),
                 bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)),
+                bad("momentum", "1.0", () -> Muon.of(0.1).momentum(1)),
+                bad("iterations", "0.0", () -> Muon.of(0.1).iterations(0)),
+                bad("iterations", "21.0", () -> Muon.of(0.1).iterations(21)),
+                bad("eps", "0.0", () -> Muon.of(0.1).eps(0)),
                 bad("momentum", "1.0", () -> Lars.of(0.1).momentum(1)),
                 bad("coefficient", "0.0", () -> Lars.of(0.1).coefficient(0)),
                 bad("coefficient", "1.0E-46", () -> Lars.of(0.1).coefficient(1e-46)),
