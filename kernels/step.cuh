@@ -282,8 +282,7 @@ __device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, con
   }
 }
 
-// The first of two loops of a rule that gathers, over four elements at a time of which so many are there; and what it sums up. Not streaming, for the step
-// reads them again.
+// The first of two loops of a rule that gathers, over four elements of which so many are there, and what it sums up.
 template <bool WIDE, int STATES, typename Rule>
 __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
   bool limited = common.limit <= LARGEST;
@@ -389,7 +388,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
 #define TRUST(name, GATHERS)                                                                                                            \
   struct name##Trust {                                                                                                                  \
     static constexpr bool WHOLE = true, GATHERED = GATHERS;                                                                             \
-    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);            \
+    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);             \
   };                                                                                                                                    \
   __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, float* n)
 
@@ -425,7 +424,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
 #define MATRIX_STEP(name, STATES) STEP_BY(name, STATES, Orthogonal)
-#define STEP_BY(name, STATES, TRUSTED)                                                                                                              \
+#define STEP_BY(name, STATES, TRUSTED)                                                                                                  \
   FITS(STATES);                                                                                                                         \
   struct name##Rule {                                                                                                                   \
     template <int E>                                                                                                                    \
@@ -433,7 +432,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
   };                                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)                                                \
       name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
-    drive<STATES, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                                      \
+    drive<STATES, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                             \
   }                                                                                                                                     \
   template <int E>                                                                                                                      \
   __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])

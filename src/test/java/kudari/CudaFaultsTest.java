@@ -175,11 +175,7 @@ class CudaFaultsTest {
             }
         }
         assertEquals(tensors, touched);
-        // p read and written, g read, each array of the state read and written; and beside that what the sums need.
-        int arrays = StepSource.of(rule, false).arrays();
-        long ideal = 12 + 8L * arrays;
-        if (rule instanceof TensorRule whole) ideal += whole.gathers() ? 4 + 4L * arrays : 8;
-        assertEquals(ideal * IntStream.of(sizes).sum(), bytes);
+        assertEquals((long) Workload.bytes(rule) * IntStream.of(sizes).sum(), bytes);
     }
 
     /** Beside the tensors, what is read for a chunk and not for an element: by each thread once, a row of the table, and the scalars of the step. */
