@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 
 /**
@@ -150,6 +151,7 @@ final class Bindings {
                 p[n] = param.get(name);
                 g[n] = grad.get(name);
                 of[n] = partOf.get(name);
+                if (control.first()[of[n]] instanceof MatrixRule rule) checkMatrix(name, p[n], rule);
                 active[of[n]] = true;
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
@@ -262,6 +264,14 @@ final class Bindings {
         if (!expected.equals(state.names))
             throw new IllegalArgumentException(
                     "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
+    }
+
+    private static void checkMatrix(String name, Tensor param, MatrixRule rule) {
+        if (param.shape().length < 2)
+            throw new IllegalArgumentException("params '" + name + "' of shape " + Arrays.toString(param.shape()) + ": "
+                    + rule.getClass().getSimpleName()
+                    + " takes matrices, of two extents or more; give a vector to another group, as"
+                    + " Group.vectors(\"*\", AdamW.of()) before this one");
     }
 
     private void checkPlace(String what, Tensor tensor) {

@@ -2,11 +2,14 @@ package kudari;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.stream.Stream;
 import kudari.rule.Arithmetic;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -52,6 +55,21 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** A tensor whose rule looks at all of it: its number, its group, the number that it keeps, and its first partial and the one behind its last. */
     private record Whole(int tensor, int group, TensorRule rule, float[] n, int first, int end) {}
 
+    /** An update that is made orthogonal before it is applied. */
+    private record Matrix(float[] u, int rows, int columns, NewtonSchulz how, double scale) {
+
+        int shorter() {
+            return Math.min(rows, columns);
+        }
+
+        int longer() {
+            return Math.max(rows, columns);
+        }
+    }
+
+    /** Matrices of one shape that a thread makes orthogonal one after the other, in one place. */
+    private record Turn(CpuNewtonSchulz place, List<Matrix> matrices) {}
+
     /** What is shared out: the pieces from one to another of it, done by a thread. */
     private interface Work {
         void run(int from, int to, int thread);
@@ -66,11 +84,15 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final double[][] lanes;
     private final AtomicIntegerArray next;
     private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll, gather = this::gatherAll;
+    private final Work orthogonalize = this::orthogonalizeAll;
 
     /** For each step that was sent, at its number modulo their count, and for each group, its scalars. */
     private final float[][][] ring;
 
     private float[][] k;
+
+    /** Where a rule asks for them. */
+    private final Optional<Products> products;
 
     /** Of each thread, where there is a chunk that needs copies. */
     private Tile[] tiles = {};
@@ -79,6 +101,7 @@ final class CpuDriver extends Driver implements Workers.Job {
      * The work over some tensors.
      *
      * @param gathered the chunks of the rules that gather
+     * @param turns the matrices that are made orthogonal
      * @param wholes the tensors of the rules that look at all of one
      * @param firsts the first piece of each tensor, and behind the last tensor the number of pieces
      * @param partials of each piece Σg²; and Σx², Σx·p and Σp² where a rule asks for it
@@ -89,6 +112,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private record Laid(
             Chunk[] chunks,
             Chunk[] gathered,
+            Turn[] turns,
             Piece[] pieces,
             Whole[] wholes,
             int[] firsts,
@@ -106,6 +130,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private Laid laid = new Laid(
             new Chunk[0],
             new Chunk[0],
+            new Turn[0],
             new Piece[0],
             new Whole[0],
             new int[] {0},
@@ -137,6 +162,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.next = new AtomicIntegerArray(engine.threads() * APART);
         this.ring = new float[Control.RING][rules.length][Rule.SCALARS];
         this.k = ring[0];
+        boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
+        this.products = multiplies ? Optional.of(engine.products()) : Optional.empty();
     }
 
     @Override
@@ -144,21 +171,27 @@ final class CpuDriver extends Driver implements Workers.Job {
         List<Chunk> chunks = new ArrayList<>(), gathered = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         List<Whole> wholes = new ArrayList<>();
+        List<Matrix> matrices = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
         boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
             int group = plan.groups()[n], first = pieces.size();
             Optional<TensorRule> whole = whole(rules[group]);
-            boolean gathers = whole.isPresent() && whole.get().gathers();
+            boolean isMatrix = rules[group] instanceof MatrixRule;
+            boolean gathers = whole.isPresent() && whole.get().gathers() || isMatrix;
             boolean inArrays = p.array != null && g.array != null;
-            copies |= !inArrays || whole.isPresent();
+            copies |= !inArrays || whole.isPresent() || isMatrix;
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             int own = plan.state()[n].length - (averaged[group] ? 1 : 0);
-            float[][] s = new float[own][];
+            float[][] s = new float[own + (isMatrix ? 1 : 0)][];
             for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
+            if (isMatrix) {
+                s[own] = new float[(int) p.size()];
+                if (p.size() > 0) matrices.add(matrix((MatrixRule) rules[group], p, s[own]));
+            }
             float[] average = averaged[group] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
-            int elementwise = whole.map(TensorRule::elementwise).orElse(own);
+            int elementwise = whole.map(TensorRule::elementwise).orElse(s.length);
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
                 Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, elementwise, (int) from, to);
@@ -179,6 +212,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         return new Laid(
                 chunks.toArray(new Chunk[0]),
                 gathered.toArray(new Chunk[0]),
+                turns(matrices).toArray(new Turn[0]),
                 pieces.toArray(new Piece[0]),
                 wholes.toArray(new Whole[0]),
                 firsts,
@@ -188,6 +222,30 @@ final class CpuDriver extends Driver implements Workers.Job {
                 engine.shares(plan.elements()));
     }
 
+    private static Matrix matrix(MatrixRule rule, CpuTensor p, float[] u) {
+        int rows = Math.toIntExact(p.shape()[0]), columns = Math.toIntExact(p.size() / rows);
+        return new Matrix(u, rows, columns, NewtonSchulz.of(rule), rule.scale(rows, columns));
+    }
+
+    /** Of each shape as many as threads can take at once, for each needs a place of some times a matrix's size. */
+    private List<Turn> turns(List<Matrix> matrices) {
+        Map<List<Object>, List<Matrix>> shapes = new LinkedHashMap<>();
+        for (Matrix matrix : matrices)
+            shapes.computeIfAbsent(List.of(matrix.how, matrix.shorter(), matrix.longer()), shape -> new ArrayList<>())
+                    .add(matrix);
+        List<Turn> turns = new ArrayList<>();
+        for (List<Matrix> same : shapes.values()) {
+            Matrix one = same.get(0);
+            int places = Math.min(engine.threads(), same.size());
+            for (int n = 0; n < places; n++) {
+                CpuNewtonSchulz place =
+                        new CpuNewtonSchulz(products.orElseThrow(), one.how, one.shorter(), one.longer());
+                turns.add(new Turn(place, same.subList(same.size() * n / places, same.size() * (n + 1) / places)));
+            }
+        }
+        return turns;
+    }
+
     @Override
     void use(Layout layout) {
         laid = (Laid) layout;
@@ -195,7 +253,7 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private Tile[] tiles() {
         int state = 0;
-        for (Rule rule : rules) state = Math.max(state, rule.state().size());
+        for (Rule rule : rules) state = Math.max(state, rule.state().size() + (rule instanceof MatrixRule ? 1 : 0));
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
             float[][] arrays = engine.tile(thread, 4 + state), s = Arrays.copyOfRange(arrays, 4, 4 + state);
@@ -233,6 +291,7 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void move() {
         if (laid.gathered.length > 0) share(gather, laid.gathered.length);
+        if (laid.turns.length > 0) share(orthogonalize, laid.turns.length);
         double[][] partials = laid.partials;
         for (Whole whole : laid.wholes) {
             TensorRule rule = whole.rule;
@@ -302,6 +361,16 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (int c = from; c < to; c++) gather(laid.gathered[c], thread);
     }
 
+    private void orthogonalizeAll(int from, int to, int thread) {
+        for (int t = from; t < to; t++) {
+            Turn turn = laid.turns[t];
+            for (int n = 0; n < turn.matrices.size(); n++) {
+                Matrix matrix = turn.matrices.get(n);
+                turn.place.orthogonalize(matrix.u, matrix.rows, matrix.columns, matrix.scale);
+            }
+        }
+    }
+
     private void sumAll(int from, int to, int thread) {
         for (int c = from; c < to; c++) sum(c, thread);
     }
@@ -351,6 +420,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (limit < Float.POSITIVE_INFINITY) {
             clip(g, g, 0, count, scale, limit);
             scale = 1;
+        }
+        if (rules[chunk.group] instanceof MatrixRule matrix) {
+            matrix.gather(k[chunk.group], scale, 0, count, p, g, s);
+            store(chunk, s);
+            return;
         }
         ((TensorRule) rules[chunk.group]).gather(k[chunk.group], scale, 0, count, p, g, s, u);
         store(chunk, s);

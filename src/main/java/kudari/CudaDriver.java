@@ -7,12 +7,16 @@ import static kudari.CudaException.must;
 import java.nio.ByteBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -35,6 +39,9 @@ final class CudaDriver extends Driver {
     private static final int SKIPPED = 8, OUTRAN = 16, NORM = 24, SLOT_BYTES = 40, GO = 48, SLOTS = 64, SLOT = 16;
 
     private static final int SCALARS = Rule.SCALARS * Float.BYTES;
+
+    /** Bytes, at a multiple of which an update begins. */
+    private static final long ALIGNED = 256;
 
     /** Words of what a tensor is told, and of the row of a piece. */
     private static final int TOLD = 7, PIECE = 3;
@@ -84,7 +91,7 @@ final class CudaDriver extends Driver {
 
         final CudaKernel kernel;
 
-        /** Goes over all elements first, where the rule gathers. */
+        /** Goes over all elements first, where the rule gathers or its update is made orthogonal. */
         final Optional<CudaKernel> gather;
 
         /**
@@ -93,8 +100,8 @@ final class CudaDriver extends Driver {
          */
         final int states, arrays, more, words;
 
-        /** Whether the rule looks at whole tensors. */
-        final boolean whole;
+        /** Whether the rule looks at whole tensors, or has its update made orthogonal. */
+        final boolean whole, matrix;
 
         int rows;
 
@@ -106,6 +113,7 @@ final class CudaDriver extends Driver {
             this.more = more;
             words = 4 + Math.max(1, arrays + more);
             whole = whole(rule).isPresent();
+            matrix = rule instanceof MatrixRule;
         }
 
         /** When the sums over its tensors are taken. */
@@ -115,6 +123,7 @@ final class CudaDriver extends Driver {
     }
 
     private final CudaEngine engine;
+    private final Rule[] rules;
     private final Guard guard;
 
     /** Of each group; groups of one kind share one. And each of them once. */
@@ -127,6 +136,11 @@ final class CudaDriver extends Driver {
 
     private int pieces;
     private boolean sums;
+
+    /** What makes updates orthogonal, where a rule asks for it, and the updates. */
+    private final Optional<CudaNewtonSchulz> orthogonal;
+
+    private Optional<Updates> updates = Optional.empty();
 
     /** step.cuh's Control, in device memory. */
     private final CUdeviceptr control;
@@ -147,6 +161,20 @@ final class CudaDriver extends Driver {
 
     private Optional<Upload> tables = Optional.empty();
 
+    /** The updates that are made orthogonal, one behind the other, and that work laid out. */
+    private record Updates(
+            CudaEngine engine, CUdeviceptr memory, List<CudaNewtonSchulz.Matrix> matrices, CudaNewtonSchulz.Laid laid) {
+
+        long address(int matrix) {
+            return JCudaAddress.of(memory) + matrices.get(matrix).at();
+        }
+
+        void free() {
+            laid.free();
+            engine.discard(memory);
+        }
+    }
+
     /**
      * The work over some tensors, in one block of device memory: for each kind of rule the rows of its chunks; the rows of the pieces to sum; the first
      * piece of each tensor; what each tensor is told; and room for the partials of each piece.
@@ -155,6 +183,7 @@ final class CudaDriver extends Driver {
      * @param sums whether a rule asks for the sums of its gradients
      * @param rows of chunks, of each kind
      * @param at where those of each kind begin, in words, as the parts do that follow
+     * @param updates in memory of their own
      */
     private record Table(
             CudaEngine engine,
@@ -168,7 +197,8 @@ final class CudaDriver extends Driver {
             int piecesAt,
             int firstsAt,
             int toldAt,
-            int partialsAt)
+            int partialsAt,
+            Optional<Updates> updates)
             implements Layout {
 
         long address(int word) {
@@ -177,6 +207,7 @@ final class CudaDriver extends Driver {
 
         @Override
         public void free() {
+            updates.ifPresent(Updates::free);
             engine.discard(memory);
         }
     }
@@ -189,6 +220,7 @@ final class CudaDriver extends Driver {
      */
     CudaDriver(CudaEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
+        this.rules = rules;
         this.guard = guard;
         slotBytes = SLOT + rules.length * SCALARS;
         launches = new Launch[rules.length];
@@ -201,6 +233,9 @@ final class CudaDriver extends Driver {
                         StepSource.of(rule, averaged[n], zeroes), step -> launch(rule, more, step));
             }
             this.kinds = kinds.values().toArray(new Launch[0]);
+            boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
+            orthogonal = multiplies ? Optional.of(new CudaNewtonSchulz(engine)) : Optional.empty();
+            orthogonal.ifPresent(work -> frees.push(work::free));
             reduce = mine(engine.kernel(
                     "kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), "reduce"));
             scalars = new Upload(engine, (long) Control.WINDOW * slotBytes, "the scalars of an optimizer");
@@ -225,9 +260,11 @@ final class CudaDriver extends Driver {
 
     private Launch launch(Rule rule, int more, StepSource step) {
         CudaKernel kernel = mine(engine.kernel(step.file(), step.text(), step.function()));
-        Optional<CudaKernel> gather = whole(rule)
-                .filter(TensorRule::gathers)
-                .map(gathers -> mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")));
+        boolean gathers = rule instanceof MatrixRule
+                || whole(rule).map(TensorRule::gathers).orElse(false);
+        Optional<CudaKernel> gather = gathers
+                ? Optional.of(mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")))
+                : Optional.empty();
         return new Launch(kernel, gather, rule, step.arrays() - more, more);
     }
 
@@ -266,12 +303,18 @@ final class CudaDriver extends Driver {
                 partialsAt = Math.addExact(toldAt, Math.multiplyExact(TOLD, tensors));
         ByteBuffer page = page(Math.multiplyExact(partialsAt, Long.BYTES));
         LongBuffer to = page.asLongBuffer();
+        Optional<Table> before = old.map(Table.class::cast);
+        Optional<Updates> known = before.flatMap(Table::updates), updates = updates(plan, known);
         int[] chunk = at.clone();
-        int piece = 0;
+        int piece = 0, matrix = 0;
         for (int n = 0; n < tensors; n++) {
             int group = plan.groups()[n], kind = kind(group);
             Launch launch = kinds[kind];
-            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.arrays);
+            long update = launch.matrix && plan.params()[n].size() > 0
+                    ? updates.orElseThrow().address(matrix++)
+                    : 0;
+            chunk[kind] = putChunks(
+                    to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.arrays, update);
             to.put(firstsAt + n, piece);
             long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
             int pass = launch.pass(kind);
@@ -289,17 +332,24 @@ final class CudaDriver extends Driver {
         page.position(partialsAt * Long.BYTES);
 
         long bytes = (partialsAt + (whole ? 4 : 1) * pieces) * Long.BYTES;
-        Optional<Table> before = old.map(Table.class::cast);
         // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
         boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.isRead(before.get().memory);
-        CUdeviceptr memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
+        CUdeviceptr memory;
+        try {
+            memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
+        } catch (CudaException e) {
+            if (!updates.equals(known)) updates.ifPresent(of -> Engine.cleanUp(e, of::free));
+            throw e;
+        }
         try {
             tables.get().send(memory);
         } catch (CudaException e) {
             if (!fits) engine.discard(memory);
+            if (!updates.equals(known)) updates.ifPresent(of -> Engine.cleanUp(e, of::free));
             throw e;
         }
-        if (!fits) before.ifPresent(Table::free);
+        if (!updates.equals(known)) known.ifPresent(Updates::free);
+        if (!fits) before.ifPresent(table -> engine.discard(table.memory));
         return new Table(
                 engine,
                 memory,
@@ -312,7 +362,35 @@ final class CudaDriver extends Driver {
                 piecesAt,
                 firstsAt,
                 toldAt,
-                partialsAt);
+                partialsAt,
+                updates);
+    }
+
+    /** Room for the updates that are made orthogonal: what there is, where it is for the same. None where there are none. */
+    private Optional<Updates> updates(Plan plan, Optional<Updates> known) {
+        List<CudaNewtonSchulz.Matrix> matrices = new ArrayList<>();
+        long bytes = 0;
+        for (int n = 0; n < plan.size(); n++) {
+            long elements = plan.params()[n].size();
+            if (!(rules[plan.groups()[n]] instanceof MatrixRule rule) || elements == 0) continue;
+            int rows = Math.toIntExact(plan.params()[n].shape()[0]), columns = Math.toIntExact(elements / rows);
+            matrices.add(new CudaNewtonSchulz.Matrix(
+                    bytes, rows, columns, NewtonSchulz.of(rule), rule.scale(rows, columns)));
+            bytes += ALIGNED * up(elements * Float.BYTES, ALIGNED);
+        }
+        if (matrices.isEmpty()) return Optional.empty();
+        if (known.isPresent() && known.get().matrices.equals(matrices)) return known;
+        CUdeviceptr memory = engine.allocateBytes(bytes, "the updates of matrices");
+        try {
+            long all = bytes;
+            // A step that is left out makes nothing of them, but goes over them.
+            must(() -> cuMemsetD8Async(memory, (byte) 0, all, engine.stream), "cuMemsetD8Async of the updates");
+            CudaNewtonSchulz.Laid laid = orthogonal.orElseThrow().layout(JCudaAddress.of(memory), matrices);
+            return Optional.of(new Updates(engine, memory, matrices, laid));
+        } catch (CudaException e) {
+            engine.discard(memory);
+            throw e;
+        }
     }
 
     /** To write a table to. */
@@ -339,6 +417,7 @@ final class CudaDriver extends Driver {
         long partials = table.address(table.partialsAt), firsts = table.address(table.firstsAt);
         pieces = table.pieces;
         sums = table.sums;
+        updates = table.updates;
         reduce.set(0, table.address(table.piecesAt))
                 .set(1, (long) table.pieces)
                 .set(2, partials)
@@ -375,8 +454,8 @@ final class CudaDriver extends Driver {
         for (int kind = 0; ; kind++) if (kinds[kind] == launches[group]) return kind;
     }
 
-    /** The rows of one tensor: count, p, g, so many arrays of state and, behind all state, an average; tensor and group. */
-    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int arrays) {
+    /** The rows of one tensor: count, p, g, so many arrays, of which the last is the update if it has an address; an average; tensor and group. */
+    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int arrays, long update) {
         long elements = plan.params()[n].size();
         Tensor[] state = plan.state()[n];
         for (long from = 0; from < elements; from += size) {
@@ -384,7 +463,8 @@ final class CudaDriver extends Driver {
             long offset = from * Float.BYTES;
             to.put(Math.min(size, elements - from));
             to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
-            for (int a = 0; a < arrays; a++) to.put(address(state[a]) + offset);
+            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[a]) + offset);
+            if (update != 0) to.put(update + offset);
             if (to.position() < end - 1 && state.length > 0) to.put(address(state[state.length - 1]) + offset);
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
         }
@@ -443,6 +523,7 @@ final class CudaDriver extends Driver {
         for (int kind = 0; kind < kinds.length; kind++) {
             int blocks = engine.blocks(kinds[kind].rows);
             if (kinds[kind].gather.isPresent()) kinds[kind].gather.get().start(blocks, THREADS);
+            if (kinds[kind].matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
             kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);
         }
     }

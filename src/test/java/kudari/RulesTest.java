@@ -30,6 +30,7 @@ import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
+import kudari.rule.MatrixRule;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -663,7 +664,11 @@ class RulesTest {
         assertTrue(expected.remove(CustomRule.class), "whose rules are not ours");
         assertTrue(expected.remove(TensorRule.class), "which is no rule");
         expected.addAll(Set.of(TensorRule.class.getPermittedSubclasses()));
+        assertTrue(
+                expected.remove(MatrixRule.class),
+                "whose laws are in MuonTest, for they are not of bits, nor of vectors");
         assertEquals(expected, rows);
+        expected.addAll(Set.of(MatrixRule.class.getPermittedSubclasses()));
         assertEquals(expected, Set.copyOf(Rule.classes()));
     }
 

@@ -11,6 +11,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import kudari.Engine;
+import kudari.LearningRate;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
 import kudari.report.Comparison.BatchingRun;
@@ -167,7 +168,8 @@ final class Compare extends TrainingCommand {
                     progress.say(engines.size() == 1 ? name : name + " on " + Experiments.nameOf(engine));
                     trainings.add(Experiments.train(
                             name,
-                            engine.optimizer(entry.getValue()),
+                            engine.optimizer(RuleOption.groups(
+                                    LearningRate.constant(entry.getValue().lr()), entry.getValue())),
                             held,
                             HIDDEN,
                             batch,

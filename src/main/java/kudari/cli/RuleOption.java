@@ -11,11 +11,14 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import kudari.Group;
+import kudari.LearningRate;
 import kudari.io.Say;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Lars;
+import kudari.rule.MatrixRule;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.Peer;
@@ -32,6 +35,9 @@ import picocli.CommandLine.TypeConversionException;
  * @param type the class that has these two: the rule's record, or a form of it that has a name of its own
  */
 record RuleOption(Class<?> type) {
+
+    /** What AdamW's rate is of Muon's, by the defaults of both. */
+    private static final double VECTORS = 0.05;
 
     /** All of them, in the order in which {@link Rule} names them. */
     static final List<RuleOption> ALL = Stream.concat(Rule.classes().stream(), Stream.of(AdamW.class))
@@ -109,6 +115,18 @@ record RuleOption(Class<?> type) {
     /** The rule that walks the contours of f: at its defaults but for the learning rate. */
     Rule onThePath() {
         return withRate(PATH_RATES.getOrDefault(type, PATH_RATE));
+    }
+
+    /**
+     * The groups of a network's parameters that are trained by a rule: all of them, or, where it takes matrices alone, those, and the biases by AdamW.
+     *
+     * @param rates of the rule
+     */
+    static Group[] groups(LearningRate rates, Rule rule) {
+        if (!(rule instanceof MatrixRule)) return new Group[] {Group.rest(rates.of(rule))};
+        return new Group[] {
+            Group.matrices("*", rates.of(rule)), Group.rest(rates.times(VECTORS).of(AdamW.of()))
+        };
     }
 
     /** Where its learning rate comes from. */

@@ -20,7 +20,6 @@ import kudari.Group;
 import kudari.Guard;
 import kudari.LearningRate;
 import kudari.Optimizer;
-import kudari.Schedule;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.data.Dataset;
@@ -83,7 +82,9 @@ final class Train extends TrainingCommand {
     @Option(
             names = "--rule",
             paramLabel = "RULE",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})",
+            description =
+                    "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). muon takes matrices alone, and leaves the biases to"
+                            + " adamw at a twentieth of the learning rate",
             defaultValue = "adam",
             converter = RuleOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)
@@ -333,9 +334,10 @@ final class Train extends TrainingCommand {
         return decay == null ? chosen : chosen.decay(decay);
     }
 
-    private Group group(Schedule schedule) {
-        Group all = Group.rest(schedule);
-        return average == null ? all : all.average(average);
+    private Group[] groups(LearningRate rates) {
+        Group[] groups = RuleOption.groups(rates, rule());
+        if (average != null) for (int n = 0; n < groups.length; n++) groups[n] = groups[n].average(average);
+        return groups;
     }
 
     private void check() {
@@ -360,7 +362,7 @@ final class Train extends TrainingCommand {
             throw refusal("--decay " + decay + ": " + e.getMessage());
         }
         try {
-            group(Schedule.of(rule()));
+            groups(LearningRate.constant(rate()));
         } catch (IllegalArgumentException e) {
             throw refusal("--average " + average + ": " + e.getMessage());
         }
@@ -427,7 +429,7 @@ final class Train extends TrainingCommand {
             } catch (IllegalArgumentException e) {
                 throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
             }
-            optimizer = engine.optimizer(group(rates.of(rule())));
+            optimizer = engine.optimizer(groups(rates));
             if (clip != null) optimizer.guard(Guard.clipNorm(clip));
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {

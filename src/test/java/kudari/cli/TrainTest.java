@@ -79,6 +79,7 @@ class TrainTest {
                 "--rule=adamw --decay=0.1",
                 "--rule=momentum --clip=0.5",
                 "--rule=schedulefreeadamw --average=0.9",
+                "--rule=muon --decay=0.1 --schedule=step:20,0.5",
                 "--rule=sgd --schedule=warmup-step:20,10,0.5"
             })
     void aResumedRunHasTheBitsOfOneThatNeverStopped(String options) throws IOException {
