@@ -62,6 +62,16 @@ final class CpuTensor extends Tensor {
         elements.put(first, values, 0, end - first);
     }
 
+    /** Copies all elements out, into an array from there on. */
+    void read(float[] into, int at) {
+        elements.get(0, into, at, elements.capacity());
+    }
+
+    /** Copies all elements in, out of an array from there on. */
+    void write(float[] values, int at) {
+        elements.put(0, values, at, elements.capacity());
+    }
+
     /** Sets the elements {@code first} to {@code end}. */
     void fill(int first, int end, float value) {
         if (elements.hasArray()) {
