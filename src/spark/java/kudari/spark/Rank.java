@@ -1,11 +1,13 @@
 package kudari.spark;
 
 import java.io.IOException;
+import java.io.Serializable;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import kudari.Collective;
 import kudari.Engine;
 import kudari.Optimizer;
@@ -20,18 +22,21 @@ public final class Rank {
     private final Optional<ShardedCheckpoints> checkpoints;
     private final Optional<String> from;
     private final long attempt;
+    private final Consumer<Serializable> driver;
 
     Rank(
             Engine engine,
             Collective collective,
             Optional<ShardedCheckpoints> checkpoints,
             Optional<String> from,
-            long attempt) {
+            long attempt,
+            Consumer<Serializable> driver) {
         this.engine = engine;
         this.collective = collective;
         this.checkpoints = checkpoints;
         this.from = from;
         this.attempt = attempt;
+        this.driver = driver;
     }
 
     /** The number of this rank, from 0. */
@@ -97,6 +102,16 @@ public final class Rank {
         Checkpoint saved = checkpoints.get().read(from.get());
         saved.restore(optimizer, params);
         return Optional.of(new TreeMap<>(saved.facts()));
+    }
+
+    /**
+     * Tells the driver's listener something, as how far the training has come; on a rank that is not 0 it does nothing. Waits until the driver has it.
+     *
+     * @param report an object that Java can serialize, of a class that the driver has
+     * @throws IllegalStateException if the driver cannot be reached
+     */
+    public void tell(Serializable report) {
+        if (rank() == 0) driver.accept(report);
     }
 
     /** Averages a number over the ranks, added up in their order. */

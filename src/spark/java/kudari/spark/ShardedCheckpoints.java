@@ -40,7 +40,7 @@ import org.apache.hadoop.fs.Path;
  * <p>Only what the newest attempt committed counts, or what it goes on from: a process of an attempt before that was taken for dead, and was not, may
  * write what it likes. At most one more commit can come from it, for its peers are gone; so it removes nothing that is still needed, for two are kept.
  */
-final class ShardedCheckpoints {
+public final class ShardedCheckpoints {
 
     private static final String FROM = "_FROM", SUCCESS = "_SUCCESS";
     private static final Pattern ATTEMPT = Pattern.compile("attempt-(\\d{10})"),
@@ -59,7 +59,7 @@ final class ShardedCheckpoints {
      * @param folder as in {@code hdfs://host/models/digits} or {@code /shared/models/digits}; it need not exist
      * @throws IOException if there is no such file system
      */
-    ShardedCheckpoints(String folder, Configuration configuration) throws IOException {
+    public ShardedCheckpoints(String folder, Configuration configuration) throws IOException {
         this.folder = new Path(folder);
         files = this.folder.getFileSystem(configuration);
     }
@@ -82,8 +82,12 @@ final class ShardedCheckpoints {
         return attempt;
     }
 
-    /** The newest checkpoint that counts, as {@link #read} takes it; none if there is none. */
-    Optional<String> newest() throws IOException {
+    /**
+     * The newest checkpoint that counts, as {@link #read} takes it; none if there is none.
+     *
+     * @throws IOException if the folder cannot be read
+     */
+    public Optional<String> newest() throws IOException {
         List<Long> attempts = new ArrayList<>(numbers(folder, ATTEMPT));
         Collections.reverse(attempts);
         for (long attempt : attempts) {
@@ -108,6 +112,30 @@ final class ShardedCheckpoints {
         } catch (FileNotFoundException e) {
             return Optional.empty();
         }
+    }
+
+    /**
+     * Has the next attempt begin with this, whatever there was.
+     *
+     * @param whole none to begin at the beginning
+     * @throws IOException if the folder cannot be written
+     */
+    public void seed(Optional<Checkpoint> whole) throws IOException {
+        long attempt = begin(Optional.empty());
+        if (whole.isEmpty()) return;
+        long step = whole.get().steps() + whole.get().skipped();
+        write(attempt, step, 0, 1, whole.get());
+        commit(attempt, step, 1);
+    }
+
+    /**
+     * Removes all attempts, and the folder if nothing else is in it.
+     *
+     * @throws IOException if something cannot be removed
+     */
+    public void remove() throws IOException {
+        for (long attempt : numbers(folder, ATTEMPT)) files.delete(attempt(attempt), true);
+        if (files.exists(folder) && files.listStatus(folder).length == 0) files.delete(folder, false);
     }
 
     /** Writes a part, whole or not at all. */
@@ -135,8 +163,13 @@ final class ShardedCheckpoints {
         for (long old : steps.subList(0, Math.max(0, steps.size() - KEPT))) files.delete(step(attempt, old), true);
     }
 
-    /** Reads a checkpoint and puts its parts together. */
-    Checkpoint read(String checkpoint) throws IOException {
+    /**
+     * Reads a checkpoint and puts its parts together.
+     *
+     * @param checkpoint as {@link #newest} gives it
+     * @throws IOException if a part is missing or damaged, or parts are not of one checkpoint
+     */
+    public Checkpoint read(String checkpoint) throws IOException {
         Path at = new Path(folder, checkpoint);
         List<Checkpoint> parts = new ArrayList<>();
         int expected = 0;
@@ -160,6 +193,8 @@ final class ShardedCheckpoints {
                 Files.copy(in, local, StandardCopyOption.REPLACE_EXISTING);
             }
             return Checkpoint.read(local);
+        } catch (FileNotFoundException e) {
+            throw e; // which names the file
         } catch (IOException e) {
             throw new IOException(file + ": " + e.getMessage(), e);
         } finally {

@@ -8,10 +8,15 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.ExecutionException;
+import java.util.function.Consumer;
 import kudari.Collective;
 import kudari.Engine;
+import kudari.spark.Blocks.Place;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.spark.BarrierTaskContext;
+import org.apache.spark.api.java.JavaFutureAction;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.resource.ResourceInformation;
@@ -53,6 +58,9 @@ import scala.runtime.AbstractFunction1;
  */
 public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts, Duration timeout) {
 
+    /** Between two looks whether rank 0 has told something, or all have ended. */
+    private static final long LOOK_MILLIS = 20;
+
     private static final System.Logger LOG = System.getLogger(TrainingJob.class.getName());
 
     /** Checks that the numbers are in range. */
@@ -84,17 +92,25 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         return new TrainingJob(ranks, checkpoints, attempts, timeout);
     }
 
+    /** As {@link #run(JavaRDD, TrainingLoop, Consumer)}, with nobody to listen. */
+    public <T, R> List<R> run(JavaRDD<T> samples, TrainingLoop<T, R> loop) throws IOException {
+        return run(samples, loop, report -> {});
+    }
+
     /**
-     * Runs it to its end. A task of Spark's that has no GPU is given the CPU.
+     * Runs it to its end.
      *
      * @param samples of as many partitions as there are ranks; a partition must be the same in every attempt, if the bits are to be
      * @param loop what every rank runs
+     * @param listener gets what rank 0 tells ({@link Rank#tell}), in order, in the thread that calls this. After a failure that is told once more which
+     *     happened behind the newest checkpoint. What the listener throws ends the job, and goes to the caller
      * @return what each rank came to, in the order of the ranks
      * @throws IllegalArgumentException if there are more or fewer partitions
      * @throws IllegalStateException if it has failed too often; the cause is the last failure
      * @throws IOException if the folder of the checkpoints cannot be read or written
      */
-    public <T, R> List<R> run(JavaRDD<T> samples, TrainingLoop<T, R> loop) throws IOException {
+    public <T, R> List<R> run(JavaRDD<T> samples, TrainingLoop<T, R> loop, Consumer<Object> listener)
+            throws IOException {
         if (samples.getNumPartitions() != ranks)
             throw new IllegalArgumentException(
                     "samples: expected " + ranks + " partitions, one for each rank, got " + samples.getNumPartitions());
@@ -106,23 +122,40 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         Optional<String> from = newest(folder);
         for (long failures = 0, attempt = 1; ; attempt++) {
             if (folder.isPresent()) attempt = folder.get().begin(from);
-            Task<T, R> task = new Task<>(loop, this, job, attempt, from, new SerializableConfiguration(configuration));
+            Task<T, R> task = new Task<>(loop, this, job, attempt, from, configuration);
+            ClassTag<R> any = ClassTag$.MODULE$.apply(Object.class);
+            Reports reports = new Reports(job, attempt);
+            JavaFutureAction<List<R>> results =
+                    new JavaRDD<>(samples.rdd().barrier().mapPartitions(task, false, any), any).collectAsync();
             try {
-                ClassTag<R> any = ClassTag$.MODULE$.apply(Object.class);
-                return new JavaRDD<>(samples.rdd().barrier().mapPartitions(task, false, any), any).collect();
-            } catch (Exception e) { // Spark's are checked, and not declared
+                while (!results.isDone()) {
+                    reports.hear(listener);
+                    Thread.sleep(LOOK_MILLIS);
+                }
+                reports.hear(listener);
+            } catch (RuntimeException | InterruptedException e) {
+                results.cancel(true);
+                if (e instanceof RuntimeException thrown) throw thrown;
+                Thread.currentThread().interrupt();
+                throw new IllegalStateException("the job was interrupted", e);
+            }
+            try {
+                return results.get();
+            } catch (ExecutionException | InterruptedException | CancellationException e) {
+                Throwable failure = e instanceof ExecutionException ? e.getCause() : e;
                 Optional<String> now = newest(folder);
                 failures = now.equals(from) ? failures + 1 : 1;
                 from = now;
                 if (failures >= attempts || context.sc().isStopped())
                     throw new IllegalStateException(
                             "the job has failed " + failures + " times without a new checkpoint in between; the last"
-                                    + " time: " + reason(e),
-                            e);
+                                    + " time: " + reason(failure),
+                            failure);
                 LOG.log(
                         Level.WARNING,
                         "attempt " + attempt + " has failed, going on from "
-                                + from.map(step -> "checkpoint " + step).orElse("the beginning") + ": " + reason(e));
+                                + from.map(step -> "checkpoint " + step).orElse("the beginning") + ": "
+                                + reason(failure));
             }
         }
     }
@@ -132,7 +165,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
     }
 
     /** Spark's message begins with a line that says the same of every failure, and goes on with that of the rank's own. */
-    private static String reason(Exception e) {
+    private static String reason(Throwable e) {
         List<String> lines = String.valueOf(e.getMessage()).lines().limit(2).toList();
         return lines.isEmpty() ? e.toString() : lines.get(lines.size() - 1);
     }
@@ -144,7 +177,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
 
         private final TrainingLoop<T, R> loop;
         private final int size;
-        private final String job, folder, from;
+        private final String job, folder, from, driver;
         private final long attempt, timeoutNanos;
         private final SerializableConfiguration configuration;
 
@@ -154,11 +187,12 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 String job,
                 long attempt,
                 Optional<String> from,
-                SerializableConfiguration configuration) {
+                Configuration configuration) {
             this.loop = loop;
             this.job = job;
             this.attempt = attempt;
-            this.configuration = configuration;
+            this.configuration = new SerializableConfiguration(configuration);
+            driver = Reports.here().toString();
             size = of.ranks;
             folder = of.checkpoints.orElse(null);
             timeoutNanos = of.timeout.toNanos();
@@ -174,7 +208,15 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 Optional<ShardedCheckpoints> checkpoints = folder == null
                         ? Optional.empty()
                         : Optional.of(new ShardedCheckpoints(folder, configuration.value()));
-                Rank rank = new Rank(engine, collective, checkpoints, Optional.ofNullable(from), attempt);
+                Reports reports = new Reports(job, attempt);
+                Place told = Place.of(driver);
+                Rank rank = new Rank(
+                        engine,
+                        collective,
+                        checkpoints,
+                        Optional.ofNullable(from),
+                        attempt,
+                        report -> reports.tell(told, report));
                 R result = loop.run(rank, new Samples<>(samples));
                 collective.allGather(); // no executor is let go while another waits for its last message
                 return new Single<>(result);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -113,6 +114,31 @@ class TrainingJobTest {
         assertTrue(
                 e.getCause().getMessage().contains("rank 0: nothing came from rank 1 on "),
                 e.getCause().getMessage());
+    }
+
+    @Test
+    void rankZeroTellsTheDriverInOrderAndAfterAFailureOnceMore(@TempDir Path folder) throws Exception {
+        DigitsLoop.Fault fault = (rank, step) -> {
+            if (rank.attempt() == 1 && step == 6 && rank.rank() == 1) throw new java.io.IOException("a disk broke");
+            rank.tell("rank " + rank.rank() + " before step " + step);
+        };
+        List<Object> heard = new ArrayList<>();
+        TrainingJob.of(2).checkpoints(folder.toString()).run(digits(2), new DigitsLoop(8, 4, fault), heard::add);
+        List<String> expected = new ArrayList<>();
+        for (int step : new int[] {0, 1, 2, 3, 4, 5, 6, 4, 5, 6, 7}) expected.add("rank 0 before step " + step);
+        // Whether rank 0 came to tell of step 6 before it heard that rank 1 had failed, is chance.
+        if (heard.size() < expected.size()) expected.remove(6);
+        assertEquals(expected, heard);
+    }
+
+    @Test
+    void aListenerThatThrowsEndsTheJob() {
+        DigitsLoop.Fault fault = (rank, step) -> rank.tell(step);
+        UnsupportedOperationException e = assertThrows(UnsupportedOperationException.class, () -> TrainingJob.of(2)
+                .run(digits(2), new DigitsLoop(100_000, 0, fault), report -> {
+                    if (report.equals(5L)) throw new UnsupportedOperationException("enough");
+                }));
+        assertEquals("enough", e.getMessage());
     }
 
     @Test
