@@ -101,7 +101,15 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
             boolean good = saves && isFinite(net.params(), means);
             if (good) rank.save(optimizer, net.params(), Map.of());
             rank.tell(new Told(
-                    rank.attempt(), before, skipped, means, optimizer.skipped(), accuracy, seconds, good, saves && !good));
+                    rank.attempt(),
+                    before,
+                    skipped,
+                    means,
+                    optimizer.skipped(),
+                    accuracy,
+                    seconds,
+                    good,
+                    saves && !good));
             before = step;
             skipped = optimizer.skipped();
             losses.clear();
