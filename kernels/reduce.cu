@@ -1,34 +1,26 @@
-// What goes before a step that somebody guards: the sums of squares of Reduce.java, by the same additions in the same order; and what follows from
-// them: the factor of every gradient, or no step where a gradient is not finite. One launch.
+// What goes before a step that somebody guards, or whose rule looks at whole tensors: the sums of Reduce.java, by the same additions in the same order; and
+// what follows from them: the factor of every gradient, or no step where a gradient is not finite; and what such a rule is told. One launch.
 #include "step.cuh"
 
-// A piece of one gradient: at most PIECE elements. The pieces of a tensor follow each other.
+// A piece of one gradient: at most PIECE elements. The pieces of a tensor follow each other. Of a tensor whose rule asks for its sums also the parameter's.
 struct Piece {
   u64 count;
-  const float* g;
+  const float *g, *p;
 };
 
-constexpr int THREADS = 256;
-constexpr int LANES = 32;  // of one tensor's sum
 constexpr int E = 4;
 
-// Sums so many neighbouring lanes, each group of them for itself.
-__device__ __forceinline__ double tree(double* lanes, int width) {
-  for (int half = width / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x % width < half) lanes[threadIdx.x] += lanes[threadIdx.x + half];
+// 16 bytes at a time where the array allows it.
+__device__ __forceinline__ void fetch(float* to, const float* from, u64 i, u64 count) {
+  if (i + E <= count && ((u64)(from + i) & 15) == 0) {
+    fetch<true>(to, from + i, E);
+  } else {
+    fetch<false>(to, from + i, count - i);
   }
-  __syncthreads();
-  return lanes[threadIdx.x / width * width];
 }
 
-// 16 bytes at a time where the gradient allows it; not streaming, for the step reads it again.
-__device__ __forceinline__ void fetch(float* to, const float* g, u64 i, u64 count) {
-  if (i + E <= count && ((u64)(g + i) & 15) == 0) {
-    asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3]) : "l"(g + i));
-  } else {
-    for (int n = 0; n < E; n++) to[n] = i + n < count ? g[i + n] : 0;
-  }
+__device__ __forceinline__ double four(const double* sums) {
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 // What a gradient of this norm is multiplied by; Guard.factor. The scale is negative where steps go up.
@@ -36,37 +28,63 @@ __device__ __forceinline__ float factor(double norm, double max, double scale) {
   return (float)(norm > max ? scale * (max / norm) : scale);
 }
 
-// firsts[n] is the first piece of tensor n, firsts[tensors] the number of pieces.
+// Of each piece partials has Σg², and behind those of all pieces Σx², Σx·p and Σp², where x is the gradient with each element clipped, if that is asked for.
 extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pieces, u64 count, volatile double* partials, const u64* firsts, u64 tensors,
-                                                               Told* told, Control* control, unsigned eachTensor, double max, double scale) {
-  __shared__ double lanes[THREADS];
-  __shared__ bool last;
+                                                               Told* told, Control* control, unsigned guards, unsigned eachTensor, double max, double scale) {
+  __shared__ double lanes[3][THREADS];
+  const float limit = control->limit, by = limit <= LARGEST ? (float)scale : 1;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
-    Piece piece = pieces[c];
-    double sums[E] = {0, 0, 0, 0};
-    for (u64 i = (u64)threadIdx.x * E; i < piece.count; i += THREADS * E) {
-      float g[E];
-      fetch(g, piece.g, i, piece.count);
-      for (int n = 0; n < E; n++) sums[n] += (double)g[n] * (double)g[n];
+    const float *g = pieces[c].g, *p = pieces[c].p;
+    unsigned size = pieces[c].count;
+    bool same = p != nullptr && limit > LARGEST;  // x is g
+    if (guards && !same) {
+      double gg[E] = {0, 0, 0, 0};
+      for (unsigned i = threadIdx.x * E; i < size; i += THREADS * E) {
+        float x[E];
+        fetch(x, g, i, size);
+        for (int n = 0; n < E; n++) gg[n] += (double)x[n] * (double)x[n];
+      }
+      lanes[0][threadIdx.x] = four(gg);
+      tree<1>(lanes, THREADS);
+      if (threadIdx.x == 0) partials[c] = lanes[0][0];
+      __syncthreads();  // before the next sums take the lanes
     }
-    lanes[threadIdx.x] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    double sum = tree(lanes, THREADS);
-    if (threadIdx.x == 0) partials[c] = sum;
-    __syncthreads();  // before the next piece takes the lanes
+    if (p != nullptr) {
+      double xx[E] = {0, 0, 0, 0}, xp[E] = {0, 0, 0, 0}, pp[E] = {0, 0, 0, 0};
+#pragma unroll 1  // for registers
+      for (unsigned i = threadIdx.x * E; i < size; i += THREADS * E) {
+        float x[E], y[E];
+        fetch(x, g, i, size);
+        fetch(y, p, i, size);
+        for (int n = 0; n < E; n++) {
+          double a = clamp(by * x[n], limit), b = y[n];
+          xx[n] += a * a;
+          xp[n] += a * b;
+          pp[n] += b * b;
+        }
+      }
+      lanes[0][threadIdx.x] = four(xx);
+      lanes[1][threadIdx.x] = four(xp);
+      lanes[2][threadIdx.x] = four(pp);
+      tree<3>(lanes, THREADS);
+      if (threadIdx.x < 3) partials[(1 + threadIdx.x) * count + c] = lanes[threadIdx.x][0];
+      if (threadIdx.x == 0 && guards && same) partials[c] = lanes[0][0];
+      __syncthreads();
+    }
   }
 
-  // The block that arrives last finds all partials written.
-  if (threadIdx.x == 0) {
-    __threadfence();
-    last = atomicAdd(&control->arrived, 1ULL) == gridDim.x - 1;
+  if (!arrivesLast(control)) return;
+  tell(told, tensors, BY_GRADIENT, partials, firsts, count, lanes);
+  if (!guards) {
+    if (threadIdx.x == 0) control->arrived = 0;
+    return;
   }
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
   double sum = 0;
   for (u64 c = threadIdx.x; c < count; c += THREADS) sum += partials[c];
-  lanes[threadIdx.x] = sum;
-  double norm = fabs(scale) * sqrt(tree(lanes, THREADS));
+  __syncthreads();
+  lanes[0][threadIdx.x] = sum;
+  tree<1>(lanes, THREADS);
+  double norm = fabs(scale) * sqrt(lanes[0][0]);
   bool vanishes = false;  // a factor that float holds as a subnormal, or not at all, would clip to something else
   if (eachTensor) {
     for (u64 first = 0; first < tensors; first += THREADS / LANES) {
@@ -76,10 +94,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
         for (u64 c = firsts[n] + threadIdx.x % LANES; c < firsts[n + 1]; c += LANES) part += partials[c];
       }
       __syncthreads();
-      lanes[threadIdx.x] = part;
-      double own = fabs(scale) * sqrt(tree(lanes, LANES));
+      lanes[0][threadIdx.x] = part;
+      tree<1>(lanes, LANES);
       if (n < tensors && threadIdx.x % LANES == 0) {
-        float by = factor(own, max, scale);
+        float by = factor(fabs(scale) * sqrt(lanes[0][threadIdx.x]), max, scale);
         told[n].scale = by;
         vanishes |= fabs(by) < SMALLEST;
       }
@@ -90,10 +108,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
     vanishes = fabs(by) < SMALLEST;
   }
   __syncthreads();
-  lanes[threadIdx.x] = vanishes;
-  bool all = tree(lanes, THREADS) == 0;
+  lanes[0][threadIdx.x] = vanishes;
+  tree<1>(lanes, THREADS);
   if (threadIdx.x > 0) return;
   control->arrived = 0;
   control->norm = norm;
-  control->go = norm - norm == 0 && all;
+  control->go = norm - norm == 0 && lanes[0][0] == 0;
 }

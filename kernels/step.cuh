@@ -4,6 +4,10 @@
 // Header-free, for NVRTC brings no headers. Compiled with -fmad=false and never with fast-math: every operation is one IEEE 754 operation, in the
 // order written, as in Java. What the host writes and reads too, Control, Slot and Told, stands before this text: CudaDriver.LAYOUT.
 
+constexpr int THREADS = 256;
+constexpr int LANES = 32;  // of one tensor's sum
+constexpr int PIECE = 4096;  // elements whose sum is one partial, as in Reduce.java
+
 // The smallest normal and the largest finite float.
 constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 
@@ -85,6 +89,27 @@ __device__ __forceinline__ void store(float* to, const float* from) {
   }
 }
 
+// Four elements, or as many of them as there are, and zeros; not streaming, for a step reads them again.
+template <bool WIDE>
+__device__ __forceinline__ void fetch(float* to, const float* from, u64 there) {
+  if (WIDE) {
+    asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3]) : "l"(from));
+  } else {
+    for (int n = 0; n < 4; n++) to[n] = n < there ? from[n] : 0;
+  }
+}
+
+template <bool WIDE>
+__device__ __forceinline__ void put(float* to, const float* from, u64 there) {
+  if (WIDE) {
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(from[0]), "f"(from[1]), "f"(from[2]), "f"(from[3]) : "memory");
+  } else {
+    for (int n = 0; n < 4; n++) {
+      if (n < there) to[n] = from[n];
+    }
+  }
+}
+
 // What the elements of a chunk have in common, in registers.
 struct Common {
   float k[K];
@@ -94,7 +119,7 @@ struct Common {
 
 // A chunk from one element to another, E per thread at a time; indices of 32 bits do, for a chunk is small. GUARDED: with what few steps need, the
 // clipping of each element and the flushing of parameters; the instructions of it would otherwise be in every loop.
-template <int E, bool GUARDED, int STATES, typename Rule>
+template <int E, bool GUARDED, int STATES, typename Rule, typename Trust>
 __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, unsigned to, const Common& common) {
   bool limited = GUARDED && common.limit <= LARGEST;
   float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
@@ -108,12 +133,12 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #endif
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
     load<E>(p, chunk.p + i);
-    load<E>(g, chunk.g + i);
+    if (!Trust::GATHERED) load<E>(g, chunk.g + i);
 #ifdef ZERO_GRADIENTS
     store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
 #endif
     for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
-    if (limited) {
+    if (limited && !Trust::GATHERED) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
     }
     Rule::template step<E>(common.k, scale, common.trust, p, g, s);
@@ -121,7 +146,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
       for (int n = 0; n < E; n++) p[n] = flush(p[n], floor);
     }
     store<E>(chunk.p + i, p);
-    for (int a = 0; a < STATES; a++) store<E>(chunk.s[a] + i, s[a]);
+    for (int a = 0; a < STATES && !Trust::GATHERED; a++) store<E>(chunk.s[a] + i, s[a]);
   }
 }
 
@@ -134,11 +159,35 @@ __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
   return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
 }
 
-template <int STATES, typename Rule>
-__device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {
+// A rule that looks at no more than an element. One that looks at a whole tensor has WHOLE, and GATHERED where it has been over all elements already, for
+// its state; and a function trust.
+struct Elementwise {
+  static constexpr bool WHOLE = false, GATHERED = false;
+  static __device__ __forceinline__ float trust(const float*, double, double, double, double, float*) { return 1; }
+};
+
+// What a tensor's update is multiplied by, and the number that its rule keeps of it, which the thread that has its first element writes.
+template <typename Trust>
+__device__ __forceinline__ float trusted(const Told& told, const Common& common, bool first) {
+  float n = told.n;
+  double scale = Trust::GATHERED || common.limit <= LARGEST ? 1 : common.scale;
+  float trust = Trust::trust(common.k, scale, told.xx, told.xp, told.pp, &n);
+  if (first && threadIdx.x == 0 && common.go && told.number != nullptr) *told.number = n;
+  return trust;
+}
+
+// What the step is told, where the ring has it.
+__device__ __forceinline__ const Slot* found(const Control* control, bool& known) {
   u64 t = control->done + 1;
   const Slot* slot = (const Slot*)((const char*)control + SLOTS + t % RING * control->slotBytes);
-  bool known = slot->step == t;
+  known = slot->step == t;
+  return slot;
+}
+
+template <int STATES, typename Rule, typename Trust>
+__device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {
+  bool known;
+  const Slot* slot = found(control, known);
   Common common;
   common.limit = control->limit;
   common.go = control->go;
@@ -153,13 +202,14 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     for (int n = 0; n < K; n++) common.k[n] = k[n];
     common.scale = told[chunk.tensor].scale;
     common.trust = told[chunk.tensor].trust;
+    if (Trust::WHOLE) common.trust = trusted<Trust>(told[chunk.tensor], common, chunk.p == told[chunk.tensor].p);
     unsigned whole = wide(chunk);
     if (common.limit <= LARGEST || common.k[FLOOR] > 0) {
-      walk<4, true, STATES, Rule>(chunk, 0, whole, common);
+      walk<4, true, STATES, Rule, Trust>(chunk, 0, whole, common);
     } else {
-      walk<4, false, STATES, Rule>(chunk, 0, whole, common);
+      walk<4, false, STATES, Rule, Trust>(chunk, 0, whole, common);
     }
-    walk<1, true, STATES, Rule>(chunk, whole, chunk.count, common);
+    walk<1, true, STATES, Rule, Trust>(chunk, whole, chunk.count, common);
   }
   // The last block of a step's last launch counts the step: every other has read what it needed.
   __syncthreads();
@@ -176,6 +226,116 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
   }
 }
 
+// ---- sums over a tensor, by the additions of Reduce.java ----
+
+// Sums so many neighbouring lanes of each row, each group of them for itself, into its first.
+template <int SUMS>
+__device__ __forceinline__ void tree(double (*lanes)[THREADS], int width) {
+  for (int half = width / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x % width < half) {
+      for (int n = 0; n < SUMS; n++) lanes[n][threadIdx.x] += lanes[n][threadIdx.x + half];
+    }
+  }
+  __syncthreads();
+}
+
+// Whether this block is the last to arrive, which finds all partials written.
+__device__ __forceinline__ bool arrivesLast(Control* control) {
+  __shared__ bool last;
+  if (threadIdx.x == 0) {
+    __threadfence();
+    last = atomicAdd(&control->arrived, 1ULL) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+// Tells of each tensor whose rule asks for it in this pass the sums over its pieces, and the number kept of it. firsts[n] is the first piece of tensor n,
+// firsts[tensors] = pieces; of each kind of sum there is a partial for each piece.
+__device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, const volatile double* partials, const u64* firsts, u64 pieces,
+                                     double (*lanes)[THREADS]) {
+  for (u64 first = 0; first < tensors; first += THREADS / LANES) {
+    u64 n = first + threadIdx.x / LANES;
+    bool asks = n < tensors && told[n].pass == pass;
+    double sums[3] = {0, 0, 0};
+#pragma unroll 1
+    for (u64 c = asks ? firsts[n] + threadIdx.x % LANES : pieces; asks && c < firsts[n + 1]; c += LANES) {
+      for (int a = 0; a < 3; a++) sums[a] += partials[(1 + a) * pieces + c];
+    }
+    __syncthreads();
+    for (int a = 0; a < 3; a++) lanes[a][threadIdx.x] = sums[a];
+    tree<3>(lanes, LANES);
+    if (asks && threadIdx.x % LANES == 0) {
+      told[n].xx = lanes[0][threadIdx.x];
+      told[n].xp = lanes[1][threadIdx.x];
+      told[n].pp = lanes[2][threadIdx.x];
+      if (told[n].number != nullptr) told[n].n = *told[n].number;
+    }
+  }
+}
+
+// The first of two loops of a rule that gathers, over four elements at a time of which so many are there; and what it sums up. Not streaming, for the step
+// reads them again.
+template <bool WIDE, int STATES, typename Rule>
+__device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
+  bool limited = common.limit <= LARGEST;
+  float p[4], g[4], u[4], s[STATES == 0 ? 1 : STATES][4];
+  fetch<WIDE>(p, chunk.p + i, there);
+  fetch<WIDE>(g, chunk.g + i, there);
+  for (int a = 0; a < STATES; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
+  if (limited) {
+    for (int n = 0; n < 4; n++) g[n] = clamp(common.scale * g[n], common.limit);
+  }
+  Rule::template gather<4>(common.k, limited ? 1 : common.scale, p, g, s, u);
+  for (int a = 0; a < STATES; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
+  for (int n = 0; n < 4; n++) {
+    if (!WIDE && n >= there) continue;
+    uu[n] += (double)u[n] * (double)u[n];
+    pp[n] += (double)p[n] * (double)p[n];
+  }
+}
+
+template <int STATES, typename Rule>
+__device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, Told* told, Control* control, volatile double* partials, const u64* firsts,
+                                       u64 tensors, u64 pieces, unsigned pass) {
+  __shared__ double lanes[3][THREADS];
+  bool known;
+  const Slot* slot = found(control, known);
+  if (!known || !control->go) return;
+  Common common;
+  common.limit = control->limit;
+  for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
+    const Chunk<STATES> chunk = chunks[c];
+    const float* k = (const float*)(slot + 1) + chunk.group * K;
+    for (int n = 0; n < K; n++) common.k[n] = k[n];
+    common.scale = told[chunk.tensor].scale;
+    unsigned whole = wide(chunk);
+    u64 piece = firsts[chunk.tensor] + (chunk.p - told[chunk.tensor].p) / PIECE;
+    for (unsigned from = 0; from < chunk.count; from += PIECE, piece++) {
+      unsigned to = chunk.count - from < PIECE ? chunk.count : from + PIECE, i = from + threadIdx.x * 4;
+      double uu[4] = {0, 0, 0, 0}, pp[4] = {0, 0, 0, 0};
+#pragma unroll 1  // for registers
+      for (; i < to && i < whole; i += THREADS * 4) gatherAt<true, STATES, Rule>(chunk, i, 4, common, uu, pp);
+#pragma unroll 1
+      for (; i < to; i += THREADS * 4) gatherAt<false, STATES, Rule>(chunk, i, to - i, common, uu, pp);
+      lanes[0][threadIdx.x] = (uu[0] + uu[1]) + (uu[2] + uu[3]);
+      lanes[1][threadIdx.x] = (pp[0] + pp[1]) + (pp[2] + pp[3]);
+      tree<2>(lanes, THREADS);
+      if (threadIdx.x == 0) {
+        partials[pieces + piece] = lanes[0][0];
+        partials[2 * pieces + piece] = 0;
+        partials[3 * pieces + piece] = lanes[1][0];
+      }
+      __syncthreads();  // before the next piece takes the lanes
+    }
+  }
+  if (!arrivesLast(control)) return;
+  tell(told, tensors, pass, partials, firsts, pieces, lanes);
+  if (threadIdx.x == 0) control->arrived = 0;
+}
+
 // How many arrays of state the rule names; with more or fewer its kernel would read addresses that are none.
 #ifdef ARRAYS
 #define FITS(STATES) static_assert(STATES == ARRAYS, "STEP has another number of arrays than state() of the rule")
@@ -183,9 +343,33 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
 #define FITS(STATES) static_assert(STATES >= 0, "")
 #endif
 
+// Declares what a rule that looks at a whole tensor makes of its sums; the body follows in braces, before that of its step.
+#define TRUST(name, GATHERS)                                                                                                            \
+  struct name##Trust {                                                                                                                  \
+    static constexpr bool WHOLE = true, GATHERED = GATHERS;                                                                             \
+    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);            \
+  };                                                                                                                                    \
+  __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, float* n)
+
+// Declares the kernel of the first loop of a rule that gathers, in the same way.
+#define GATHER(name, STATES)                                                                                                            \
+  struct name##Gather {                                                                                                                 \
+    template <int E>                                                                                                                    \
+    static __device__ __forceinline__ void gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u); \
+  };                                                                                                                                    \
+  extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                              \
+      name##_gather(const Chunk<STATES>* chunks, u64 count, Told* told, Control* control, double* partials, const u64* firsts,          \
+                    u64 tensors, u64 pieces, unsigned pass) {                                                                           \
+    gather<STATES, name##Gather>(chunks, count, told, control, partials, firsts, tensors, pieces, pass);                                \
+  }                                                                                                                                     \
+  template <int E>                                                                                                                      \
+  __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u)
+
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
-#define STEP(name, STATES)                                                                                                              \
+#define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
+#define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
+#define STEP_BY(name, STATES, TRUSTED)                                                                                                              \
   FITS(STATES);                                                                                                                         \
   struct name##Rule {                                                                                                                   \
     template <int E>                                                                                                                    \
@@ -193,7 +377,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
   };                                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)                                                \
       name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
-    drive<STATES, name##Rule>(chunks, count, told, control, last);                                                                      \
+    drive<STATES, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                                      \
   }                                                                                                                                     \
   template <int E>                                                                                                                      \
   __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])

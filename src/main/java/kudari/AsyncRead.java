@@ -13,8 +13,8 @@ package kudari;
  */
 public abstract sealed class AsyncRead implements AutoCloseable permits CpuAsyncRead, CudaAsyncRead {
 
-    /** The most elements: on a device they arrive in one page of the host's, which a Java buffer must address. */
-    private static final long LARGEST = Integer.MAX_VALUE / Float.BYTES;
+    /** The most bytes: on a device they arrive in one page of the host's, which a Java buffer must address. */
+    private static final long LARGEST = Integer.MAX_VALUE;
 
     private final Engine engine;
     private final Tensor tensor;
@@ -22,9 +22,10 @@ public abstract sealed class AsyncRead implements AutoCloseable permits CpuAsync
     private boolean started, closed;
 
     AsyncRead(Tensor tensor) {
-        if (tensor.size() > LARGEST)
+        long most = LARGEST / tensor.dtype().bytes(1);
+        if (tensor.size() > most)
             throw new IllegalStateException(
-                    tensor + ": too large for an asynchronous read of at most " + LARGEST + " elements");
+                    tensor + ": too large for an asynchronous read of at most " + most + " elements");
         this.engine = tensor.engine;
         this.tensor = tensor;
         this.values = new float[(int) tensor.size()];

@@ -127,11 +127,11 @@ final class Bindings {
         param.forEach((name, tensor) -> {
             State known = states.get(name);
             if (known != null && known.arrays.length > 0)
-                checkShape("params '" + name + "', whose state has another shape", known.arrays[0], tensor);
+                checkShape("params '" + name + "', whose state has another shape", known.arrays[0].shape(), tensor);
         });
         grad.forEach((name, tensor) -> {
             checkPlace("grads '" + name + "'", tensor);
-            checkShape("grads '" + name + "'", param.get(name), tensor);
+            checkShape("grads '" + name + "'", param.get(name).shape(), tensor);
         });
 
         if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
@@ -248,7 +248,7 @@ final class Bindings {
         List<String> names = control.state(part);
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
-            arrays[n] = engine.full(rule.initial(n), param.shape());
+            arrays[n] = engine.full(rule.initial(n), rule.shape(n, param.shape()));
             fresh.add(arrays[n]);
         }
         return new State(names, arrays);
@@ -267,12 +267,15 @@ final class Bindings {
             throw new IllegalArgumentException(what + ": expected a tensor of this optimizer's engine, " + engine
                     + ", got " + (tensor == null ? "null" : tensor + ", another engine"));
         }
+        if (tensor.dtype() != Dtype.F32)
+            throw new IllegalArgumentException(
+                    what + ": expected a tensor of F32, got " + tensor + ": an optimizer steps in float32 only");
         if (tensor.isClosed()) throw new IllegalStateException(what + ": " + tensor + " is closed");
     }
 
-    private static void checkShape(String what, Tensor expected, Tensor actual) {
-        if (!actual.hasShapeOf(expected)) {
-            throw new IllegalArgumentException(what + ": expected shape " + Arrays.toString(expected.shape()) + ", got "
+    private static void checkShape(String what, long[] expected, Tensor actual) {
+        if (!Arrays.equals(expected, actual.shape())) {
+            throw new IllegalArgumentException(what + ": expected shape " + Arrays.toString(expected) + ", got "
                     + Arrays.toString(actual.shape()));
         }
     }
@@ -342,7 +345,7 @@ final class Bindings {
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
         tensors.values().forEach(tensor -> checkPlace(what, tensor));
-        Tensor like = tensors.values().iterator().next();
+        Tensor like = likeParam(name, tensors);
         int part = groups.part(name, like);
         List<String> arrays = part < 0 ? List.of() : control.state(part);
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
@@ -350,7 +353,7 @@ final class Bindings {
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
-            checkShape(what, like, tensor);
+            checkShape(what, control.first()[part].shape(n, like.shape()), tensor);
             copy[n] = engine.zeros(tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
@@ -363,6 +366,16 @@ final class Bindings {
         unbind();
         driver.ifPresent(Driver::free);
         close(states.values());
+    }
+
+    /** Of some saved state the array with the parameter's shape: the first of the rule that has such arrays. */
+    private Tensor likeParam(String name, Map<String, Tensor> tensors) {
+        return groups.partsFor(name)
+                .mapToObj(control::state)
+                .filter(arrays -> tensors.keySet().equals(Set.copyOf(arrays)))
+                .map(arrays -> tensors.get(arrays.get(0)))
+                .findFirst()
+                .orElseGet(() -> tensors.values().iterator().next());
     }
 
     private static void close(Collection<State> states) {

@@ -15,7 +15,7 @@ import java.util.List;
  * order of the list; a call is in the order of the engine's work, and belongs to the engine's thread.
  *
  * <p>A sum over ranks is ((x₀ + x₁) + x₂) + …, in the order of the ranks, each addition rounded to float: what one process gets that adds the
- * ranks' tensors by {@link Tensor#add} in this order. An implementation that adds in another order says so.
+ * ranks' tensors by {@link Tensor#add} in this order. Tensors of 16 bits are added up as floats, and rounded once, at the end. An implementation that adds in another order says so.
  *
  * <p>A call that fails on one rank, or that another rank does not make, fails on all of them, on some after a timeout; tensors may then hold anything,
  * and the job goes on from a checkpoint.

@@ -5,7 +5,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.stream.Stream;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /**
  * Steps on the CPU: the rule's own loop over pieces of tensors, in one share per thread. A thread begins with its own share, the same in every
@@ -24,15 +26,27 @@ final class CpuDriver extends Driver implements Workers.Job {
      * gradient are arrays, and over copies where one is not.
      *
      * @param clipped takes the clipped gradient, where the loop needs no copies
+     * @param elementwise how many of the arrays of state are as long as the parameter
      */
     private record Chunk(
-            int tensor, int group, CpuTensor p, CpuTensor g, float[] clipped, float[][] s, int from, int to) {}
+            int tensor,
+            int group,
+            CpuTensor p,
+            CpuTensor g,
+            float[] clipped,
+            float[][] s,
+            int elementwise,
+            int from,
+            int to) {}
 
-    /** A thread's copies of a chunk's elements. */
-    private record Tile(float[] p, float[] g, float[][] s) {}
+    /** A thread's copies of a chunk's elements, and its part of what a rule gathers. */
+    private record Tile(float[] p, float[] g, float[][] s, float[] u) {}
 
-    /** A piece of one gradient, for its sum of squares; and the array that it is, or null. */
-    private record Piece(CpuTensor g, float[] array, int from, int to) {}
+    /** A piece of one gradient, for its sum of squares; and of its parameter, where a rule asks for the sums of both. */
+    private record Piece(CpuTensor g, Optional<CpuTensor> p, int from, int to) {}
+
+    /** A tensor whose rule looks at all of it: its number, its group, the number that it keeps, and its first partial and the one behind its last. */
+    private record Whole(int tensor, int group, TensorRule rule, float[] n, int first, int end) {}
 
     /** What is shared out: the pieces from one to another of it, done by a thread. */
     private interface Work {
@@ -46,7 +60,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final float limit;
     private final double[][] lanes;
     private final AtomicIntegerArray next;
-    private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll;
+    private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll, gather = this::gatherAll;
 
     /** For each step that was sent, at its number modulo their count, and for each group, its scalars. */
     private final float[][][] ring;
@@ -59,14 +73,24 @@ final class CpuDriver extends Driver implements Workers.Job {
     /**
      * The work over some tensors.
      *
+     * @param gathered the chunks of the rules that gather
+     * @param wholes the tensors of the rules that look at all of one
      * @param firsts the first piece of each tensor, and behind the last tensor the number of pieces
-     * @param partials the sum of each piece
+     * @param partials of each piece Σg²; and Σx², Σx·p and Σp² where a rule asks for it
      * @param scale what the gradient of each tensor is multiplied by
      * @param trust what its update is multiplied by
      * @param shares on how many threads
      */
     private record Laid(
-            Chunk[] chunks, Piece[] pieces, int[] firsts, double[] partials, float[] scale, float[] trust, int shares)
+            Chunk[] chunks,
+            Chunk[] gathered,
+            Piece[] pieces,
+            Whole[] wholes,
+            int[] firsts,
+            double[][] partials,
+            float[] scale,
+            float[] trust,
+            int shares)
             implements Layout {
         @Override
         public void free() {
@@ -74,8 +98,16 @@ final class CpuDriver extends Driver implements Workers.Job {
         }
     }
 
-    private Laid laid =
-            new Laid(new Chunk[0], new Piece[0], new int[] {0}, new double[0], new float[0], new float[0], 1);
+    private Laid laid = new Laid(
+            new Chunk[0],
+            new Chunk[0],
+            new Piece[0],
+            new Whole[0],
+            new int[] {0},
+            new double[4][0],
+            new float[0],
+            new float[0],
+            1);
     private Work work = apply;
     private int count, portion;
     private long done, skipped;
@@ -93,7 +125,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.guard = guard;
         this.zeroes = zeroes;
         this.limit = guard.limit();
-        this.lanes = new double[guard.reduces() ? engine.threads() : 0][Reduce.LANES];
+        boolean sums = guard.reduces() || Stream.of(rules).anyMatch(TensorRule.class::isInstance);
+        this.lanes = new double[sums ? engine.threads() : 0][Reduce.LANES];
         this.next = new AtomicIntegerArray(engine.threads() * APART);
         this.ring = new float[Control.RING][rules.length][Rule.SCALARS];
         this.k = ring[0];
@@ -101,32 +134,46 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     @Override
     Layout layout(Plan plan, Optional<Layout> old) {
-        List<Chunk> chunks = new ArrayList<>();
+        List<Chunk> chunks = new ArrayList<>(), gathered = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
+        List<Whole> wholes = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
         boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
+            int group = plan.groups()[n], first = pieces.size();
+            Optional<TensorRule> whole = whole(rules[group]);
+            boolean gathers = whole.isPresent() && whole.get().gathers();
             boolean inArrays = p.array != null && g.array != null;
-            copies |= !inArrays;
+            copies |= !inArrays || whole.isPresent();
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             float[][] s = new float[plan.state()[n].length][];
             for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
+            int elementwise = whole.map(TensorRule::elementwise).orElse(s.length);
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                chunks.add(new Chunk(n, plan.groups()[n], p, g, clipped, s, (int) from, to));
+                Chunk chunk = new Chunk(n, group, p, g, clipped, s, elementwise, (int) from, to);
+                chunks.add(chunk);
+                if (gathers) gathered.add(chunk);
             }
-            for (long from = 0; guard.reduces() && from < g.size(); from += Reduce.PIECE) {
-                pieces.add(new Piece(g, g.array, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
+            Optional<CpuTensor> summed = whole.isPresent() && !gathers ? Optional.of(p) : Optional.empty();
+            for (long from = 0; (guard.reduces() || whole.isPresent()) && from < g.size(); from += Reduce.PIECE) {
+                pieces.add(new Piece(g, summed, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
             firsts[n + 1] = pieces.size();
+            if (whole.isPresent() && p.size() > 0) {
+                float[] number = elementwise < s.length ? s[elementwise] : new float[1];
+                wholes.add(new Whole(n, group, whole.get(), number, first, pieces.size()));
+            }
         }
         if (copies && tiles.length == 0) tiles = tiles();
         return new Laid(
                 chunks.toArray(new Chunk[0]),
+                gathered.toArray(new Chunk[0]),
                 pieces.toArray(new Piece[0]),
+                wholes.toArray(new Whole[0]),
                 firsts,
-                new double[pieces.size()],
+                new double[4][pieces.size()],
                 filled(plan.size(), (float) guard.signedScale()),
                 filled(plan.size(), 1),
                 engine.shares(plan.elements()));
@@ -142,8 +189,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (Rule rule : rules) state = Math.max(state, rule.state().size());
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
-            float[][] arrays = engine.tile(thread, 2 + state);
-            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 2, 2 + state));
+            float[][] arrays = engine.tile(thread, 3 + state);
+            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 3, 3 + state), arrays[2]);
         }
         return tiles;
     }
@@ -166,18 +213,33 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     @Override
     void step() {
-        boolean go = !guard.reduces() || decide();
         k = ring[(int) ((done + 1) % Control.RING)];
-        if (go) share(apply, laid.chunks.length);
+        if (guard.reduces() || laid.wholes.length > 0) share(sum, laid.pieces.length);
+        boolean go = !guard.reduces() || decide();
+        if (go) move();
         else if (zeroes) share(zero, laid.chunks.length);
         if (go) done++;
         else skipped++;
     }
 
-    /** Takes the sums, and what follows from them: what each gradient is multiplied by, and whether the step is done. */
+    private void move() {
+        if (laid.gathered.length > 0) share(gather, laid.gathered.length);
+        double[][] partials = laid.partials;
+        for (Whole whole : laid.wholes) {
+            TensorRule rule = whole.rule;
+            double[] lanes = this.lanes[0];
+            double xx = Reduce.tensor(partials[1], whole.first, whole.end, lanes);
+            double xp = rule.gathers() ? 0 : Reduce.tensor(partials[2], whole.first, whole.end, lanes);
+            double pp = Reduce.tensor(partials[3], whole.first, whole.end, lanes);
+            double scale = rule.gathers() || limit < Float.POSITIVE_INFINITY ? 1 : laid.scale[whole.tensor];
+            laid.trust[whole.tensor] = rule.trust(k[whole.group], scale, xx, xp, pp, whole.n);
+        }
+        share(apply, laid.chunks.length);
+    }
+
+    /** What follows from the sums of squares: what each gradient is multiplied by, and whether the step is done. */
     private boolean decide() {
-        share(sum, laid.pieces.length);
-        double[] lanes = this.lanes[0], partials = laid.partials;
+        double[] lanes = this.lanes[0], partials = laid.partials[0];
         float[] scale = laid.scale;
         int[] firsts = laid.firsts;
         norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
@@ -227,6 +289,10 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (int c = from; c < to; c++) zero(c);
     }
 
+    private void gatherAll(int from, int to, int thread) {
+        for (int c = from; c < to; c++) gather(laid.gathered[c], thread);
+    }
+
     private void sumAll(int from, int to, int thread) {
         for (int c = from; c < to; c++) sum(c, thread);
     }
@@ -240,15 +306,45 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     private void applyToCopies(Chunk chunk, Tile tile) {
-        int from = chunk.from, to = chunk.to, count = to - from;
-        // A loop has one index for all arrays. The first elements of the state stand where their copies would.
-        float[][] s = from == 0 ? chunk.s : tile.s;
+        float[][] s = load(chunk, tile);
+        apply(chunk, tile.p, tile.g, tile.g, s, 0, chunk.to - chunk.from);
+        chunk.p.write(chunk.from, chunk.to, tile.p);
+        store(chunk, s);
+    }
+
+    /** Copies a chunk's elements to where a tile begins, for a loop has one index for all arrays. The first elements of the state are there. */
+    private static float[][] load(Chunk chunk, Tile tile) {
+        int from = chunk.from, to = chunk.to;
         chunk.p.read(from, to, tile.p);
         chunk.g.read(from, to, tile.g);
-        for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(chunk.s[n], from, s[n], 0, count);
-        apply(chunk, tile.p, tile.g, tile.g, s, 0, count);
-        chunk.p.write(from, to, tile.p);
-        for (int n = 0; n < chunk.s.length && from > 0; n++) System.arraycopy(s[n], 0, chunk.s[n], from, count);
+        if (from == 0) return chunk.s;
+        for (int n = 0; n < chunk.elementwise; n++) System.arraycopy(chunk.s[n], from, tile.s[n], 0, to - from);
+        return tile.s;
+    }
+
+    private static void store(Chunk chunk, float[][] s) {
+        int from = chunk.from, to = chunk.to;
+        for (int n = 0; n < chunk.elementwise && from > 0; n++) System.arraycopy(s[n], 0, chunk.s[n], from, to - from);
+    }
+
+    /** Over copies, for a thread's part of what is gathered begins where they do. */
+    private void gather(Chunk chunk, int thread) {
+        Tile tile = tiles[thread];
+        float[][] s = load(chunk, tile);
+        float[] p = tile.p, g = tile.g, u = tile.u;
+        float scale = laid.scale[chunk.tensor];
+        int count = chunk.to - chunk.from, first = laid.firsts[chunk.tensor] + chunk.from / Reduce.PIECE;
+        if (limit < Float.POSITIVE_INFINITY) {
+            clip(g, g, 0, count, scale, limit);
+            scale = 1;
+        }
+        ((TensorRule) rules[chunk.group]).gather(k[chunk.group], scale, 0, count, p, g, s, u);
+        store(chunk, s);
+        for (int from = 0; from < count; from += Reduce.PIECE) {
+            int to = Math.min(from + Reduce.PIECE, count), piece = first + from / Reduce.PIECE;
+            laid.partials[1][piece] = Reduce.piece(u, from, to, lanes[thread]);
+            laid.partials[3][piece] = Reduce.piece(p, from, to, lanes[thread]);
+        }
     }
 
     private void apply(Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {
@@ -281,15 +377,28 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void sum(int c, int thread) {
         Piece piece = laid.pieces[c];
-        float[] g = piece.array;
+        if (!guard.reduces() && piece.p.isEmpty()) return;
+        double[] lanes = this.lanes[thread];
+        float[] g = piece.g.array;
         int from = piece.from, to = piece.to;
-        if (g == null) {
+        boolean limited = limit < Float.POSITIVE_INFINITY;
+        if (g == null || piece.p.isPresent() && (limited || piece.p.get().array == null)) {
             g = tiles[thread].g;
             piece.g.read(from, to, g);
             to -= from;
             from = 0;
         }
-        laid.partials[c] = Reduce.piece(g, from, to, lanes[thread]);
+        if (guard.reduces()) laid.partials[0][c] = Reduce.piece(g, from, to, lanes);
+        if (piece.p.isEmpty()) return;
+        float[] p = piece.p.get().array;
+        if (g != piece.g.array) {
+            p = tiles[thread].p;
+            piece.p.get().read(piece.from, piece.to, p);
+        }
+        if (limited) clip(g, g, from, to, (float) guard.signedScale(), limit);
+        laid.partials[1][c] = Reduce.piece(g, from, to, lanes);
+        laid.partials[2][c] = Reduce.piece(g, p, from, to, lanes);
+        laid.partials[3][c] = Reduce.piece(p, from, to, lanes);
     }
 
     @Override

@@ -1,8 +1,10 @@
 package kudari;
 
 import java.lang.ref.Cleaner;
+import java.nio.Buffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Optional;
@@ -75,31 +77,69 @@ public final class CpuEngine extends Engine {
      * @throws UnsupportedOperationException if the buffer is direct, and this Java is older than 22 and without the module jdk.unsupported
      */
     public Tensor wrap(FloatBuffer elements, long... shape) {
+        long[] extents = extents(elements, elements.order(), "float", shape);
+        return new CpuFloats(this, elements.slice(), extents);
+    }
+
+    /**
+     * A tensor of a 16-bit type over an array that stays the caller's: what either changes, the other sees.
+     *
+     * @param elements the bits of each element, in row-major order
+     * @param dtype {@code BF16} or {@code F16}
+     * @param shape the extents, outermost first, whose product is the length of the array; left out, the array is a vector
+     * @throws IllegalArgumentException if the type has not 16 bits, or the shape has more or fewer elements than the array
+     */
+    public Tensor wrap(short[] elements, Dtype dtype, long... shape) {
+        return wrap(ShortBuffer.wrap(elements), dtype, shape);
+    }
+
+    /**
+     * A tensor of a 16-bit type over memory that stays the caller's, as of {@link #wrap(FloatBuffer, long...)}.
+     *
+     * @param elements the bits of each element, from position to limit, in row-major order
+     * @param dtype {@code BF16} or {@code F16}
+     * @param shape the extents, outermost first, whose product is the number of elements; left out, they are a vector
+     * @throws IllegalArgumentException if the type has not 16 bits, the buffer is read-only, of another order or over other elements, or the shape has more
+     *     or fewer elements
+     * @throws UnsupportedOperationException if the buffer is direct, and this Java is older than 22 and without the module jdk.unsupported
+     */
+    public Tensor wrap(ShortBuffer elements, Dtype dtype, long... shape) {
+        if (!dtype.is16())
+            throw new IllegalArgumentException("dtype: expected BF16 or F16, which have 16 bits, got " + dtype);
+        long[] extents = extents(elements, elements.order(), "short", shape);
+        return new CpuShorts(this, dtype, elements.slice(), extents);
+    }
+
+    /** The extents of what is wrapped, which has been checked. */
+    private long[] extents(Buffer elements, ByteOrder order, String type, long[] shape) {
         checkOpen();
         if (elements.isReadOnly())
             throw new IllegalArgumentException("elements: expected a buffer that can be written, got a read-only one");
-        if (elements.order() != ByteOrder.nativeOrder())
+        if (order != ByteOrder.nativeOrder())
             throw new IllegalArgumentException("elements: expected the order of this machine, "
-                    + ByteOrder.nativeOrder() + ", got " + elements.order()
-                    + "; say order(ByteOrder.nativeOrder()) before asFloatBuffer()");
+                    + ByteOrder.nativeOrder() + ", got " + order
+                    + "; say order(ByteOrder.nativeOrder()) before making a view of bytes");
         if (!elements.isDirect() && !elements.hasArray())
-            throw new IllegalArgumentException(
-                    "elements: expected a direct buffer or one over a float[], got one over a byte[] or other elements");
+            throw new IllegalArgumentException("elements: expected a direct buffer or one over a " + type
+                    + "[], got one over a byte[] or other elements");
         long[] extents = shape.length == 0 ? new long[] {elements.remaining()} : shape;
         if (Tensor.size(extents) != elements.remaining()) {
             throw new IllegalArgumentException("shape " + Arrays.toString(extents) + ": expected "
                     + Tensor.size(extents) + " values, got " + elements.remaining());
         }
-        return new CpuTensor(this, elements.slice(), extents);
+        return extents;
     }
 
     /**
-     * The array in which a tensor of this engine lives, not a copy.
+     * The array in which a tensor of float32 of this engine lives, not a copy.
      *
-     * @throws IllegalArgumentException if the tensor is another engine's, or lives in a buffer that is not all of one array
+     * @throws IllegalArgumentException if the tensor is another engine's, of another type, or lives in a buffer that is not all of one array
      */
     public float[] array(Tensor tensor) {
         checkOwn(tensor);
+        if (tensor.dtype() != Dtype.F32)
+            throw new IllegalArgumentException(
+                    tensor + ": expected a tensor of F32, which is a float[]; use get and set");
         float[] array = ((CpuTensor) tensor).array;
         if (array == null)
             throw new IllegalArgumentException(
@@ -108,18 +148,20 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    Tensor allocate(long[] shape) {
+    Tensor allocate(Dtype dtype, long[] shape) {
         long size = Tensor.size(shape);
         if (size > Tensor.LARGEST_ARRAY) {
             throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": " + size
                     + " elements, but a tensor on the CPU has at most " + Tensor.LARGEST_ARRAY);
         }
         try {
-            return new CpuTensor(this, FloatBuffer.allocate((int) size), shape);
+            return dtype == Dtype.F32
+                    ? new CpuFloats(this, FloatBuffer.allocate((int) size), shape)
+                    : new CpuShorts(this, dtype, ShortBuffer.allocate((int) size), shape);
         } catch (OutOfMemoryError e) {
-            OutOfMemoryError error = new OutOfMemoryError(
-                    "shape " + Arrays.toString(shape) + ": " + 4 * size + " bytes do not fit the Java heap of at most "
-                            + Runtime.getRuntime().maxMemory() + "; start java with a larger -Xmx");
+            OutOfMemoryError error = new OutOfMemoryError("shape " + Arrays.toString(shape) + ": " + dtype.bytes(size)
+                    + " bytes do not fit the Java heap of at most "
+                    + Runtime.getRuntime().maxMemory() + "; start java with a larger -Xmx");
             error.initCause(e);
             throw error;
         }

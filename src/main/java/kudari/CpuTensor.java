@@ -1,11 +1,9 @@
 package kudari;
 
-import java.nio.FloatBuffer;
-import java.util.Arrays;
-import java.util.Optional;
+import java.nio.Buffer;
 
 /** A tensor in a Java buffer: over an array or, where somebody else's memory is wrapped, over a part of one or outside the heap. */
-final class CpuTensor extends Tensor {
+abstract sealed class CpuTensor extends Tensor permits CpuFloats, CpuShorts {
 
     /** What all memory outside the heap is a part of. */
     private static final Object OUTSIDE = new Object();
@@ -13,10 +11,8 @@ final class CpuTensor extends Tensor {
     /** The array whose elements these are, all of them; or null. Only loops over arrays are fast, so others run over copies of a chunk. */
     final float[] array;
 
-    /** From its first element to its last. */
-    private final FloatBuffer elements;
-
-    private final CpuEngine engine;
+    final CpuEngine engine;
+    private final int size;
     private final Object memory;
     private final long from;
 
@@ -26,86 +22,73 @@ final class CpuTensor extends Tensor {
      * @param elements all that it has; direct and in native order, or over an array
      * @throws UnsupportedOperationException if it is direct, and nothing tells its address
      */
-    CpuTensor(CpuEngine engine, FloatBuffer elements, long[] shape) {
-        super(engine, shape);
+    CpuTensor(CpuEngine engine, Dtype dtype, Buffer elements, long[] shape) {
+        super(engine, dtype, shape);
         this.engine = engine;
-        this.elements = elements;
-        boolean inHeap = elements.hasArray();
-        array = inHeap && elements.array().length == elements.capacity() ? elements.array() : null;
-        memory = inHeap ? elements.array() : OUTSIDE;
-        from = inHeap ? (long) Float.BYTES * elements.arrayOffset() : BufferAddress.of(elements);
+        size = elements.capacity();
+        memory = elements.hasArray() ? elements.array() : OUTSIDE;
+        array = memory instanceof float[] all && all.length == size ? all : null;
+        from = elements.hasArray() ? dtype.bytes(elements.arrayOffset()) : BufferAddress.of(elements);
     }
 
     @Override
-    AsyncRead newAsyncRead() {
+    final AsyncRead newAsyncRead() {
         return new CpuAsyncRead(this);
     }
 
     @Override
-    void free() {
+    final void free() {
         // The garbage collector's.
     }
 
-    /** Memory in the heap, or somebody else's, is there as long as anybody asks for it. */
-    @Override
-    Optional<Tensor> again() {
-        return Optional.of(new CpuTensor(engine, elements, shape()));
-    }
-
     /** Copies the elements {@code first} to {@code end} out, to the beginning of an array. */
-    void read(int first, int end, float[] into) {
-        elements.get(first, into, 0, end - first);
-    }
+    abstract void read(int first, int end, float[] into);
 
     /** Copies the elements {@code first} to {@code end} in, from the beginning of an array. */
-    void write(int first, int end, float[] values) {
-        elements.put(first, values, 0, end - first);
-    }
-
-    /** Copies all elements out, into an array from there on. */
-    void read(float[] into, int at) {
-        elements.get(0, into, at, elements.capacity());
-    }
-
-    /** Copies all elements in, out of an array from there on. */
-    void write(float[] values, int at) {
-        elements.put(0, values, at, elements.capacity());
-    }
+    abstract void write(int first, int end, float[] values);
 
     /** Sets the elements {@code first} to {@code end}. */
-    void fill(int first, int end, float value) {
-        if (elements.hasArray()) {
-            int offset = elements.arrayOffset();
-            Arrays.fill(elements.array(), offset + first, offset + end, value);
-        } else {
-            for (int i = first; i < end; i++) elements.put(i, value);
+    abstract void fill(int first, int end, float value);
+
+    /** Copies the elements of another tensor of the same type. */
+    abstract void copySame(CpuTensor other);
+
+    /** Looks at an element: of memory that has been freed, that throws. */
+    abstract void touch();
+
+    @Override
+    final void read(float[] into) {
+        read(0, size, into);
+    }
+
+    @Override
+    final void write(float[] values) {
+        write(0, size, values);
+    }
+
+    @Override
+    final void fill(float value) {
+        fill(0, size, value);
+    }
+
+    @Override
+    final void copy(Tensor other) {
+        CpuTensor from = (CpuTensor) other;
+        if (from.dtype() == dtype()) {
+            copySame(from);
+            return;
+        }
+        float[] tile = engine.tile(0, 1)[0];
+        for (int first = 0, end; first < size; first = end) {
+            end = first + Math.min(CpuEngine.CHUNK, size - first);
+            from.read(first, end, tile);
+            write(first, end, tile);
         }
     }
 
     @Override
-    void read(float[] into) {
-        read(0, elements.capacity(), into);
-    }
-
-    @Override
-    void write(float[] values) {
-        write(0, elements.capacity(), values);
-    }
-
-    @Override
-    void fill(float value) {
-        fill(0, elements.capacity(), value);
-    }
-
-    @Override
-    void copy(Tensor other) {
-        elements.put(0, ((CpuTensor) other).elements, 0, elements.capacity());
-    }
-
-    @Override
-    void addTimes(Tensor other, float factor) {
+    final void addTimes(Tensor other, float factor) {
         CpuTensor by = (CpuTensor) other;
-        int size = elements.capacity();
         if (array != null && by.array != null) {
             add(array, by.array, factor, size);
             return;
@@ -126,13 +109,13 @@ final class CpuTensor extends Tensor {
 
     /** An arena may have freed this memory, and another have come to the address: that is the same elements, but only through its own buffer. */
     @Override
-    boolean isSame(Tensor other) {
+    final boolean isSame(Tensor other) {
         return super.isSame(other) && (array != null || isThere());
     }
 
     private boolean isThere() {
         try {
-            if (elements.capacity() > 0) elements.get(0);
+            if (size > 0) touch();
             return true;
         } catch (IllegalStateException e) {
             return false;
@@ -140,12 +123,12 @@ final class CpuTensor extends Tensor {
     }
 
     @Override
-    Object memory() {
+    final Object memory() {
         return memory;
     }
 
     @Override
-    long from() {
+    final long from() {
         return from;
     }
 }

@@ -1,17 +1,25 @@
 package kudari;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 
 /** On a device the copy goes to a page of its own, in the stream's order. */
 final class CudaAsyncRead extends AsyncRead {
 
     private final HostCopy copy;
-    private final FloatBuffer page;
+    private final Dtype dtype;
+
+    /** The page, as elements of 32 bits and of 16. */
+    private final FloatBuffer floats;
+
+    private final ShortBuffer shorts;
 
     CudaAsyncRead(CudaEngine engine, CudaTensor tensor) {
         super(tensor);
-        copy = new HostCopy(engine, tensor.pointer, Float.BYTES * tensor.size(), tensor.toString());
-        page = copy.page.asFloatBuffer();
+        copy = new HostCopy(engine, tensor.pointer, tensor.bytes(), tensor.toString());
+        dtype = tensor.dtype();
+        floats = copy.page.asFloatBuffer();
+        shorts = copy.page.asShortBuffer();
     }
 
     @Override
@@ -22,7 +30,8 @@ final class CudaAsyncRead extends AsyncRead {
     @Override
     void arrive(float[] into) {
         copy.await();
-        page.get(0, into);
+        if (dtype.is16()) Conversion.widen(dtype, shorts, 0, into, 0, into.length);
+        else floats.get(0, into);
     }
 
     @Override

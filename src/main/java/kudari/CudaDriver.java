@@ -14,6 +14,7 @@ import java.util.Optional;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /**
  * Steps on a CUDA device: {@code kernels/reduce.cu} where somebody guards the gradients, then one launch over the chunk table for each kind of rule.
@@ -35,10 +36,17 @@ final class CudaDriver extends Driver {
 
     private static final int SCALARS = Rule.SCALARS * Float.BYTES;
 
+    /** Words of what a tensor is told, and of the row of a piece. */
+    private static final int TOLD = 7, PIECE = 3;
+
+    /** When a tensor's sums are taken: in no pass; before the step, of its gradient; and by each kind of rule that gathers, in a pass of its own. */
+    private static final int IN_NONE = 0, BY_GRADIENT = 1, BY_KIND = 2;
+
     /** What the host and the kernels share, before step.cuh. */
     static final String LAYOUT = """
             typedef unsigned long long u64;
             constexpr int K = %d, FLOOR = %d, RING = %d, SLOTS = %d;
+            constexpr unsigned BY_GRADIENT = %d;
 
             // An optimizer's own memory: what its steps count, and behind it, from byte SLOTS on, a ring in which a step finds what it is told.
             struct Control {
@@ -56,28 +64,48 @@ final class CudaDriver extends Driver {
               u64 step;
             };
 
-            // What one tensor is told: what its gradient, and its update and decay, are multiplied by.
+            // What one tensor is told: what its gradient, and its update and decay, are multiplied by. And where its rule looks at all of it,
+            // TensorRule's sums; where the parameter begins, and the number that the rule keeps of it, if any; that number, as it was before
+            // the step; and in which pass they are told.
             struct Told {
               float scale, trust;
+              double xx, xp, pp;
+              float *p, *number;
+              float n;
+              unsigned pass;
             };
 
             #line 1 "step.cuh"
-            """.formatted(Rule.SCALARS, Control.FLOOR, Control.RING, SLOTS);
+            """.formatted(Rule.SCALARS, Control.FLOOR, Control.RING, SLOTS, BY_GRADIENT);
 
-    /** A kernel of one kind of rule, and its rows of the chunk table. */
+    /** The kernels of one kind of rule, and its rows of the chunk table. */
     private static final class Launch {
 
         final CudaKernel kernel;
 
-        /** Of state; and words of a row: the kernels of rules without state have one place for it all the same. */
-        final int arrays, words;
+        /** Goes over all elements first, where the rule gathers. */
+        final Optional<CudaKernel> gather;
+
+        /** All of state; with an element for each of the parameter's; and words of a row: the kernels of rules without state have one place for it. */
+        final int states, arrays, words;
+
+        /** Whether the rule looks at whole tensors. */
+        final boolean whole;
 
         int rows;
 
-        Launch(CudaKernel kernel, int arrays) {
+        Launch(CudaKernel kernel, Optional<CudaKernel> gather, Rule rule, int arrays) {
             this.kernel = kernel;
+            this.gather = gather;
             this.arrays = arrays;
+            states = rule.state().size();
             words = 4 + Math.max(1, arrays);
+            whole = whole(rule).isPresent();
+        }
+
+        /** When the sums over its tensors are taken. */
+        int pass(int kind) {
+            return !whole ? IN_NONE : gather.isPresent() ? BY_KIND + kind : BY_GRADIENT;
         }
     }
 
@@ -89,10 +117,11 @@ final class CudaDriver extends Driver {
 
     private final CudaKernel reduce;
 
-    /** What the steps read, and how many pieces are in it. */
+    /** What the steps read, how many pieces are in it, and whether a rule asks for their sums. */
     private CUdeviceptr table;
 
     private int pieces;
+    private boolean sums;
 
     /** step.cuh's Control, in device memory. */
     private final CUdeviceptr control;
@@ -115,9 +144,10 @@ final class CudaDriver extends Driver {
 
     /**
      * The work over some tensors, in one block of device memory: for each kind of rule the rows of its chunks; the rows of the pieces to sum; the first
-     * piece of each tensor; what each tensor is told; and room for the partial of each piece.
+     * piece of each tensor; what each tensor is told; and room for the partials of each piece.
      *
      * @param bytes how many there are of it
+     * @param sums whether a rule asks for the sums of its gradients
      * @param rows of chunks, of each kind
      * @param at where those of each kind begin, in words, as the parts do that follow
      */
@@ -129,6 +159,7 @@ final class CudaDriver extends Driver {
             int[] at,
             int tensors,
             int pieces,
+            boolean sums,
             int piecesAt,
             int firstsAt,
             int toldAt,
@@ -158,10 +189,8 @@ final class CudaDriver extends Driver {
         try {
             Map<StepSource, Launch> kinds = new LinkedHashMap<>();
             for (int n = 0; n < rules.length; n++) {
-                launches[n] = kinds.computeIfAbsent(
-                        StepSource.of(rules[n], zeroes),
-                        step -> new Launch(
-                                mine(engine.kernel(step.file(), step.text(), step.function())), step.arrays()));
+                Rule rule = rules[n];
+                launches[n] = kinds.computeIfAbsent(StepSource.of(rule, zeroes), step -> launch(rule, step));
             }
             this.kinds = kinds.values().toArray(new Launch[0]);
             reduce = mine(engine.kernel(
@@ -186,6 +215,14 @@ final class CudaDriver extends Driver {
         for (int n = 0; n < ring.length; n++) ring[n] = control.withByteOffset(SLOTS + n * (long) slotBytes);
     }
 
+    private Launch launch(Rule rule, StepSource step) {
+        CudaKernel kernel = mine(engine.kernel(step.file(), step.text(), step.function()));
+        Optional<CudaKernel> gather = whole(rule)
+                .filter(TensorRule::gathers)
+                .map(gathers -> mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")));
+        return new Launch(kernel, gather, rule, step.arrays());
+    }
+
     private CudaKernel mine(CudaKernel kernel) {
         frees.push(kernel::close);
         return kernel;
@@ -197,14 +234,17 @@ final class CudaDriver extends Driver {
         long size = chunkSize(engine.multiprocessors * (long) BLOCKS, plan.elements());
         int[] rows = new int[kinds.length], at = new int[kinds.length];
         long pieces = 0;
+        boolean whole = false, sums = false;
         for (int n = 0; n < tensors; n++) {
             long elements = plan.params()[n].size();
             int kind = kind(plan.groups()[n]);
-            rows[kind] += Math.toIntExact(up(elements, size));
-            if (plan.state()[n].length != kinds[kind].arrays)
+            rows[kind] += Math.toIntExact(up(elements, size(kinds[kind], size)));
+            if (plan.state()[n].length != kinds[kind].states)
                 throw new IllegalStateException(kinds[kind].kernel + ": its rule named " + plan.state()[n].length
-                        + " arrays of state, and then " + kinds[kind].arrays + ": expected the same each time");
-            if (guard.reduces()) pieces += up(elements, Reduce.PIECE);
+                        + " arrays of state, and then " + kinds[kind].states + ": expected the same each time");
+            if (guard.reduces() || kinds[kind].whole) pieces += up(elements, Reduce.PIECE);
+            whole |= kinds[kind].whole;
+            sums |= kinds[kind].pass(kind) == BY_GRADIENT;
         }
         int words = 0;
         for (int kind = 0; kind < kinds.length; kind++) {
@@ -212,28 +252,34 @@ final class CudaDriver extends Driver {
             words = Math.addExact(words, Math.multiplyExact(rows[kind], kinds[kind].words));
         }
         int piecesAt = words,
-                firstsAt = piecesAt + 2 * Math.toIntExact(pieces),
+                firstsAt = Math.addExact(piecesAt, Math.multiplyExact(PIECE, Math.toIntExact(pieces))),
                 toldAt = firstsAt + tensors + 1,
-                partialsAt = toldAt + tensors;
+                partialsAt = Math.addExact(toldAt, Math.multiplyExact(TOLD, tensors));
         ByteBuffer page = page(Math.multiplyExact(partialsAt, Long.BYTES));
         LongBuffer to = page.asLongBuffer();
         int[] chunk = at.clone();
         int piece = 0;
         for (int n = 0; n < tensors; n++) {
             int group = plan.groups()[n], kind = kind(group);
-            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size, kinds[kind].words);
+            Launch launch = kinds[kind];
+            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size(launch, size), launch.words);
             to.put(firstsAt + n, piece);
-            long g = address(plan.grads()[n]), elements = plan.grads()[n].size();
-            to.position(piecesAt + 2 * piece);
-            for (long from = 0; guard.reduces() && from < elements; from += Reduce.PIECE, piece++) {
+            long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
+            int pass = launch.pass(kind);
+            to.position(piecesAt + PIECE * piece);
+            for (long from = 0; (guard.reduces() || launch.whole) && from < elements; from += Reduce.PIECE, piece++) {
                 to.put(Math.min(Reduce.PIECE, elements - from)).put(g + from * Float.BYTES);
+                to.put(pass == BY_GRADIENT ? p + from * Float.BYTES : 0);
             }
-            to.put(toldAt + n, told((float) guard.signedScale(), 1));
+            long number = launch.arrays < launch.states ? address(plan.state()[n][launch.arrays]) : 0;
+            to.position(toldAt + TOLD * n);
+            to.put(pair(Float.floatToRawIntBits((float) guard.signedScale()), Float.floatToRawIntBits(1f)));
+            to.put(0L).put(0L).put(0L).put(p).put(number).put(pair(0, pass));
         }
         to.put(firstsAt + tensors, piece);
         page.position(partialsAt * Long.BYTES);
 
-        long bytes = (partialsAt + pieces) * Long.BYTES;
+        long bytes = (partialsAt + (whole ? 4 : 1) * pieces) * Long.BYTES;
         Optional<Table> before = old.map(Table.class::cast);
         // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
         boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.isRead(before.get().memory);
@@ -253,6 +299,7 @@ final class CudaDriver extends Driver {
                 at,
                 tensors,
                 piece,
+                sums,
                 piecesAt,
                 firstsAt,
                 toldAt,
@@ -280,27 +327,39 @@ final class CudaDriver extends Driver {
         Table table = (Table) layout;
         this.table = table.memory;
         long control = JCudaAddress.of(this.control), told = table.address(table.toldAt);
+        long partials = table.address(table.partialsAt), firsts = table.address(table.firstsAt);
         pieces = table.pieces;
+        sums = table.sums;
         reduce.set(0, table.address(table.piecesAt))
                 .set(1, (long) table.pieces)
-                .set(2, table.address(table.partialsAt))
-                .set(3, table.address(table.firstsAt))
+                .set(2, partials)
+                .set(3, firsts)
                 .set(4, (long) table.tensors)
                 .set(5, told)
                 .set(6, control)
-                .set(7, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
-                .set(8, guard.maxNorm())
-                .set(9, guard.signedScale());
+                .set(7, guard.reduces() ? 1L : 0)
+                .set(8, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
+                .set(9, guard.maxNorm())
+                .set(10, guard.signedScale());
         for (int kind = 0; kind < kinds.length; kind++) {
-            kinds[kind].rows = table.rows[kind];
-            kinds[kind]
-                    .kernel
-                    .set(0, table.address(table.at[kind]))
-                    .set(1, (long) table.rows[kind])
-                    .set(2, told)
-                    .set(3, control)
-                    .set(4, kind == kinds.length - 1 ? 1L : 0);
+            Launch launch = kinds[kind];
+            launch.rows = table.rows[kind];
+            walks(launch.kernel, table, kind).set(4, kind == kinds.length - 1 ? 1L : 0);
+            if (launch.gather.isEmpty()) continue;
+            walks(launch.gather.get(), table, kind)
+                    .set(4, partials)
+                    .set(5, firsts)
+                    .set(6, (long) table.tensors)
+                    .set(7, (long) table.pieces)
+                    .set(8, (long) launch.pass(kind));
         }
+    }
+
+    private CudaKernel walks(CudaKernel kernel, Table table, int kind) {
+        return kernel.set(0, table.address(table.at[kind]))
+                .set(1, (long) table.rows[kind])
+                .set(2, table.address(table.toldAt))
+                .set(3, JCudaAddress.of(control));
     }
 
     private int kind(int group) {
@@ -315,14 +374,20 @@ final class CudaDriver extends Driver {
             long offset = from * Float.BYTES;
             to.put(Math.min(size, elements - from));
             to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
-            for (Tensor array : plan.state()[n]) to.put(address(array) + offset);
+            for (int a = 0; a < plan.state()[n].length && to.position() < end - 1; a++)
+                to.put(address(plan.state()[n][a]) + offset);
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
         }
         return to.position();
     }
 
-    private static long told(float scale, float trust) {
-        return Float.floatToRawIntBits(scale) & 0xffff_ffffL | (long) Float.floatToRawIntBits(trust) << Integer.SIZE;
+    private static long pair(int low, int high) {
+        return low & 0xffff_ffffL | (long) high << Integer.SIZE;
+    }
+
+    /** Elements of a chunk of a kind: those of a rule that gathers are whole pieces, of which it sums up what it gathers. */
+    private static long size(Launch launch, long size) {
+        return launch.gather.isPresent() ? Reduce.PIECE * up(size, Reduce.PIECE) : size;
     }
 
     private static long address(Tensor tensor) {
@@ -363,10 +428,11 @@ final class CudaDriver extends Driver {
     @Override
     void step() {
         if (engine.recording().isPresent()) engine.recording().get().reads(table);
-        if (guard.reduces()) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
+        if (guard.reduces() || sums) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
         // The last one runs even without chunks, for it counts the step.
         for (int kind = 0; kind < kinds.length; kind++) {
             int blocks = engine.blocks(kinds[kind].rows);
+            if (kinds[kind].gather.isPresent()) kinds[kind].gather.get().start(blocks, THREADS);
             kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);
         }
     }

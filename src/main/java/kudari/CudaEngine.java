@@ -24,6 +24,7 @@ import static jcuda.driver.JCudaDriver.cuMemFreeHost;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
+import static jcuda.driver.JCudaDriver.cuMemsetD16Async;
 import static jcuda.driver.JCudaDriver.cuMemsetD32Async;
 import static jcuda.driver.JCudaDriver.cuModuleLoadData;
 import static jcuda.driver.JCudaDriver.cuModuleUnload;
@@ -47,6 +48,7 @@ import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -115,7 +117,11 @@ public final class CudaEngine extends Engine {
     private final Set<Pointer> pages = new LinkedHashSet<>();
 
     private Optional<cublasHandle> cublas = Optional.empty();
-    private Optional<CudaKernel> add = Optional.empty();
+
+    /** The kernels of {@code kernels/tensor.cu} that have been asked for, by the type that they write and the other that they read. */
+    private final Map<Dtype, Map<Dtype, CudaKernel>> adds = new EnumMap<>(Dtype.class),
+            sets = new EnumMap<>(Dtype.class);
+
     private final Set<CUevent> events = new LinkedHashSet<>();
     private final Map<Nvrtc.Source, CUmodule> modules = new HashMap<>();
 
@@ -265,14 +271,26 @@ public final class CudaEngine extends Engine {
     }
 
     /**
-     * A tensor over device memory that somebody else owns and frees, of any alignment that a float may have.
+     * A tensor of float32 over device memory that somebody else owns and frees, of any alignment that a float may have.
      *
      * @param pointer the first element, in memory of this device
      * @param shape the extents, outermost first; that the memory goes on to the last element is not checked
      * @throws IllegalArgumentException if it is null, no multiple of 4, or no memory of this device and its primary context
      */
     public Tensor wrap(CUdeviceptr pointer, long... shape) {
-        return wrap(JCudaAddress.of(pointer), shape);
+        return wrap(pointer, Dtype.F32, shape);
+    }
+
+    /**
+     * The same of a type, at a multiple of its bytes.
+     *
+     * @param pointer the first element, in memory of this device
+     * @param dtype {@code F32}, {@code BF16} or {@code F16}
+     * @param shape the extents, outermost first; that the memory goes on to the last element is not checked
+     * @throws IllegalArgumentException if it is of another type, null, no multiple of its bytes, or no memory of this device and its primary context
+     */
+    public Tensor wrap(CUdeviceptr pointer, Dtype dtype, long... shape) {
+        return wrap(JCudaAddress.of(pointer), dtype, shape);
     }
 
     /**
@@ -281,16 +299,27 @@ public final class CudaEngine extends Engine {
      * @see #wrap(CUdeviceptr, long...)
      */
     public Tensor wrap(long address, long... shape) {
-        checkOpen();
-        if (Tensor.size(shape) > 0) inContext(() -> checkMemory(address));
-        return new CudaTensor(this, JCudaAddress.pointer(address), false, shape);
+        return wrap(address, Dtype.F32, shape);
     }
 
-    private void checkMemory(long address) {
+    /**
+     * The same of a type.
+     *
+     * @see #wrap(CUdeviceptr, Dtype, long...)
+     */
+    public Tensor wrap(long address, Dtype dtype, long... shape) {
+        checkOpen();
+        dtype.checkOfTensors();
+        if (Tensor.size(shape) > 0) inContext(() -> checkMemory(address, dtype));
+        return new CudaTensor(this, JCudaAddress.pointer(address), false, dtype, shape);
+    }
+
+    private void checkMemory(long address, Dtype dtype) {
         String what = "address 0x" + Long.toHexString(address);
         if (address == 0)
             throw new IllegalArgumentException(what + ": expected that of memory of " + name + ", got a null pointer");
-        if (address % Float.BYTES != 0) throw new IllegalArgumentException(what + ": expected a multiple of 4 bytes");
+        if (address % dtype.bytes(1) != 0)
+            throw new IllegalArgumentException(what + ": expected a multiple of " + dtype.bytes(1) + " bytes");
         long owner = attribute(address, CU_POINTER_ATTRIBUTE_CONTEXT, what);
         int on = (int) attribute(address, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, what);
         // Memory of a pool belongs to a device, and to no context.
@@ -324,13 +353,13 @@ public final class CudaEngine extends Engine {
     }
 
     @Override
-    CudaTensor allocate(long[] shape) {
+    CudaTensor allocate(Dtype dtype, long[] shape) {
         long size = Tensor.size(shape);
-        if (size > Long.MAX_VALUE / Float.BYTES)
+        if (size > Long.MAX_VALUE / dtype.bytes(1))
             throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": too many elements");
         CUdeviceptr pointer =
-                size == 0 ? new CUdeviceptr() : allocateBytes(Float.BYTES * size, "shape " + Arrays.toString(shape));
-        return filled(new CudaTensor(this, pointer, true, shape), tensor -> fill(tensor, 0));
+                size == 0 ? new CUdeviceptr() : allocateBytes(dtype.bytes(size), "shape " + Arrays.toString(shape));
+        return filled(new CudaTensor(this, pointer, true, dtype, shape), tensor -> fill(tensor, 0));
     }
 
     /** So many bytes, aligned to at least 256 as the driver promises, and so to every access. */
@@ -399,23 +428,40 @@ public final class CudaEngine extends Engine {
 
     void fill(CudaTensor tensor, float value) {
         if (tensor.size() == 0) return;
-        must(
-                () -> cuMemsetD32Async(tensor.pointer, Float.floatToRawIntBits(value), tensor.size(), stream),
-                "cuMemsetD32Async");
+        if (tensor.dtype().is16())
+            must(
+                    () -> cuMemsetD16Async(
+                            tensor.pointer, Conversion.round(tensor.dtype(), value), tensor.size(), stream),
+                    "cuMemsetD16Async");
+        else
+            must(
+                    () -> cuMemsetD32Async(tensor.pointer, Float.floatToRawIntBits(value), tensor.size(), stream),
+                    "cuMemsetD32Async");
     }
 
     void copy(CudaTensor to, CudaTensor from) {
         if (to.size() == 0) return;
-        must(() -> cuMemcpyDtoDAsync(to.pointer, from.pointer, Float.BYTES * to.size(), stream), "cuMemcpyDtoDAsync");
+        if (to.dtype() == from.dtype())
+            must(() -> cuMemcpyDtoDAsync(to.pointer, from.pointer, to.bytes(), stream), "cuMemcpyDtoDAsync");
+        else elementwise(sets, "set", to, from, 0);
+    }
+
+    void add(CudaTensor to, CudaTensor from, float factor) {
+        elementwise(adds, "add", to, from, factor);
     }
 
     /** {@code kernels/tensor.cu}, compiled when it is first asked for. */
-    void add(CudaTensor to, CudaTensor from, float factor) {
-        if (add.isEmpty())
-            add = Optional.of(
-                    kernel("kernels/tensor.cu", Nvrtc.Source.of("tensor.cu").text(), "add"));
-        add.get()
-                .set(0, to.address)
+    private void elementwise(
+            Map<Dtype, Map<Dtype, CudaKernel>> kernels, String function, CudaTensor to, CudaTensor from, float factor) {
+        Map<Dtype, CudaKernel> into = kernels.get(to.dtype());
+        if (into == null) kernels.put(to.dtype(), into = new EnumMap<>(Dtype.class));
+        CudaKernel kernel = into.get(from.dtype());
+        if (kernel == null) {
+            String text = Nvrtc.Source.of("tensor.cu").text();
+            kernel = kernel("kernels/tensor.cu", text, function + to.dtype() + from.dtype());
+            into.put(from.dtype(), kernel);
+        }
+        kernel.set(0, to.address)
                 .set(1, from.address)
                 .set(2, factor)
                 .set(3, to.size())
@@ -428,17 +474,13 @@ public final class CudaEngine extends Engine {
     void toDevice(CudaTensor tensor, Pointer from) {
         if (tensor.size() == 0) return;
         checkNotCapturing("a copy of a Java array");
-        must(
-                () -> cuMemcpyHtoDAsync(tensor.pointer, from, Float.BYTES * tensor.size(), stream),
-                "cuMemcpyHtoDAsync to a tensor");
+        must(() -> cuMemcpyHtoDAsync(tensor.pointer, from, tensor.bytes(), stream), "cuMemcpyHtoDAsync to a tensor");
     }
 
     void toHost(Pointer to, CudaTensor tensor) {
         if (tensor.size() == 0) return;
         checkNotCapturing("a read");
-        must(
-                () -> cuMemcpyDtoHAsync(to, tensor.pointer, Float.BYTES * tensor.size(), stream),
-                "cuMemcpyDtoHAsync from " + tensor);
+        must(() -> cuMemcpyDtoHAsync(to, tensor.pointer, tensor.bytes(), stream), "cuMemcpyDtoHAsync from " + tensor);
         finish();
     }
 

@@ -78,7 +78,7 @@ public final class CudaKernel implements AutoCloseable {
     }
 
     /**
-     * Sets an argument to the address of a tensor's first element.
+     * Sets an argument to the address of a tensor's first element, which has the bits that its {@link Tensor#dtype} says.
      *
      * @param n which argument, from 0 to 15
      * @throws IllegalArgumentException if the tensor is another engine's

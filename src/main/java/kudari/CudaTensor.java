@@ -17,8 +17,8 @@ final class CudaTensor extends Tensor {
     /** Whether the memory is the engine's, and goes with the tensor. */
     private final boolean owned;
 
-    CudaTensor(CudaEngine engine, CUdeviceptr pointer, boolean owned, long[] shape) {
-        super(engine, shape);
+    CudaTensor(CudaEngine engine, CUdeviceptr pointer, boolean owned, Dtype dtype, long[] shape) {
+        super(engine, dtype, shape);
         this.engine = engine;
         this.owned = owned;
         this.pointer = pointer;
@@ -37,17 +37,29 @@ final class CudaTensor extends Tensor {
 
     @Override
     Optional<Tensor> again() {
-        return owned ? Optional.empty() : Optional.of(new CudaTensor(engine, pointer, false, shape()));
+        return owned ? Optional.empty() : Optional.of(new CudaTensor(engine, pointer, false, dtype(), shape()));
     }
 
     @Override
     void read(float[] into) {
-        engine.toHost(Pointer.to(into), this);
+        if (!dtype().is16()) {
+            engine.toHost(Pointer.to(into), this);
+            return;
+        }
+        short[] elements = new short[into.length];
+        engine.toHost(Pointer.to(elements), this);
+        Conversion.widen(dtype(), elements, 0, into, 0, into.length);
     }
 
     @Override
     void write(float[] values) {
-        engine.toDevice(this, Pointer.to(values));
+        if (!dtype().is16()) {
+            engine.toDevice(this, Pointer.to(values));
+            return;
+        }
+        short[] elements = new short[values.length];
+        Conversion.round(dtype(), values, 0, elements, 0, values.length);
+        engine.toDevice(this, Pointer.to(elements));
     }
 
     @Override

@@ -1,6 +1,8 @@
 package kudari;
 
 import java.util.Optional;
+import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /** Does the steps of one optimizer on one engine. It holds the scalars of the steps to come, and what has been counted. The facade has checked. */
 abstract class Driver {
@@ -56,4 +58,9 @@ abstract class Driver {
 
     /** Frees what this takes of the engine's memory; the tensors stay. */
     abstract void free();
+
+    /** A rule as one that looks at whole tensors, if it is one. */
+    static Optional<TensorRule> whole(Rule rule) {
+        return rule instanceof TensorRule whole ? Optional.of(whole) : Optional.empty();
+    }
 }

@@ -92,33 +92,61 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         return CudaEngine.open(ordinal, Optional.empty());
     }
 
-    /** A vector that holds a copy of these values. */
+    /** A vector of float32 that holds a copy of these values. */
     public final Tensor tensor(float[] values) {
         return tensor(values, (long) values.length);
     }
 
     /**
-     * A tensor that holds a copy of these values.
+     * A tensor of float32 that holds a copy of these values.
      *
      * @param values in row-major order
      * @param shape the extents, outermost first, whose product is the number of values; an empty array for a single number
      */
     public final Tensor tensor(float[] values, long... shape) {
-        return call(() -> filled(zeros(shape), tensor -> tensor.set(values)));
+        return tensor(values, Dtype.F32, shape);
+    }
+
+    /** A vector of a type that holds these values, rounded to it. */
+    public final Tensor tensor(float[] values, Dtype dtype) {
+        return tensor(values, dtype, (long) values.length);
     }
 
     /**
-     * A tensor of zeros.
+     * A tensor of a type that holds these values, rounded to it.
+     *
+     * @param values in row-major order
+     * @param dtype {@code F32}, {@code BF16} or {@code F16}
+     * @param shape the extents, outermost first, whose product is the number of values; an empty array for a single number
+     */
+    public final Tensor tensor(float[] values, Dtype dtype, long... shape) {
+        return call(() -> filled(zeros(dtype, shape), tensor -> tensor.set(values)));
+    }
+
+    /**
+     * A tensor of zeros, of float32.
      *
      * @param shape the extents, outermost first; none for a single number
      */
     public final Tensor zeros(long... shape) {
-        return call(() -> allocate(shape));
+        return zeros(Dtype.F32, shape);
     }
 
-    /** A tensor in which every element is the same. */
+    /**
+     * A tensor of zeros, of a type.
+     *
+     * @param dtype {@code F32}, {@code BF16} or {@code F16}
+     * @param shape the extents, outermost first; none for a single number
+     * @throws IllegalArgumentException if it is another
+     */
+    public final Tensor zeros(Dtype dtype, long... shape) {
+        dtype.checkOfTensors();
+        return call(() -> allocate(dtype, shape));
+    }
+
+    /** A tensor of float32 in which every element is the same. */
     final Tensor full(float value, long... shape) {
-        return call(() -> value == 0 ? allocate(shape) : filled(allocate(shape), tensor -> tensor.fill(value)));
+        return value == 0 ? zeros(shape) : call(() -> filled(zeros(shape), tensor -> tensor.fill(value)));
     }
 
     /** The tensor, filled; or, if that fails, freed. */
@@ -283,7 +311,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         inContext(body);
     }
 
-    abstract Tensor allocate(long[] shape);
+    abstract Tensor allocate(Dtype dtype, long[] shape);
 
     /** Frees tensors that are of no use any more, all of them even if some fail; the failure that made them useless is the one to report. */
     final void discard(List<Tensor> tensors, Throwable failure) {

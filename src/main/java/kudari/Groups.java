@@ -66,6 +66,13 @@ final class Groups {
         return parts[group(name, param)];
     }
 
+    /** The parts that take a parameter of this name, of the right extents. */
+    IntStream partsFor(String name) {
+        return IntStream.range(0, parts.length)
+                .filter(n -> parts[n] >= 0 && all.get(n).takesName(name))
+                .map(n -> parts[n]);
+    }
+
     /**
      * The part of each of some parameters.
      *

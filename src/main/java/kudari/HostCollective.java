@@ -196,15 +196,16 @@ public abstract class HostCollective implements Collective {
     }
 
     private void read(Tensor tensor, int at) {
-        if (tensor instanceof CpuTensor onHost) onHost.read(vector, at);
-        else System.arraycopy(tensor.get(), 0, vector, at, (int) tensor.size());
+        float[] values = tensor instanceof CpuTensor onHost && onHost.array != null ? onHost.array : tensor.get();
+        System.arraycopy(values, 0, vector, at, values.length);
     }
 
     private void write(List<Tensor> tensors) {
         int at = 0;
         for (Tensor tensor : tensors) {
             int end = at + (int) tensor.size();
-            if (tensor instanceof CpuTensor onHost) onHost.write(vector, at);
+            if (tensor instanceof CpuTensor onHost && onHost.array != null)
+                System.arraycopy(vector, at, onHost.array, 0, onHost.array.length);
             else tensor.set(Arrays.copyOfRange(vector, at, end));
             at = end;
         }

@@ -40,7 +40,7 @@ final class Nvrtc {
      *
      * @param name of its file
      * @param text of the file
-     * @param header the text of step.cuh, which it includes
+     * @param header the text of step.cuh, which it includes, and what stands before that
      */
     record Source(String name, String text, String header) {
 
@@ -49,7 +49,7 @@ final class Nvrtc {
         }
 
         static Source of(String name, String text) {
-            return new Source(name, text, CudaDriver.LAYOUT + resource("step.cuh"));
+            return new Source(name, text, resource("conversion.cuh") + CudaDriver.LAYOUT + resource("step.cuh"));
         }
 
         private static String resource(String name) {

@@ -187,6 +187,11 @@ public final class Optimizer implements AutoCloseable {
         return bindings.generation();
     }
 
+    /** The engine that it works on. */
+    public Engine engine() {
+        return engine;
+    }
+
     /** The groups, in their order. */
     public List<Group> groups() {
         return groups.all;

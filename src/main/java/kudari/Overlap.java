@@ -38,7 +38,7 @@ record Overlap(String what, boolean isRead, long from, long to) {
     private static void add(Map<Object, List<Overlap>> memories, String what, boolean isRead, Tensor tensor) {
         if (tensor.size() == 0) return;
         memories.computeIfAbsent(tensor.memory(), memory -> new ArrayList<>())
-                .add(new Overlap(what, isRead, tensor.from(), tensor.from() + Float.BYTES * tensor.size()));
+                .add(new Overlap(what, isRead, tensor.from(), tensor.from() + tensor.bytes()));
     }
 
     private static void check(List<Overlap> spans) {

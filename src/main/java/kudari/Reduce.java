@@ -3,10 +3,10 @@ package kudari;
 import java.util.Arrays;
 
 /**
- * Sums of squares of gradients in double, in an order of additions that depends on nothing but the tensors: the order of {@code kernels/reduce.cu},
+ * Sums of squares and products in double, in an order of additions that depends on nothing but the tensors: the order of {@code kernels/reduce.cu},
  * so that they are the same to the last bit on every engine.
  *
- * <p>Squares of floats are exact in double, and their sum cannot overflow: it is finite exactly if every gradient is.
+ * <p>Products of floats are exact in double, and their sum cannot overflow: that of squares is finite exactly if every element is.
  */
 final class Reduce {
 
@@ -29,14 +29,19 @@ final class Reduce {
 
     /** Σ g² over a piece. */
     static double piece(float[] g, int from, int to, double[] lanes) {
-        if (to - from <= TINY) return tiny(g, from, to);
-        if (to - from <= LANES) return small(g, from, to, lanes);
+        return piece(g, g, from, to, lanes);
+    }
+
+    /** Σ x·y over a piece. */
+    static double piece(float[] x, float[] y, int from, int to, double[] lanes) {
+        if (to - from <= TINY) return tiny(x, y, from, to);
+        if (to - from <= LANES) return small(x, y, from, to, lanes);
         Arrays.fill(lanes, 0, LANES, 0);
         for (int start = from; start < to; start += LANES) {
             int count = Math.min(LANES, to - start);
             for (int lane = 0; lane < count; lane++) {
-                double x = g[start + lane];
-                lanes[lane] += x * x;
+                double a = x[start + lane], b = y[start + lane];
+                lanes[lane] += a * b;
             }
         }
         for (int j = 0; j < THREADS; j++) {
@@ -46,31 +51,30 @@ final class Reduce {
     }
 
     /** Of a piece with at most one element for each lane: the same sums, without what is 0. */
-    private static double small(float[] g, int from, int to, double[] lanes) {
+    private static double small(float[] x, float[] y, int from, int to, double[] lanes) {
         int leaves = (to - from + 3) / 4;
-        for (int j = 0; j < leaves; j++) lanes[j] = leaf(g, from + 4 * j, to);
+        for (int j = 0; j < leaves; j++) lanes[j] = leaf(x, y, from + 4 * j, to);
         return tree(lanes, leaves);
     }
 
     /** Of a piece with at most four leaves: the same sums, without a tree to store them in. */
-    private static double tiny(float[] g, int from, int to) {
-        double a = leaf(g, from, to);
+    private static double tiny(float[] x, float[] y, int from, int to) {
+        double a = leaf(x, y, from, to);
         if (to - from <= 4) return a;
-        double b = leaf(g, from + 4, to);
+        double b = leaf(x, y, from + 4, to);
         if (to - from <= 8) return a + b;
-        return (a + leaf(g, from + 8, to)) + (b + leaf(g, from + 12, to));
+        return (a + leaf(x, y, from + 8, to)) + (b + leaf(x, y, from + 12, to));
     }
 
-    /** The squares of up to four elements; none adds 0. */
-    private static double leaf(float[] g, int from, int to) {
-        int count = to - from;
-        if (count >= 4) {
-            double a = g[from], b = g[from + 1], c = g[from + 2], d = g[from + 3];
-            return (a * a + b * b) + (c * c + d * d);
-        }
-        double a = count > 0 ? g[from] : 0, b = count > 1 ? g[from + 1] : 0;
-        double c = count > 2 ? g[from + 2] : 0, d = count > 3 ? g[from + 3] : 0;
-        return (a * a + b * b) + (c * c + d * d);
+    /** The products of up to four elements; none adds 0. */
+    private static double leaf(float[] x, float[] y, int from, int to) {
+        double a = product(x, y, from, to), b = product(x, y, from + 1, to);
+        double c = product(x, y, from + 2, to), d = product(x, y, from + 3, to);
+        return (a + b) + (c + d);
+    }
+
+    private static double product(float[] x, float[] y, int i, int to) {
+        return i < to ? 0 + (double) x[i] * y[i] : 0; // as to a lane: −0 becomes 0
     }
 
     /** The sum of all partials. */

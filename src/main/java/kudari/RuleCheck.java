@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import kudari.rule.CustomRule;
@@ -7,6 +8,9 @@ import kudari.rule.Rule;
 
 /** What is asked of a rule before anything is built on it. Ours have seen to it themselves. */
 final class RuleCheck {
+
+    /** Some shape of a parameter. */
+    private static final long[] SHAPE = {3, 2};
 
     private RuleCheck() {}
 
@@ -47,6 +51,11 @@ final class RuleCheck {
             if (!Float.isFinite(rule.initial(n)))
                 throw new IllegalArgumentException(
                         name(rule) + ": initial(" + n + "): expected a finite number, got " + rule.initial(n));
+        for (int n = 0; n < state.size(); n++)
+            if (!Arrays.equals(SHAPE, rule.shape(n, SHAPE)))
+                throw new IllegalArgumentException(name(rule) + ": shape(" + n
+                        + ", …): expected the parameter's shape, which all state of a rule of one's own has, got "
+                        + Arrays.toString(rule.shape(n, SHAPE)) + " for " + Arrays.toString(SHAPE));
     }
 
     /** As messages name it. */

@@ -3,6 +3,7 @@ package kudari;
 import java.util.Locale;
 import kudari.rule.CustomRule;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /**
  * The kernel of a rule as text: {@code kernels/adam.cu} for {@code Adam}, and for a rule that is not ours what it says itself. Two rules are of one kind,
@@ -11,7 +12,7 @@ import kudari.rule.Rule;
  * @param file what the compiler calls it
  * @param text with what is said of the rule before its first line
  * @param function its name
- * @param arrays of state
+ * @param arrays of state, with an element for each of the parameter's
  */
 record StepSource(String file, String text, String function, int arrays) {
 
@@ -31,7 +32,9 @@ record StepSource(String file, String text, String function, int arrays) {
         } else {
             text = Nvrtc.Source.of(function + ".cu").text();
         }
-        int arrays = rule.state().size();
+        int arrays = Driver.whole(rule)
+                .map(TensorRule::elementwise)
+                .orElse(rule.state().size());
         String head = (zeroes ? ZEROES : "") + "#define ARRAYS " + arrays + "\n" + LINES;
         return new StepSource(file, head + text, function, arrays);
     }

@@ -4,8 +4,11 @@ import java.util.Arrays;
 import java.util.Optional;
 
 /**
- * Contiguous float32 numbers, row-major, in the memory of one engine. Made by {@link Engine#tensor} and {@link Engine#zeros}; lives
- * until it or its engine is closed.
+ * Contiguous numbers, row-major, in the memory of one engine, of float32, bfloat16 or float16. Made by {@link Engine#tensor} and {@link Engine#zeros};
+ * lives until it or its engine is closed.
+ *
+ * <p>Java sees floats. What comes out of 16 bits is exact; what goes in is rounded as {@link Dtype} says, once, whatever was computed before in float32.
+ * Both engines round to the same bits.
  *
  * <p>Every call throws {@link IllegalStateException} if the tensor or its engine is closed, or this is not the thread that opened the engine.
  */
@@ -15,12 +18,14 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
     static final int LARGEST_ARRAY = Integer.MAX_VALUE - 8;
 
     final Engine engine;
+    private final Dtype dtype;
     private final long[] shape;
     private final long size;
     private boolean closed;
 
-    Tensor(Engine engine, long[] shape) {
+    Tensor(Engine engine, Dtype dtype, long[] shape) {
         this.engine = engine;
+        this.dtype = dtype;
         this.shape = shape.clone();
         this.size = size(shape);
     }
@@ -40,6 +45,11 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         return size;
     }
 
+    /** The type of the elements: {@code F32}, {@code BF16} or {@code F16}. */
+    public final Dtype dtype() {
+        return dtype;
+    }
+
     /** The extents, outermost first; empty for a single number. */
     public final long[] shape() {
         return shape.clone();
@@ -50,8 +60,9 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         return size;
     }
 
-    final boolean hasShapeOf(Tensor other) {
-        return Arrays.equals(shape, other.shape);
+    /** The bytes that the elements take. */
+    final long bytes() {
+        return dtype.bytes(size);
     }
 
     /**
@@ -73,7 +84,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
     /**
      * A way to read this tensor again and again without holding up the engine.
      *
-     * @throws IllegalStateException if the tensor has 2²⁹ elements or more
+     * @throws IllegalStateException if the tensor has 2³¹ bytes or more
      */
     public final AsyncRead asyncRead() {
         checkOpen();
@@ -99,9 +110,9 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
     }
 
     /**
-     * Copies the elements of another tensor in, in the order of the engine's work.
+     * Copies the elements of another tensor in, in the order of the engine's work; rounded, where they are of another type that has more bits.
      *
-     * @param other of the same engine and as many elements; its shape may differ
+     * @param other of the same engine and as many elements; its shape and type may differ
      * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      */
     public final void set(Tensor other) {
@@ -129,9 +140,9 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
 
     /**
      * Adds a multiple of another tensor, in the order of the engine's work: {@code this ← this + factor · other}, a product and a sum, each rounded
-     * to float. The two may be one tensor.
+     * to float32, and the sum then to this tensor's type. The two may be one tensor.
      *
-     * @param other of the same engine and as many elements; its shape may differ
+     * @param other of the same engine and as many elements; its shape and type may differ
      * @param factor what its elements are multiplied by
      * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
      */
@@ -165,13 +176,14 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         if (closed) throw new IllegalStateException(this + " is closed");
     }
 
-    /** Whether another tensor is the same elements, under the same shape. */
+    /** Whether another tensor is the same elements, of the same type, under the same shape. */
     boolean isSame(Tensor other) {
         return other == this
                 || other != null
                         && other.engine == engine
                         && other.memory() == memory()
                         && other.from() == from()
+                        && other.dtype == dtype
                         && Arrays.equals(other.shape, shape)
                         && !other.closed;
     }
@@ -181,8 +193,11 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.checkOwn(other);
         if (other.size != size)
             throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
-        long apart = Math.abs(from() - other.from());
-        if (memory() == other.memory() && apart > 0 && apart < Float.BYTES * size)
+        boolean same = from() == other.from() && dtype == other.dtype;
+        if (memory() == other.memory()
+                && !same
+                && from() < other.from() + other.bytes()
+                && other.from() < from() + bytes())
             throw new IllegalArgumentException(
                     this + ": expected other memory or the same, got " + other + ", which overlaps it in part");
     }
@@ -216,9 +231,9 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
     /** Where in that memory they begin, in bytes. */
     abstract long from();
 
-    /** The shape and the engine, as in {@code float32[784, 100] on CPU (2 threads)}. */
+    /** The type, the shape and the engine, as in {@code F32[784, 100] on CPU (2 threads)}. */
     @Override
     public final String toString() {
-        return "float32" + Arrays.toString(shape) + " on " + engine;
+        return dtype + Arrays.toString(shape) + " on " + engine;
     }
 }

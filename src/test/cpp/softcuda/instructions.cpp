@@ -340,11 +340,31 @@ const Ins* fromBf16(Thread& t, const Ins* i) {
   t.r[i->d].bits = (t.r[i->a].bits & 0xffff) << 16;
   return i + 1;
 }
-const Ins* toBf16(Thread& t, const Ins* i) {  // to nearest, ties to even
-  u32 x = t.r[i->a].get<u32>();
-  t.r[i->d].bits = (x & 0x7fffffff) > 0x7f800000 ? 0x7fff : (x + 0x7fff + (x >> 16 & 1)) >> 16;
+const Ins* fromF16(Thread& t, const Ins* i) {
+  u32 h = t.r[i->a].bits, e = h >> 10 & 31, f = h & 1023;
+  f32 x = e == 31 ? (f ? NAN : INFINITY) : f32(e ? std::ldexp(1024 + f, int(e) - 25) : std::ldexp(f, -24));
+  t.r[i->d].set(canonical(h & 0x8000 ? -x : x));
   return i + 1;
 }
+// To nearest, ties to even; of any NaN one.
+struct ToBf16 {
+  u32 operator()(f32 a) {
+    u32 x;
+    std::memcpy(&x, &a, 4);
+    return a != a ? 0x7fff : (x + 0x7fff + (x >> 16 & 1)) >> 16;
+  }
+};
+struct ToF16 {
+  u32 operator()(f32 a) {
+    f64 m = std::fabs(a);
+    int e = m < 0x1p-14 ? -14 : std::ilogb(m);  // of the last bit: e - 10
+    u32 x = a != a ? 0x7fff : m >= 65520 ? 0x7c00 : (e + 14) * 1024 + u32(std::nearbyint(std::ldexp(m, 10 - e)));
+    return a == a && std::signbit(a) ? x | 0x8000 : x;
+  }
+};
+template <class F> struct Both {  // the first is the upper half
+  u32 operator()(f32 a, f32 b) { return F{}(a) << 16 | F{}(b); }
+};
 
 // ---- memory ----
 
@@ -795,8 +815,14 @@ Handler convert(Decoder& d, const std::string& to, const std::string& from) {
   else whole = false;
   if (!whole) rounding(d);
   if (ftz) d.round = (d.round ? d.round : NEAREST) | FTZ;
-  if (to == "bf16" && from == "f32" && !d.round) return toBf16;
+  if (from == "f32" && !d.round) {
+    if (to == "bf16") return one<f32, ToBf16>;
+    if (to == "f16") return one<f32, ToF16>;
+    if (to == "bf16x2") return two<f32, Both<ToBf16>>;
+    if (to == "f16x2") return two<f32, Both<ToF16>>;
+  }
   if (to == "f32" && from == "bf16") return fromBf16;
+  if (to == "f32" && from == "f16") return fromF16;
   auto anyInt = [](const std::string& type, auto v) -> Handler {
     if (type == "u8" || type == "b8") return v(u8{});
     if (type == "s8") return v(s8{});
@@ -1026,10 +1052,10 @@ Handler select(Decoder& d, const std::string& op, const std::string& type) {
     return comparison(d, type, [&](auto f) { return setWith<TYPE(f)>(type, asFloat); });
   }
   if (op == "cvt") {
-    arity(2);
     place(d);
     size_t k = d.parts.size() - 2;  // cvt….to.from
     if (d.parts.size() < 3 || d.used[k]) return nullptr;
+    arity(d.parts[k].find("x2") == std::string::npos ? 2 : 3);
     d.used[k] = true;
     return convert(d, d.parts[k], type);
   }

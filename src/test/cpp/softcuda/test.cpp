@@ -128,6 +128,18 @@ int main(int, char** arguments) {
   word("cvt of NaN", "cvt.rni.s32.f32 %r0, 0f7FC00000;", 0);
   word("cvt of a half integer", "cvt.rni.s32.f32 %r0, 0f40200000;", 2);
   word("cvt.rn.bf16", "cvt.rn.bf16.f32 %h1, 0f3F808000; cvt.u32.u16 %r0, %h1;", 0x3f80);
+  word("cvt.rn.bf16 of NaN", "cvt.rn.bf16.f32 %h1, 0fFF800001; cvt.u32.u16 %r0, %h1;", 0x7fff);
+  word("cvt.rn.bf16x2", "cvt.rn.bf16x2.f32 %r0, 0fC0200000, 0f3DCCCCCD;", 0xc0203dcd);  // -2.5 and 0.1
+  word("cvt.rn.f16x2", "cvt.rn.f16x2.f32 %r0, 0fC0200000, 0f3DCCCCCD;", 0xc1002e66);
+  word("cvt.rn.f16 of the largest", "cvt.rn.f16.f32 %h1, 0f477FEFFF; cvt.u32.u16 %r0, %h1;", 0x7bff);      // below 65520
+  word("cvt.rn.f16 beyond", "cvt.rn.f16.f32 %h1, 0fC77FF000; cvt.u32.u16 %r0, %h1;", 0xfc00);              // -65520
+  word("cvt.rn.f16 of a tie", "cvt.rn.f16.f32 %h1, 0f33000000; cvt.u32.u16 %r0, %h1;", 0);                 // 2^-25
+  word("cvt.rn.f16 of a subnormal", "cvt.rn.f16.f32 %h1, 0f33C00000; cvt.u32.u16 %r0, %h1;", 2);           // 1.5 * 2^-24
+  word("cvt.rn.f16 up to a normal", "cvt.rn.f16.f32 %h1, 0f387FFFFF; cvt.u32.u16 %r0, %h1;", 0x400);       // below 2^-14
+  word("cvt.rn.f16 of NaN", "cvt.rn.f16.f32 %h1, 0f7F800001; cvt.u32.u16 %r0, %h1;", 0x7fff);
+  word("cvt.f32.f16", "mov.b16 %h1, 0xc100; cvt.f32.f16 %f0, %h1; mov.b32 %r0, %f0;", 0xc0200000);
+  word("cvt.f32.f16 of a subnormal", "mov.b16 %h1, 3; cvt.f32.f16 %f0, %h1; mov.b32 %r0, %f0;", 0x34400000);  // 3 * 2^-24
+  word("cvt.f32.f16 of infinity", "mov.b16 %h1, 0xfc00; cvt.f32.f16 %f0, %h1; mov.b32 %r0, %f0;", 0xff800000);
   word("packing", "mov.b64 %rd1, 0x1122334455667788; mov.b64 {%r1, %r2}, %rd1; mov.b32 {%h1, %h2}, %r2; cvt.u32.u16 %r0, %h2;", 0x1122);
   word("brx.idx",
        "mov.u32 %r1, 2; T: .branchtargets A, B, C; brx.idx %r1, T;\nA: mov.u32 %r0, 10; bra E;\nB: mov.u32 %r0, 11; bra E;\n"

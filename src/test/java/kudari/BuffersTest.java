@@ -264,7 +264,7 @@ class BuffersTest {
             assertEquals(2, buffer.position());
             buffer.clear();
             assertSameBits(floats(3, 4, 5), tensor.get());
-            assertEquals("float32[1, 3] on " + engine, row.toString());
+            assertEquals("F32[1, 3] on " + engine, row.toString());
             tensor.set(7, 8, 9);
             assertSameBits(floats(7, 8, 9), row.get());
             buffer.put(3, -1); // and what the owner writes, the tensor sees
@@ -279,8 +279,8 @@ class BuffersTest {
             assertSame(values, engine.array(engine.wrap(FloatBuffer.wrap(values))));
             Tensor part = engine.wrap(FloatBuffer.wrap(values, 0, 2)),
                     outside = engine.wrap(direct(8).asFloatBuffer());
-            refused(IllegalArgumentException.class, () -> engine.array(part), "float32[2]", "an array", "get and set");
-            refused(IllegalArgumentException.class, () -> engine.array(outside), "float32[2]", "a buffer");
+            refused(IllegalArgumentException.class, () -> engine.array(part), "F32[2]", "an array", "get and set");
+            refused(IllegalArgumentException.class, () -> engine.array(outside), "F32[2]", "a buffer");
         }
     }
 

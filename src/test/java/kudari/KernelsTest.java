@@ -15,6 +15,8 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 import kudari.test.LoopText;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -25,7 +27,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class KernelsTest {
 
     private static final Pattern REGISTERS = Pattern.compile("Used (\\d+) registers");
-    private static final Pattern STEP = Pattern.compile("^STEP\\(\\w+, (\\d)\\)", Pattern.MULTILINE);
+    private static final Pattern STEP = Pattern.compile("^(?:TENSOR_)?STEP\\(\\w+, (\\d)\\)", Pattern.MULTILINE);
     private static final Pattern SPILLS = Pattern.compile("(\\d+) bytes spill (?:stores|loads)");
 
     static Stream<Arguments> kernels() {
@@ -58,6 +60,11 @@ class KernelsTest {
         List<String> loops = LoopText.statements(java, "public void apply(");
         assertEquals(loops, LoopText.statements(cuda, "STEP(" + kernel));
         assertTrue(loops.contains("each i{"), "it has a loop");
+        for (String[] part : new String[][] {{"public void gather(", "GATHER("}, {"public float trust(", "TRUST("}}) {
+            assertEquals(java.contains(part[0]), cuda.contains(part[1]), part[1]);
+            if (java.contains(part[0]))
+                assertEquals(LoopText.statements(java, part[0]), LoopText.statements(cuda, part[1] + kernel));
+        }
     }
 
     /** What the loops call is the same text, too, but for the words of each language. */
@@ -75,11 +82,26 @@ class KernelsTest {
         }
     }
 
-    /** Its parameters and its body. */
+    @Test
+    void theConversionsAreTheSameInBothLanguages() throws IOException {
+        String java = Files.readString(Path.of("src/main/java/kudari/Conversion.java"));
+        String cuda = Files.readString(Path.of("kernels/conversion.cuh"));
+        for (String name : List.of(
+                "int upperHalf",
+                "int toBfloat16",
+                "int stochastic",
+                "int toFloat16",
+                "float ofBfloat16",
+                "float ofFloat16"))
+            assertEquals(function(java, "static " + name), function(cuda, "__device__ __forceinline__ " + name));
+    }
+
+    /** Its parameters and its body, without comments. */
     private static String function(String text, String head) {
         int from = text.indexOf(head + "(");
         assertTrue(from >= 0, "no " + head);
-        return text.substring(from + head.length(), text.indexOf('}', from)).replaceAll("\\s+", " ");
+        String rest = text.substring(from + head.length());
+        return rest.split("\n( {4})?}", 2)[0].replaceAll("//.*", "").replaceAll("\\s+", " ");
     }
 
     private static String found(Pattern pattern, String text) {
@@ -106,6 +128,7 @@ class KernelsTest {
     /** What step.cuh leaves a thread of a rule, by its state arrays. */
     private static int registersOf(String file) {
         if (file.equals("nn.cu")) return 255; // the cross-entropy is one block, which has a multiprocessor to itself
+        if (Nvrtc.Source.of(file).text().contains("GATHER(")) return 80; // whose sums are in double
         Matcher step = STEP.matcher(Nvrtc.Source.of(file).text());
         int states = step.find() ? Integer.parseInt(step.group(1)) : 0;
         return states < 3 ? 64 : states < 4 ? 80 : 128;
@@ -156,19 +179,23 @@ class KernelsTest {
     @MethodSource("kernels")
     void everyStreamOfAStepIs16BytesWide(String rule, String kernel) {
         String ptx = ptx(kernel + ".cu");
-        int states = RulesTest.TABLE.stream()
+        Rule one = RulesTest.TABLE.stream()
                 .filter(row -> row.toString().equals(rule))
                 .findFirst()
                 .orElseThrow()
                 .of()
-                .apply(1)
-                .state()
-                .size();
+                .apply(1);
+        int states = StepSource.of(one, false).arrays();
+        boolean gathers = one instanceof TensorRule whole && whole.gathers();
+        // A loop before has gathered the gradients, through the cache.
+        int read = gathers ? 1 + states : 2 + states, written = gathers ? 1 : 1 + states;
         // By two loops, of which one also clips each element and flushes parameters.
-        assertEquals(2 * (2 + states), count(ptx, "ld.global.cs.v4.f32"), "p, g and the state are read");
-        assertEquals(2 * (1 + states), count(ptx, "st.global.cs.v4.f32"), "p and the state are written");
+        assertEquals(2 * read, count(ptx, "ld.global.cs.v4.f32"), "p, g and the state are read");
+        assertEquals(2 * written, count(ptx, "st.global.cs.v4.f32"), "p and the state are written");
+        assertEquals(gathers ? 2 + states : 0, count(ptx, "ld.global.v4.f32"), "p, g and the state are read before");
+        assertEquals(gathers ? states : 0, count(ptx, "st.global.v4.f32"), "the state is written before");
         // And once more in each where the step is left out.
-        assertEquals(2 * (1 + states + 2), count(ptx(zeroes(kernel + ".cu")), "st.global.cs.v4.f32"), "and 0 into g");
+        assertEquals(2 * (written + 2), count(ptx(zeroes(kernel + ".cu")), "st.global.cs.v4.f32"), "and 0 into g");
     }
 
     /**

@@ -58,7 +58,7 @@ class MemoryTest {
             () -> sgd.update(closed, open),
             () -> sgd.update(open, closed),
             () -> sgd.update(Map.of("w", open), Map.of("w", closed))
-        }) refused(IllegalStateException.class, use::run, "float32[2]", "is closed");
+        }) refused(IllegalStateException.class, use::run, "F32[2]", "is closed");
         assertEquals(2, sgd.steps());
         sgd.update(open, engine.tensor(floats(1, 1)));
         assertEquals(3, sgd.steps());

@@ -15,13 +15,14 @@ import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
+import kudari.rule.TensorRule;
 
 /**
  * An optimizer in the plainest Java, written from the documentation of rules, groups and guards and not from their loops: element by element, one
  * float operation after the other, without windows, rings, chunks or threads. What the engines compute is held against it to the last bit.
  *
  * <p>Its sums of squares are taken in one plain loop. That they are those of the engines' trees of additions, too, is for whoever gives it gradients to
- * see to: multiples of a power of two whose squares add up without rounding.
+ * see to: multiples of a power of two whose squares add up without rounding. Those over one tensor, of rules that look at it, are in the engines' order.
  */
 final class Plain {
 
@@ -86,6 +87,14 @@ final class Plain {
         if (guard.maximizes()) scale = -scale;
         float[] k = new float[Rule.SCALARS], own = new float[p.length];
         rule.at(t, k);
+        if (rule instanceof TensorRule) {
+            boolean limited = guard.clip() == Guard.Clip.VALUE;
+            float max = (float) guard.max();
+            for (int i = 0; i < p.length; i++)
+                own[i] = limited ? Math.max(-max, Math.min(scale * grad[i], max)) : grad[i];
+            WholeTensor.step(rule, k, limited ? 1 : scale, p, own, s);
+            return;
+        }
         for (int i = 0; i < p.length; i++) {
             float g = scale * grad[i];
             if (guard.clip() == Guard.Clip.VALUE) {
@@ -106,7 +115,8 @@ final class Plain {
     }
 
     private static float[][] start(Rule rule, int size) {
-        float[][] s = new float[rule.state().size()][size];
+        float[][] s = new float[rule.state().size()][];
+        for (int a = 0; a < s.length; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {size}))];
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;

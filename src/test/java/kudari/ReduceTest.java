@@ -21,9 +21,9 @@ class ReduceTest {
     private static final long SEED = 20261127;
 
     /** Every 1,024th element of a piece of at most 4,096, then four lanes together, then halves of 256. */
-    private static double piece(float[] g, int from, int to) {
+    private static double piece(float[] x, float[] y, int from, int to) {
         double[] lanes = new double[1024], leaves = new double[256];
-        for (int i = from; i < to; i++) lanes[(i - from) % 1024] += (double) g[i] * g[i];
+        for (int i = from; i < to; i++) lanes[(i - from) % 1024] += (double) x[i] * y[i];
         for (int j = 0; j < 256; j++) {
             leaves[j] = (lanes[4 * j] + lanes[4 * j + 1]) + (lanes[4 * j + 2] + lanes[4 * j + 3]);
         }
@@ -35,6 +35,14 @@ class ReduceTest {
         double[] lanes = new double[width];
         for (int i = from; i < to; i++) lanes[(i - from) % width] += partials[i];
         return halves(lanes);
+    }
+
+    /** Σ x·y over a tensor. */
+    static double tensor(float[] x, float[] y) {
+        double[] partials = new double[(x.length + 4095) / 4096];
+        for (int n = 0; n < partials.length; n++)
+            partials[n] = piece(x, y, 4096 * n, Math.min(4096 * (n + 1), x.length));
+        return sum(partials, 0, partials.length, 32);
     }
 
     private static double halves(double[] x) {
@@ -59,8 +67,9 @@ class ReduceTest {
         double[] lanes = new double[Reduce.LANES];
         for (int n = 0; n < 20; n++) {
             Arrays.fill(lanes, Double.NaN); // what was there before
-            float[] g = random(random, 7 + size);
-            assertEquals(piece(g, 7, 7 + size), Reduce.piece(g, 7, 7 + size, lanes));
+            float[] g = random(random, 7 + size), p = random(random, 7 + size);
+            assertEquals(piece(g, g, 7, 7 + size), Reduce.piece(g, 7, 7 + size, lanes));
+            assertEquals(piece(g, p, 7, 7 + size), Reduce.piece(g, p, 7, 7 + size, lanes));
         }
     }
 
@@ -89,7 +98,7 @@ class ReduceTest {
             for (int n = 0; n < tensors; n++) {
                 float[] g = random(random, 1 + random.nextInt(20_000));
                 for (int from = 0; from < g.length; from += 4096)
-                    partials.add(piece(g, from, Math.min(from + 4096, g.length)));
+                    partials.add(piece(g, g, from, Math.min(from + 4096, g.length)));
                 String name = String.format("W%03d", n);
                 params.put(name, engine.zeros(g.length));
                 grads.put(name, engine.tensor(g));

@@ -374,4 +374,47 @@ abstract class Reference {
             }
         };
     }
+
+    /** A tensor of one element: what the velocity gathers is so much of the parameter's own size, by the sign of the gradient. */
+    static Reference lars(double p, double lr, double mu, double coefficient) {
+        return new Reference(p) {
+            private final List<Double> pushes = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                pushes.add(lr * coefficient * Math.abs(p) * Math.signum(g));
+                p = p - decayed(pushes, 1, mu, 1);
+            }
+        };
+    }
+
+    /** A tensor of one element. */
+    static Reference novoGrad(double p, double lr, double beta1, double beta2, double eps) {
+        return new Reference(p) {
+            private final List<Double> normed = new ArrayList<>();
+
+            @Override
+            void move(double g, int t) {
+                double square = Math.pow(beta2, t - 1) * Math.pow(history.get(0), 2);
+                for (int i = 2; i <= t; i++)
+                    square += (1 - beta2) * Math.pow(beta2, t - i) * Math.pow(history.get(i - 1), 2);
+                normed.add(g / (Math.sqrt(square) + eps));
+                p = p - lr * decayed(normed, 1, beta1, 1);
+            }
+        };
+    }
+
+    /** A tensor of one element, which goes by so much of its own size, by the sign of Adam's step. */
+    static Reference lamb(double p, double lr, double beta1, double beta2, double eps) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double m = decayed(1 - beta1, beta1, 1) / (1 - Math.pow(beta1, t));
+                double v = decayed(1 - beta2, beta2, 2) / (1 - Math.pow(beta2, t));
+                double u = m / (Math.sqrt(v) + eps);
+                double ratio = p == 0 || u == 0 ? 1 : Math.abs(p) / Math.abs(u);
+                p = p - lr * ratio * u;
+            }
+        };
+    }
 }

@@ -24,11 +24,14 @@ import kudari.rule.Adan;
 import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
 import kudari.rule.Ftrl;
+import kudari.rule.Lamb;
+import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
@@ -131,7 +134,20 @@ class RuleArgumentsTest {
                 bad("beta3", "1.0", () -> Adan.of(0.1).betas(0.98, 0.92, 1)),
                 bad("alpha", "-1.0", () -> AdEMAMix.of(0.1).alpha(-1)),
                 bad("warmUp", "-1.0", () -> AdEMAMix.of(0.1).warmUp(-1)),
-                bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)));
+                bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)),
+                bad("momentum", "1.0", () -> Lars.of(0.1).momentum(1)),
+                bad("coefficient", "0.0", () -> Lars.of(0.1).coefficient(0)),
+                bad("coefficient", "1.0E-46", () -> Lars.of(0.1).coefficient(1e-46)),
+                bad("eps", "-1.0", () -> Lars.of(0.1).eps(-1)),
+                bad("beta2", "1.0", () -> NovoGrad.of(0.1).betas(0.9, 1)),
+                bad("eps", "0.0", () -> NovoGrad.of(0.1).eps(0)),
+                bad("momentDecay", "NaN", () -> NovoGrad.of(0.1).momentDecay(Double.NaN)),
+                bad("eps", "0.0", () -> Lamb.of(0.1).eps(0)),
+                // Which float32 holds, but not when it is corrected.
+                bad("eps", "1.0E-45", () -> Lamb.of(0.1).eps(1e-45)),
+                bad("least", "-1.0", () -> Lamb.of(0.1).clamp(-1, 10)),
+                bad("most", "0.5", () -> Lamb.of(0.1).clamp(1, 0.5)),
+                bad("most", "NaN", () -> Lamb.of(0.1).clamp(1, Double.NaN)));
     }
 
     private static Arguments bad(String name, String value, Executable call) {
@@ -251,6 +267,15 @@ class RuleArgumentsTest {
         assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
         assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
         assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
+        assertEquals(new Lars(0.1, 0.9, 0.001, 0, false, 0, 0), Lars.of());
+        assertEquals(new Lars(0.5, 0.9, 0.001, 0, true, 0, 0), Lars.original(0.5));
+        assertEquals(new NovoGrad(0.01, 0.9, 0.25, 1e-6, 0, true, false, false, 0, 0), NovoGrad.of());
+        assertEquals(new NovoGrad(0.5, 0.9, 0.999, 1e-8, 0, false, true, true, 0, 0), NovoGrad.apex(0.5));
+        double any = Double.POSITIVE_INFINITY;
+        assertEquals(new Lamb(0.001, 0.9, 0.999, 1e-6, 0, any, true, true, true, 0, 0), Lamb.of());
+        assertEquals(new Lamb(0.5, 0.9, 0.999, 1e-7, 0, any, true, false, true, 0, 0), Lamb.keras(0.5));
+        assertEquals(new Lamb(0.5, 0.9, 0.999, 1e-6, 0, any, true, true, false, 0, 0.01), Lamb.apex(0.5));
+        assertEquals(new Lamb(0.5, 0.9, 0.999, 1e-8, 0.01, 10, false, true, true, 0, 0), Lamb.deepSpeed(0.5));
     }
 
     /** The same of every rule and every value that it has a method for. */

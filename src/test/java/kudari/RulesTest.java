@@ -26,11 +26,14 @@ import kudari.rule.Adopt;
 import kudari.rule.AmsGrad;
 import kudari.rule.CustomRule;
 import kudari.rule.Ftrl;
+import kudari.rule.Lamb;
+import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
@@ -39,6 +42,7 @@ import kudari.rule.Rprop;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
+import kudari.rule.TensorRule;
 import kudari.rule.Yogi;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -529,7 +533,73 @@ class RulesTest {
                             new Adopt(0.5, 0.5, 0, 1, true, 0, 0),
                             floats(4, 8, -6),
                             floats(8, 7.75, 7.8125),
-                            new float[][] {floats(0, 0.5, -0.125), floats(16, 64, 36)})));
+                            new float[][] {floats(0, 0.5, -0.125), floats(16, 64, 36)})),
+            new Row(
+                    Lars::of,
+                    0.1,
+                    xy(-6.9993, 1.9998), // optax
+                    xy(-6.85126113529, 1.95750318151),
+                    (p, lr) -> Reference.lars(p, lr, 0.9, 0.001),
+                    (s, g, lr, t) -> {
+                        Rounded ratio = Rounded.once(0.001).times(s[0].abs()).over(g.abs());
+                        Rounded rate = Rounded.once(lr).times(ratio);
+                        s[1] = Rounded.once(0.9).times(s[1]).plus(rate.times(g));
+                        s[0] = s[0].minus(s[1]);
+                    },
+                    // Ratios of 4/2, 3.5/3.5 and 2.625/6.
+                    new Hand(
+                            new Lars(0.5, 0.5, 0.5, 1, false, 0, 0),
+                            floats(1, 2.5, -5),
+                            floats(7, 5.25, 5.46875),
+                            new float[][] {floats(1, 1.75, -0.21875)})),
+            new Row(
+                    NovoGrad::of,
+                    0.1,
+                    UNPUBLISHED,
+                    UNPUBLISHED,
+                    (p, lr) -> Reference.novoGrad(p, lr, 0.9, 0.25, 1e-6),
+                    (s, g, lr, t) -> {
+                        Rounded square = g.times(g);
+                        Rounded mean = Rounded.once(0.25)
+                                .times(s[2].times(s[2]))
+                                .plus(Rounded.once(0.75).times(square));
+                        s[2] = (t == 1 ? square : mean).sqrt();
+                        Rounded normed = Rounded.exact(1)
+                                .over(s[2].plus(Rounded.once(1e-6)))
+                                .times(g);
+                        s[1] = Rounded.once(0.9).times(s[1]).plus(normed);
+                        s[0] = s[0].minus(Rounded.once(lr).times(s[1]));
+                    },
+                    // 0.75·9 + 0.25·9 is 9, and with 169 in the place of the second 49.
+                    new Hand(
+                            new NovoGrad(0.5, 0.5, 0.75, 1, 0, true, false, false, 0, 0),
+                            floats(3, -3, -13),
+                            floats(7.625, 7.8125, 8.71875),
+                            new float[][] {floats(0.75, -0.375, -1.8125), floats(3, 3, 7)})),
+            new Row(
+                    Lamb::of,
+                    0.1,
+                    xy(-6.3, 1.8), // optax
+                    xy(-0.296738107927, 0.0847823165504),
+                    (p, lr) -> Reference.lamb(p, lr, 0.9, 0.999, 1e-6),
+                    (s, g, lr, t) -> {
+                        double root = Math.sqrt(1 - Math.pow(0.999, t));
+                        s[1] = mean(0.9, s[1], g);
+                        s[2] = mean(0.999, s[2], g.times(g));
+                        Rounded u = Rounded.once(root / (1 - Math.pow(0.9, t)))
+                                .times(s[1])
+                                .over(s[2].sqrt().plus(Rounded.once(1e-6 * root)));
+                        // Whatever u is, ‖p‖/‖u‖ of its own float is times it: the sign, and the roundings of the ratio
+                        // and of two products.
+                        Rounded unit = u.sign().times(Rounded.exact(1)).times(Rounded.exact(1));
+                        s[0] = s[0].minus(Rounded.once(lr).times(unit).times(s[0].abs()));
+                    },
+                    // u is 1/4 twice, then 0, and the rates 21/32 and 7/16.
+                    new Hand(
+                            new Lamb(21 / 64.0, 0.5, 0, 1, 0, 64, false, true, true, 0, 0),
+                            floats(1, 0, -0.25),
+                            floats(2.75, 1.546875, 1.546875),
+                            new float[][] {floats(0.5, 0.25, 0), floats(1, 0, 0.0625)})));
 
     /** β·m + (1 − β)·x, as every mean is taken. */
     private static Rounded mean(double beta, Rounded m, Rounded x) {
@@ -551,7 +621,10 @@ class RulesTest {
                 TABLE.stream().map(row -> row.of.apply(1).getClass()).collect(Collectors.toSet());
         Set<Class<?>> expected = new HashSet<>(Set.of(Rule.class.getPermittedSubclasses()));
         assertTrue(expected.remove(CustomRule.class), "whose rules are not ours");
+        assertTrue(expected.remove(TensorRule.class), "which is no rule");
+        expected.addAll(Set.of(TensorRule.class.getPermittedSubclasses()));
         assertEquals(expected, rows);
+        assertEquals(expected, Set.copyOf(Rule.classes()));
     }
 
     @ParameterizedTest
@@ -595,17 +668,15 @@ class RulesTest {
     void theEngineWalksTheBooksPath(Row row) {
         Reference x = row.reference.at(-7, row.toyRate), y = row.reference.at(2, row.toyRate);
         try (Engine engine = Engines.open()) {
-            Tensor p = engine.tensor(floats(-7, 2)), g = engine.zeros(2);
+            Valley valley = new Valley(engine);
             Optimizer optimizer = engine.optimizer(row.of.apply(row.toyRate));
             for (int t = 1; t <= 30; t++) {
-                float[] xy = p.get();
-                g.set(xy[0] / 10, 2 * xy[1]);
-                optimizer.update(p, g);
+                valley.step(optimizer);
                 x.step(x.p / 10);
                 y.step(2 * y.p);
-                if (t == 1) assertArrayEquals(xy(x.p, y.p), doubles(p.get()), 2e-6);
+                if (t == 1) assertArrayEquals(xy(x.p, y.p), valley.xy(), 2e-6);
             }
-            assertArrayEquals(xy(x.p, y.p), doubles(p.get()), carried(row.of.apply(row.toyRate)));
+            assertArrayEquals(xy(x.p, y.p), valley.xy(), carried(row.of.apply(row.toyRate)));
         }
     }
 
@@ -617,6 +688,9 @@ class RulesTest {
     static double carried(Rule rule) {
         double steps = 30 * 0x1p-22;
         if (rule instanceof Rprop) return steps + 7 * 15 * 3 * 0x1p-24;
+        // Where norms are divided by, one element goes by its sign, too, after some roundings of a step of at most a
+        // tenth.
+        if (rule instanceof TensorRule) return 2 * steps;
         return rule instanceof Lion || rule instanceof SignSgd ? steps : 2e-6;
     }
 
@@ -640,7 +714,14 @@ class RulesTest {
             bound[i][0] = Rounded.exact(start[i]);
         }
         try (Engine engine = Engines.open()) {
+            // Of a rule that looks at a whole tensor the definition is that of tensors of one element.
+            boolean whole = rule instanceof TensorRule;
             Tensor p = engine.tensor(start), g = engine.zeros(SIZE);
+            Map<String, Tensor> ps = new LinkedHashMap<>(), gs = new LinkedHashMap<>();
+            for (int i = 0; i < SIZE && whole; i++) {
+                ps.put("p" + i, engine.tensor(floats(start[i])));
+                gs.put("p" + i, engine.zeros(1));
+            }
             Optimizer optimizer = engine.optimizer(rule);
             float[] gradient = new float[SIZE];
             double worst = 0;
@@ -650,9 +731,16 @@ class RulesTest {
                     exact[i].step(gradient[i]);
                     row.rounded.step(bound[i], Rounded.exact(gradient[i]), lr, t);
                 }
-                g.set(gradient);
-                optimizer.update(p, g);
-                float[] actual = p.get();
+                float[] actual = new float[SIZE];
+                if (whole) {
+                    for (int i = 0; i < SIZE; i++) gs.get("p" + i).set(gradient[i]);
+                    optimizer.update(ps, gs);
+                    for (int i = 0; i < SIZE; i++) actual[i] = ps.get("p" + i).get()[0];
+                } else {
+                    g.set(gradient);
+                    optimizer.update(p, g);
+                    actual = p.get();
+                }
                 for (int i = 0; i < SIZE; i++) {
                     double off = Math.abs(actual[i] - exact[i].p), allowed = bound[i][0].error() * (1 + 1e-6);
                     assertTrue(
@@ -674,9 +762,9 @@ class RulesTest {
         float[] k = new float[Rule.SCALARS];
         rule.at(3, k);
         float[][] whole = randomArrays(rule), halves = randomArrays(rule), before = randomArrays(rule);
-        rule.apply(k, 1, 1, 10, SIZE - 10, whole[0], whole[1], state(whole));
-        rule.apply(k, 1, 1, SIZE / 3, SIZE - 10, halves[0], halves[1], state(halves));
-        rule.apply(k, 1, 1, 10, SIZE / 3, halves[0], halves[1], state(halves));
+        WholeTensor.loops(rule, k, 1, 1, 10, SIZE - 10, whole[0], whole[1], state(whole));
+        WholeTensor.loops(rule, k, 1, 1, SIZE / 3, SIZE - 10, halves[0], halves[1], state(halves));
+        WholeTensor.loops(rule, k, 1, 1, 10, SIZE / 3, halves[0], halves[1], state(halves));
         for (int a = 0; a < whole.length; a++) {
             assertSameBits(whole[a], halves[a]);
             for (int i : new int[] {0, 9, SIZE - 10, SIZE - 1}) assertEquals(before[a][i], whole[a][i]);
@@ -731,8 +819,8 @@ class RulesTest {
         }
         float[] k = new float[Rule.SCALARS];
         rule.at(1, k);
-        rule.apply(k, 1, 1, 0, SIZE, strong[0], strong[1], state(strong));
-        rule.apply(k, 1, 1, 0, SIZE, faint[0], faint[1], state(faint));
+        WholeTensor.loops(rule, k, 1, 1, 0, SIZE, strong[0], strong[1], state(strong));
+        WholeTensor.loops(rule, k, 1, 1, 0, SIZE, faint[0], faint[1], state(faint));
         for (int i = 0; i < SIZE; i++) {
             assertTrue(strong[2 + array][i] > 0);
             float expected = strong[2 + array][i] * 0x1p-100f;
@@ -753,9 +841,9 @@ class RulesTest {
                 b[1][i] = scaled + share;
             }
             coupled.at(t, k);
-            coupled.apply(k, -0.375f, 1, 0, SIZE, a[0], a[1], state(a));
+            WholeTensor.loops(coupled, k, -0.375f, 1, 0, SIZE, a[0], a[1], state(a));
             plain.at(t, k);
-            plain.apply(k, 1, 1, 0, SIZE, b[0], b[1], state(b));
+            WholeTensor.loops(plain, k, 1, 1, 0, SIZE, b[0], b[1], state(b));
             assertSameBits(b[0], a[0]);
             for (int n = 2; n < a.length; n++) assertSameBits(b[n], a[n]);
         }
@@ -769,14 +857,16 @@ class RulesTest {
     @MethodSource("table")
     void trustAndDecoupledDecayChangeTheParameterAlone(Row row) {
         Rule plain = row.of.apply(0.5), decoupled = plain.decay(0.25);
+        // Those have trust in lines of their own.
+        float trust = plain instanceof Lars || plain instanceof NovoGrad ? 1 : 0.375f;
         float[][] before = randomArrays(plain), without = randomArrays(plain), with = randomArrays(plain);
         float[] k = new float[Rule.SCALARS];
         plain.at(3, k);
-        plain.apply(k, 1, 1, 0, SIZE, without[0], without[1], state(without));
+        WholeTensor.loops(plain, k, 1, 1, 0, SIZE, without[0], without[1], state(without));
         decoupled.at(3, k);
-        decoupled.apply(k, 1, 0.375f, 0, SIZE, with[0], with[1], state(with));
+        WholeTensor.loops(decoupled, k, 1, trust, 0, SIZE, with[0], with[1], state(with));
         for (int i = 0; i < SIZE; i++) {
-            double p = before[0][i], u = p - without[0][i], decay = 0.125 * p, expected = p - 0.375 * (u + decay);
+            double p = before[0][i], u = p - without[0][i], decay = 0.125 * p, expected = p - trust * (u + decay);
             double allowed = 4 * 0x1p-24 * (Math.abs(p) + Math.abs(u) + Math.abs(decay));
             assertEquals(expected, with[0][i], allowed, "element " + i);
         }
@@ -832,7 +922,10 @@ class RulesTest {
                 float[] values = uniform(random, size);
                 float[][] arrays = new float[2 + rule.state().size()][size];
                 arrays[0] = values.clone();
-                for (int a = 2; a < arrays.length; a++) Arrays.fill(arrays[a], rule.initial(a - 2));
+                for (int a = 2; a < arrays.length; a++) {
+                    arrays[a] = new float[(int) Tensor.size(rule.shape(a - 2, new long[] {size}))];
+                    Arrays.fill(arrays[a], rule.initial(a - 2));
+                }
                 expected.put("W" + size, arrays);
                 params.put("W" + size, engine.tensor(values));
                 grads.put("W" + size, engine.zeros(size));
@@ -845,7 +938,7 @@ class RulesTest {
                     float[][] arrays = entry.getValue();
                     arrays[1] = uniform(random, arrays[0].length);
                     grads.get(entry.getKey()).set(arrays[1]);
-                    rule.apply(k, 1, 1, 0, arrays[0].length, arrays[0], arrays[1], state(arrays));
+                    WholeTensor.step(rule, k, 1, arrays[0], arrays[1], state(arrays));
                 }
                 optimizer.update(params, grads);
             }

@@ -45,11 +45,12 @@ class SpecialValuesTest {
     void theyMeetEverywhereAndEveryEngineAgrees(Rule plain) {
         int n = VALUES.length, size = n * n * n;
         float[] p = new float[size], g = new float[size];
-        float[][] s = new float[plain.state().size()][size];
+        float[][] s = new float[plain.state().size()][];
+        for (int a = 0; a < s.length; a++) s[a] = new float[(int) Tensor.size(plain.shape(a, new long[] {size}))];
         for (int i = 0; i < size; i++) {
             p[i] = VALUES[i % n];
             g[i] = VALUES[i / n % n];
-            for (int a = 0; a < s.length; a++) s[a][i] = VALUES[(i / n / n + a * (i % 5)) % n];
+            for (int a = 0; a < s.length && i < s[a].length; a++) s[a][i] = VALUES[(i / n / n + a * (i % 5)) % n];
         }
         for (Guard guard : GUARDS) {
             for (Rule rule : List.of(plain, plain.l2(0.01).decay(0.1))) {

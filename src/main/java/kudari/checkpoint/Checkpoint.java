@@ -17,6 +17,7 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 import kudari.Counts;
+import kudari.Dtype;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
@@ -113,8 +114,8 @@ public record Checkpoint(
      * when an update first sees it, as it would have.
      *
      * @param optimizer of the same kinds of rules in as many groups; what it knew is forgotten
-     * @param params the parameters by name, of the same shapes
-     * @throws IllegalArgumentException if a tensor is missing, unknown or of another shape, or there are more or fewer groups: the message names
+     * @param params the parameters by name, of the same shapes and types
+     * @throws IllegalArgumentException if a tensor is missing, unknown or of another shape or type, or there are more or fewer groups: the message names
      *     each, and nothing has changed then
      */
     public void restore(Optimizer optimizer, Map<String, Tensor> params) {
@@ -125,7 +126,7 @@ public record Checkpoint(
     }
 
     /**
-     * Restores what fits, as where a part of a network is new: parameters of the same name and shape, and the state of those whose rule is of the
+     * Restores what fits, as where a part of a network is new: parameters of the same name, shape and type, and the state of those whose rule is of the
      * same kind. The others stay as they are, and get new state. Where there are as many groups, their counts are restored; otherwise each goes on
      * after as many steps as the run had done.
      *
@@ -143,18 +144,23 @@ public record Checkpoint(
         return fit.faults;
     }
 
-    /** What of this fits: the tensors of the file, by the tensor of the run that each belongs in; for each parameter the arrays of its state. */
-    private record Fit(Set<String> values, Map<String, Map<String, Tensor>> state, List<String> faults) {}
+    /** What of this fits: the tensors of the file; and the parameters whose state is among them, with their rules. */
+    private record Fit(Set<String> values, Map<String, Rule> rules, List<String> faults) {}
+
+    /** What a tensor of the file has to be like. */
+    private record Like(Dtype dtype, long[] shape) {}
 
     private Fit fit(Optimizer optimizer, Map<String, Tensor> params) {
-        Map<String, Tensor> expected = new TreeMap<>();
+        Map<String, Like> expected = new TreeMap<>();
         Map<String, Rule> rules = new HashMap<>();
         params.forEach((name, param) -> {
-            expected.put(param(name), param);
+            expected.put(param(name), new Like(param.dtype(), param.shape()));
             if (!hasState(name)) return;
             optimizer.rule(name, param).ifPresent(rule -> {
                 rules.put(name, rule);
-                for (String array : rule.state()) expected.put(state(name, rule, array), param);
+                for (int n = 0; n < rule.state().size(); n++)
+                    expected.put(
+                            state(name, rule, rule.state().get(n)), new Like(Dtype.F32, rule.shape(n, param.shape())));
             });
         });
         List<String> faults = new ArrayList<>();
@@ -165,36 +171,48 @@ public record Checkpoint(
             else if (!Arrays.equals(values.shape(), like.shape()))
                 faults.add(Say.quoted(name) + ": expected shape " + Arrays.toString(like.shape()) + ", got "
                         + Arrays.toString(values.shape()));
+            else if (values.dtype() != like.dtype())
+                faults.add(Say.quoted(name) + ": expected " + like.dtype() + ", got " + values.dtype());
             else fitting.add(name);
         });
         for (String name : tensors.keySet()) {
             if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
         }
-        // The parameters stand in for their state, whose shape they have: the optimizer copies what it is given.
-        Map<String, Map<String, Tensor>> state = new HashMap<>();
-        rules.forEach((name, rule) -> {
-            Map<String, Tensor> arrays = new LinkedHashMap<>();
-            for (String array : rule.state()) {
-                if (fitting.contains(state(name, rule, array))) arrays.put(array, params.get(name));
-            }
-            if (arrays.size() == rule.state().size()) state.put(name, arrays);
-        });
-        return new Fit(fitting, state, faults);
+        rules.entrySet().removeIf(entry -> !entry.getValue().state().stream()
+                .allMatch(array -> fitting.contains(state(entry.getKey(), entry.getValue(), array))));
+        return new Fit(fitting, rules, faults);
     }
 
     private void restore(Optimizer optimizer, Map<String, Tensor> params, Fit fit, Counts counts) {
-        optimizer.resume(counts, fit.state);
-        fit.state.keySet().forEach(name -> {
-            Rule rule = optimizer.rule(name, params.get(name)).orElseThrow();
-            optimizer
-                    .state(name)
-                    .forEach((array, tensor) ->
-                            tensor.set(tensors.get(state(name, rule, array)).floats()));
-        });
+        List<Tensor> made = new ArrayList<>();
+        try {
+            Map<String, Map<String, Tensor>> state = new HashMap<>();
+            fit.rules.forEach((name, rule) -> state.put(name, placeholders(rule, params.get(name), optimizer, made)));
+            optimizer.resume(counts, state);
+        } finally {
+            made.forEach(Tensor::close);
+        }
+        fit.rules.forEach((name, rule) -> optimizer
+                .state(name)
+                .forEach((array, tensor) ->
+                        tensor.set(tensors.get(state(name, rule, array)).floats())));
         params.forEach((name, param) -> {
             if (fit.values.contains(param(name)))
                 param.set(tensors.get(param(name)).floats());
         });
+    }
+
+    /** What stands in for state, which the optimizer copies: the parameter, where it has the shape, or a tensor made for it. */
+    private static Map<String, Tensor> placeholders(Rule rule, Tensor param, Optimizer optimizer, List<Tensor> made) {
+        Map<String, Tensor> arrays = new LinkedHashMap<>();
+        for (int n = 0; n < rule.state().size(); n++) {
+            long[] shape = rule.shape(n, param.shape());
+            Tensor array = param;
+            if (!Arrays.equals(shape, param.shape()))
+                made.add(array = optimizer.engine().zeros(shape));
+            arrays.put(rule.state().get(n), array);
+        }
+        return arrays;
     }
 
     /** Whether the parameter was saved with state, be it another rule's. */
@@ -301,7 +319,7 @@ public record Checkpoint(
     }
 
     private static Values copy(Tensor tensor) {
-        return new Values(tensor.shape(), tensor.get());
+        return new Values(tensor.dtype(), tensor.shape(), tensor.get());
     }
 
     private static String crc(Values values) {

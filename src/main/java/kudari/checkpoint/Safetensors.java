@@ -14,13 +14,14 @@ import java.util.Collections;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import kudari.Dtype;
 import kudari.checkpoint.SafetensorsFile.TensorInfo;
 import kudari.io.AtomicFile;
 import kudari.io.Say;
 
 /**
- * Named float32 tensors and named strings, as a safetensors file: what Python's {@code safetensors} reads and writes. Files of others, whose
- * tensors may be of other types, are read by {@link SafetensorsFile}, too.
+ * Named tensors of float32, bfloat16 and float16 and named strings, as a safetensors file: what Python's {@code safetensors} reads and writes. Files of
+ * others, whose tensors may be of other types, are read by {@link SafetensorsFile}, too.
  *
  * <pre>
  *   8 bytes    the length of the header, little-endian
@@ -40,34 +41,45 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
     /** The largest header that the format allows. */
     static final long LARGEST_HEADER = 100_000_000;
 
-    /** Floats that go between array and file at a time. */
+    /** Elements that go between array and file at a time. */
     static final int PIECE = 1 << 18;
 
     /**
      * The elements of one tensor, row-major, on the Java heap.
      *
+     * @param dtype the type that they have in the file, {@code F32}, {@code BF16} or {@code F16}; what it cannot hold is rounded as it is written
      * @param shape the extents, outermost first; empty for a single number
      * @param floats the elements, not a copy
      */
-    public record Values(long[] shape, float[] floats) {
+    public record Values(Dtype dtype, long[] shape, float[] floats) {
 
-        /** Checks that the shape has as many elements as there are. */
+        /** Checks that the shape has as many elements as there are, and that the type can be written. */
         public Values {
+            if (!dtype.isOfTensors())
+                throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + dtype);
             if (elements(shape) != floats.length) {
                 throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": expected " + elements(shape)
                         + " values, got " + floats.length);
             }
         }
 
-        /** The floats as the file holds them, piece by piece. */
+        /** Elements of float32. */
+        public Values(long[] shape, float[] floats) {
+            this(Dtype.F32, shape, floats);
+        }
+
+        /** How many bytes they have in the file. */
+        private long bytes() {
+            return (long) dtype.bits() / Byte.SIZE * floats.length;
+        }
+
+        /** The elements as the file holds them, piece by piece. */
         void pour(Sink sink) throws IOException {
-            ByteBuffer piece =
-                    ByteBuffer.allocate(4 * Math.min(PIECE, floats.length)).order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer piece = ByteBuffer.allocate(dtype.bits() / Byte.SIZE * Math.min(PIECE, floats.length))
+                    .order(ByteOrder.LITTLE_ENDIAN);
             for (int from = 0; from < floats.length; from += PIECE) {
-                int count = Math.min(PIECE, floats.length - from);
-                piece.clear().limit(4 * count);
-                piece.asFloatBuffer().put(floats, from, count);
-                sink.accept(piece);
+                dtype.put(piece.clear(), floats, from, Math.min(PIECE, floats.length - from));
+                sink.accept(piece.flip());
             }
         }
     }
@@ -134,11 +146,14 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
             }
             long at = 0;
             for (Map.Entry<String, Values> entry : tensors.entrySet()) {
-                json.name(entry.getKey()).beginObject().name("dtype").value("F32");
+                json.name(entry.getKey())
+                        .beginObject()
+                        .name("dtype")
+                        .value(entry.getValue().dtype().name());
                 json.name("shape").beginArray();
                 for (long extent : entry.getValue().shape()) json.value(extent);
                 json.endArray().name("data_offsets").beginArray().value(at);
-                at += 4L * entry.getValue().floats().length;
+                at += entry.getValue().bytes();
                 json.value(at).endArray().endObject();
             }
             json.endObject();
@@ -150,7 +165,7 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
 
     /**
      * Reads a file, if all of it is as the format demands, and all of its tensors are of types whose values are floats: {@linkplain
-     * Dtype#isExact exactly}. A {@link SafetensorsFile} takes the tensors one by one, whatever the types of the others.
+     * Dtype#isExact exactly}. Those of {@code BF16} and {@code F16} are written again as they are, others that are not {@code F32} as float32. A {@link SafetensorsFile} takes the tensors one by one, whatever the types of the others.
      *
      * @throws IOException if it cannot be read, breaks a rule of the format, or holds a tensor that floats cannot hold; the message names the
      *     file and, where it is one tensor's, the tensor
@@ -165,7 +180,8 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
                     throw new IOException(
                             file + ": tensor " + Say.quoted(name) + ": expected a type whose values are floats, got "
                                     + tensor.dtype() + "; read this file with SafetensorsFile, tensor by tensor");
-                tensors.put(name, new Values(tensor.shape(), in.floats(name)));
+                Dtype dtype = tensor.dtype().isOfTensors() ? tensor.dtype() : Dtype.F32;
+                tensors.put(name, new Values(dtype, tensor.shape(), in.floats(name)));
             }
             return new Safetensors(in.metadata(), tensors);
         }

@@ -28,6 +28,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import kudari.Dtype;
 import kudari.io.Say;
 
 /**
@@ -184,8 +185,7 @@ public final class SafetensorsFile implements Closeable {
             while (at < floats.length) {
                 int count = Math.min(PIECE * 8 / dtype.bits(), floats.length - at);
                 ByteBuffer piece = next(count * dtype.bits() / 8);
-                if (dtype == Dtype.F32) piece.asFloatBuffer().get(floats, at, count); // many times as fast
-                else for (int n = 0; n < count; n++) floats[at + n] = dtype.next(piece);
+                dtype.get(piece, floats, at, count);
                 at += count;
             }
         } catch (IOException e) {

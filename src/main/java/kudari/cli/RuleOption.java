@@ -33,8 +33,7 @@ import picocli.CommandLine.TypeConversionException;
 record RuleOption(Class<?> type) {
 
     /** All of them, in the order in which {@link Rule} names them. */
-    static final List<RuleOption> ALL = Stream.concat(
-                    Stream.of(Rule.class.getPermittedSubclasses()).filter(Class::isRecord), Stream.of(AdamW.class))
+    static final List<RuleOption> ALL = Stream.concat(Rule.classes().stream(), Stream.of(AdamW.class))
             .map(RuleOption::new)
             .toList();
 

@@ -12,6 +12,9 @@ public final class Arithmetic {
     /** Where it stops a mean or a sum of squares, of which only the root is taken. */
     public static final float SQUARE = 0x1p-102f;
 
+    /** The largest finite float: where a factor stops, so that 0 times it is 0. */
+    public static final float LARGEST = Float.MAX_VALUE;
+
     private Arithmetic() {}
 
     /** The gradient that a rule sees. */

@@ -28,6 +28,11 @@ final class Check {
                 x);
     }
 
+    /** A number above 0 that float can hold. */
+    static void positive(String name, double x) {
+        require((float) x > 0 && (float) x <= Float.MAX_VALUE, name, "a positive number that float32 can hold", x);
+    }
+
     /** What keeps the denominator from 0: at least one of the terms must be positive. */
     static void someEpsilon(String names, double... eps) {
         double sum = 0;

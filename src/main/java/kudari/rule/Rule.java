@@ -1,6 +1,7 @@
 package kudari.rule;
 
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * What an optimizer computes: an immutable record of hyperparameters, and the loop that is <em>the definition</em> of one step.
@@ -18,7 +19,7 @@ import java.util.List;
  *   g ← scale·g + l2·p                 before it: coupled decay, an L2 penalty of l2/2·‖p‖² in the loss
  *   p ← p − trust·(u + lr·decay·p)     after it: decoupled weight decay</pre>
  *
- * where scale and trust, which are 1 unless a guard or an engine says otherwise, come from outside the rule. Coupled decay: A. Krogh and J. A. Hertz, "A Simple Weight
+ * where scale, which is 1 unless a guard says otherwise, and trust, which is 1 but for a {@link TensorRule}, come from outside the loop. Coupled decay: A. Krogh and J. A. Hertz, "A Simple Weight
  * Decay Can Improve Generalization", NIPS 1991. Decoupled: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
  * arXiv:1711.05101, as PyTorch scales it, with the learning rate.
  *
@@ -50,10 +51,19 @@ public sealed interface Rule
                 Adan,
                 AdEMAMix,
                 Adopt,
+                TensorRule,
                 CustomRule {
 
     /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
     int SCALARS = 16;
+
+    /** The classes of all rules that are here, in the order in which they are permitted: those of the records. */
+    static List<Class<?>> classes() {
+        return Stream.of(Rule.class, TensorRule.class)
+                .flatMap(type -> Stream.of(type.getPermittedSubclasses()))
+                .filter(Class::isRecord)
+                .toList();
+    }
 
     /**
      * The learning rate, from 0 up. At 0 a finite gradient moves no finite parameter (but −0 may become 0), while the state goes on gathering.
@@ -76,10 +86,20 @@ public sealed interface Rule
     Rule decay(double decay);
 
     /**
-     * The names of the state arrays, in the order in which {@link #apply} takes them; each is as long as its parameter. An array that means
-     * something else has another name, and two rules of one class with other names cannot go on from each other's state.
+     * The names of the state arrays, in the order in which {@link #apply} takes them. An array that means something else has another name, and two
+     * rules of one class with other names cannot go on from each other's state.
      */
     List<String> state();
+
+    /**
+     * The shape of a state array: the parameter's, except for what a {@link TensorRule} keeps of a whole tensor. The first array always has the parameter's.
+     *
+     * @param array its number, in the order of {@link #state}
+     * @param param the shape of the parameter
+     */
+    default long[] shape(int array, long[] param) {
+        return param;
+    }
 
     /**
      * The value at which every element of a state array starts: 0 unless the rule says otherwise.
@@ -99,15 +119,15 @@ public sealed interface Rule
     void at(long t, float[] k);
 
     /**
-     * One step over the elements {@code from} (inclusive) to {@code to} (exclusive), in place. Elements do not depend on each other, so
-     * a range may be cut anywhere and its pieces done in any order without changing a bit.
+     * One step over the elements {@code from} (inclusive) to {@code to} (exclusive), in place. Elements do not depend on each other, but by
+     * {@code trust}, so a range may be cut anywhere and its pieces done in any order without changing a bit.
      *
      * @param k the scalars of the step, from {@link #at}
      * @param scale what the gradient is multiplied by, as where it is clipped
-     * @param trust what the update and the decay are multiplied by
+     * @param trust what the update and the decay are multiplied by; or what a {@link TensorRule} makes of it
      * @param p the parameter, read and written
      * @param g its gradient, as long as {@code p}, read
-     * @param s the state arrays, in the order of {@link #state}, each as long as {@code p}, read and written
+     * @param s the state arrays, in the order of {@link #state}, read and written; all but a {@link TensorRule}'s numbers as long as {@code p}
      */
     void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s);
 }

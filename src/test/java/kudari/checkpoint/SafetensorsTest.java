@@ -27,6 +27,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import kudari.Dtype;
 import kudari.checkpoint.Safetensors.Values;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -61,6 +62,42 @@ class SafetensorsTest {
                 .parseHex("3800000000000000" + HexFormat.of().formatHex(header.getBytes(UTF_8)) + "2020" + "0000803f"
                         + "000020c0");
         assertArrayEquals(expected, Files.readAllBytes(file));
+    }
+
+    /**
+     * Each header is padded with spaces to 56 characters, which is 0x38. The numbers as 16 bits by hand: bfloat16's are float's upper
+     * halves, 0x3f80 and 0xc020; float16's 1 is 0x3c00 and −1.25 · 2¹ is 0xc100; 0.1f is 1.6 · 2⁻⁴, whose fractions 0.6 · 128 = 76.8 and 0.6 · 1024 = 614.4
+     * are rounded.
+     */
+    @Test
+    void theBytesOf16BitTypesAreThoseOfTheFormat() throws IOException {
+        for (String[] type : new String[][] {{"BF16", "803f20c0cd3d"}, {"F16", "003c00c1662e"}}) {
+            Dtype dtype = Dtype.valueOf(type[0]);
+            Safetensors.of(Map.of(), Map.of("a", new Values(dtype, new long[] {3}, new float[] {1, -2.5f, 0.1f})))
+                    .write(file);
+            String header = "{\"a\":{\"dtype\":\"" + type[0] + "\",\"shape\":[3],\"data_offsets\":[0,6]}}";
+            byte[] expected = HexFormat.of()
+                    .parseHex("3800000000000000"
+                            + HexFormat.of()
+                                    .formatHex(String.format("%-56s", header).getBytes(UTF_8)) + type[1]);
+            assertArrayEquals(expected, Files.readAllBytes(file));
+            Values read = Safetensors.read(file).tensors().get("a");
+            assertEquals(dtype, read.dtype());
+            Safetensors.read(file).write(file);
+            assertArrayEquals(expected, Files.readAllBytes(file));
+        }
+    }
+
+    @Test
+    void valuesAreOfATypeThatTensorsHave() throws IOException {
+        assertEquals(
+                "dtype: expected F32, BF16 or F16, got F64",
+                assertThrows(IllegalArgumentException.class, () -> new Values(Dtype.F64, new long[] {1}, new float[1]))
+                        .getMessage());
+        write("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", new byte[] {3, (byte) 255});
+        Values read = Safetensors.read(file).tensors().get("a");
+        assertEquals(Dtype.F32, read.dtype());
+        assertArrayEquals(new float[] {3, 255}, read.floats());
     }
 
     /** As the format's own writer has it: the metadata first, other names in another order than ours, unescaped, no padding needed. */

@@ -137,10 +137,8 @@ class CompareTest {
     @Test
     void allRulesAreComparedWhereTheyAreAskedForAndEachSaysWhatItIs() throws IOException {
         assertEquals(0, small(folder, "--steps", "1", "--rules", "all", "--lr", "sgd=0.5"), err::toString);
-        List<String> all = new ArrayList<>(Stream.of(Rule.class.getPermittedSubclasses())
-                .filter(Class::isRecord)
-                .map(Class::getSimpleName)
-                .toList());
+        List<String> all = new ArrayList<>(
+                Rule.classes().stream().map(Class::getSimpleName).toList());
         all.add("AdamW");
         assertEquals(all, ruleNames("training.csv"));
         assertEquals(all, ruleNames("trajectories.csv"));
@@ -171,8 +169,7 @@ class CompareTest {
     /** What the command line needs of a rule: the factories of a name that every rule has. */
     @Test
     void everyRuleThatThereIsCanBeNamedInAnyCaseAndMadeWithARate() {
-        for (Class<?> rule : Rule.class.getPermittedSubclasses()) {
-            if (!rule.isRecord()) continue; // those of others
+        for (Class<?> rule : Rule.classes()) {
             String name = rule.getSimpleName();
             for (String written : List.of(name, name.toLowerCase(Locale.ROOT), name.toUpperCase(Locale.ROOT))) {
                 RuleOption option = new RuleOption.Converter().convert(written);

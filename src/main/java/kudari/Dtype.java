@@ -1,13 +1,17 @@
-package kudari.checkpoint;
+package kudari;
 
 import java.nio.ByteBuffer;
 
 /**
- * The types that the elements of a tensor in a safetensors file have, by the names of the format.
+ * The types of numbers. A {@link Tensor} of an engine is of {@link #F32}, {@link #BF16} or {@link #F16}; the others are only found in safetensors files,
+ * whose names for them these are.
  *
- * <p>What is read as {@link SafetensorsFile#floats floats} keeps its value in {@code BOOL} (0 or 1), {@code U8}, {@code I8}, {@code U16},
- * {@code I16}, {@code F16}, {@code BF16} and {@code F32}. {@code F64} and the integers of 32 and 64 bits are rounded to the nearest float. The
- * types of 4, 6 and 8 bits that are no integers, and the complex numbers, are read as {@link SafetensorsFile#bytes bytes} only.
+ * <p>What is read from a file {@linkplain #get as floats} keeps its value in {@code BOOL} (0 or 1), {@code U8}, {@code I8}, {@code U16}, {@code I16},
+ * {@code F16}, {@code BF16} and {@code F32}. {@code F64} and the integers of 32 and 64 bits are rounded to the nearest float. The types of 4, 6 and 8
+ * bits that are no integers, and the complex numbers, have no floats.
+ *
+ * <p>A float is rounded to {@code BF16} and {@code F16} to the nearest number, of two equally near ones to that whose last bit is 0, and beyond the largest
+ * to infinity; NaN stays NaN. What is widened and rounded is the same 16 bits again.
  */
 public enum Dtype {
     /** 4 bits. */
@@ -61,25 +65,18 @@ public enum Dtype {
             return bytes.getShort() & 0xffff;
         }
     },
-    /** IEEE 754's binary16. */
+    /** IEEE 754's binary16, float16: numbers from 2⁻²⁴ to 65504, of 11 bits. */
     F16(16, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
-            short half = bytes.getShort();
-            int exponent = half >> 10 & 0x1f, fraction = half & 0x3ff;
-            if (exponent == 0) { // a denormal, or zero
-                float magnitude = fraction * 0x1p-24f;
-                return half < 0 ? -magnitude : magnitude;
-            }
-            int ours = exponent == 0x1f ? 0xff : exponent - 15 + 127; // infinity and NaN stay what they are
-            return Float.intBitsToFloat((half & 0x8000) << 16 | ours << 23 | fraction << 13);
+            return Conversion.ofFloat16(bytes.getShort());
         }
     },
-    /** The upper half of a float. */
+    /** The upper half of a float32, bfloat16: its range, of 8 bits. */
     BF16(16, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
-            return Float.intBitsToFloat(bytes.getShort() << 16);
+            return Conversion.ofBfloat16(bytes.getShort());
         }
     },
     /** Two's complement, 32 bits. */
@@ -96,7 +93,7 @@ public enum Dtype {
             return bytes.getInt() & 0xffffffffL;
         }
     },
-    /** IEEE 754's binary32, a float. */
+    /** IEEE 754's binary32, float32, Java's float. */
     F32(32, FloatConversion.EXACT) {
         @Override
         float next(ByteBuffer bytes) {
@@ -158,6 +155,63 @@ public enum Dtype {
     /** Whether every element is a float, so that reading them as floats changes no value. */
     public boolean isExact() {
         return conversion == FloatConversion.EXACT;
+    }
+
+    /** Whether a tensor of an engine can be of it: {@code F32}, {@code BF16} and {@code F16}. */
+    public boolean isOfTensors() {
+        return this == F32 || is16();
+    }
+
+    /** Whether it is one of the two in which a tensor has 16 bits an element. */
+    boolean is16() {
+        return this == BF16 || this == F16;
+    }
+
+    /** The bytes of so many elements, of a type that has whole ones. */
+    long bytes(long elements) {
+        return elements * (bits / Byte.SIZE);
+    }
+
+    /**
+     * Reads elements as floats.
+     *
+     * @param bytes from their position on, which moves behind what has been read; in the order of bytes that they say
+     * @param into an array
+     * @param at where the first is put
+     * @param count how many
+     * @throws IllegalArgumentException if this {@linkplain #hasFloats has no floats}
+     */
+    public void get(ByteBuffer bytes, float[] into, int at, int count) {
+        if (!hasFloats()) throw new IllegalArgumentException("dtype " + this + ": is read as bytes only");
+        if (!isOfTensors()) {
+            for (int n = 0; n < count; n++) into[at + n] = next(bytes);
+            return;
+        }
+        if (this == F32) bytes.asFloatBuffer().get(into, at, count);
+        else Conversion.widen(this, bytes.asShortBuffer(), 0, into, at, count);
+        bytes.position(bytes.position() + (int) bytes(count));
+    }
+
+    /**
+     * Writes floats as elements.
+     *
+     * @param bytes from their position on, which moves behind what has been written; in the order of bytes that they say
+     * @param from an array
+     * @param at where the first is
+     * @param count how many
+     * @throws IllegalArgumentException if this is not {@code F32}, {@code BF16} or {@code F16}
+     */
+    public void put(ByteBuffer bytes, float[] from, int at, int count) {
+        checkOfTensors();
+        if (this == F32) bytes.asFloatBuffer().put(from, at, count);
+        else Conversion.round(this, from, at, bytes.asShortBuffer(), 0, count);
+        bytes.position(bytes.position() + (int) bytes(count));
+    }
+
+    /** Throws if no tensor of an engine can be of it. */
+    Dtype checkOfTensors() {
+        if (!isOfTensors()) throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + this);
+        return this;
     }
 
     /** The next element, as a float. */

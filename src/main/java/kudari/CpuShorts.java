@@ -1,0 +1,48 @@
+package kudari;
+
+import java.nio.ShortBuffer;
+import java.util.Optional;
+
+/** A tensor of a 16-bit type, each element in a short. */
+final class CpuShorts extends CpuTensor {
+
+    /** From its first element to its last. */
+    private final ShortBuffer elements;
+
+    CpuShorts(CpuEngine engine, Dtype dtype, ShortBuffer elements, long[] shape) {
+        super(engine, dtype, elements, shape);
+        this.elements = elements;
+    }
+
+    /** Memory in the heap, or somebody else's, is there as long as anybody asks for it. */
+    @Override
+    Optional<Tensor> again() {
+        return Optional.of(new CpuShorts(engine, dtype(), elements, shape()));
+    }
+
+    @Override
+    void read(int first, int end, float[] into) {
+        Conversion.widen(dtype(), elements, first, into, 0, end - first);
+    }
+
+    @Override
+    void write(int first, int end, float[] values) {
+        Conversion.round(dtype(), values, 0, elements, first, end - first);
+    }
+
+    @Override
+    void fill(int first, int end, float value) {
+        short rounded = Conversion.round(dtype(), value);
+        for (int i = first; i < end; i++) elements.put(i, rounded);
+    }
+
+    @Override
+    void copySame(CpuTensor other) {
+        elements.put(0, ((CpuShorts) other).elements, 0, elements.capacity());
+    }
+
+    @Override
+    void touch() {
+        elements.get(0);
+    }
+}
