@@ -36,6 +36,10 @@ final class Bindings {
     Guard guard = Guard.NONE;
 
     boolean zeroes;
+
+    /** Who else has gradients of the same step. */
+    OtherRanks others = OtherRanks.NONE;
+
     private Optional<Driver> driver = Optional.empty();
 
     /** The set of the last update, or none; and those of updates before, the latest first. */
@@ -185,6 +189,7 @@ final class Bindings {
         if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
         Driver first = engine.driver(control.first(), guard, zeroes);
         try {
+            if (guard.reduces() && others != OtherRanks.NONE) first.join(others);
             Driver.Layout layout = first.layout(plan, Optional.empty());
             control.drive(first, guard.reduces());
             driver = Optional.of(first);

@@ -32,13 +32,13 @@ public interface Collective extends AutoCloseable {
     void allReduce(List<Tensor> tensors);
 
     /**
-     * Puts a part of the sum over all ranks into a tensor: rank r gets the elements {@code cuts[r]} up to but not including {@code cuts[r + 1]}.
+     * Puts a part of the sum over all ranks into some tensors: rank r gets the elements {@code cuts[r]} up to but not including {@code cuts[r + 1]}.
      *
-     * @param tensors which stay as they are
+     * @param tensors which stay as they are, where they are not in the shard
      * @param cuts the same on every rank: {@link #size} + 1 numbers, from 0 up to the number of elements; {@link #evenCuts}, say
-     * @param shard of as many elements as this rank gets
+     * @param shard of as many elements, all together, as this rank gets; may be some of the tensors
      */
-    void reduceScatter(List<Tensor> tensors, long[] cuts, Tensor shard);
+    void reduceScatter(List<Tensor> tensors, long[] cuts, List<Tensor> shard);
 
     /**
      * Puts what each rank has of a vector together, on every rank: the other half of {@link #reduceScatter}.
@@ -47,7 +47,7 @@ public interface Collective extends AutoCloseable {
      * @param cuts as of {@link #reduceScatter}
      * @param tensors that get all elements
      */
-    void allGather(Tensor shard, long[] cuts, List<Tensor> tensors);
+    void allGather(List<Tensor> shard, long[] cuts, List<Tensor> tensors);
 
     /**
      * The numbers of all ranks, one rank's after the other's. Waits for the engine's work, and for all ranks: who has got an answer knows that every rank has

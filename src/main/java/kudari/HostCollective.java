@@ -66,27 +66,27 @@ public abstract class HostCollective implements Collective {
     @Override
     public void allReduce(List<Tensor> tensors) {
         long[] cuts = Collective.evenCuts(elements(tensors), size);
-        read(tensors);
+        read(tensors, 0);
         reduceScatter(cuts);
         allGather(cuts);
-        write(tensors);
+        write(tensors, 0);
     }
 
     @Override
-    public void reduceScatter(List<Tensor> tensors, long[] cuts, Tensor shard) {
+    public void reduceScatter(List<Tensor> tensors, long[] cuts, List<Tensor> shard) {
         check(cuts, elements(tensors), shard);
-        read(tensors);
+        read(tensors, 0);
         reduceScatter(cuts);
-        shard.set(Arrays.copyOfRange(vector, (int) cuts[rank], (int) cuts[rank + 1]));
+        write(shard, (int) cuts[rank]);
     }
 
     @Override
-    public void allGather(Tensor shard, long[] cuts, List<Tensor> tensors) {
+    public void allGather(List<Tensor> shard, long[] cuts, List<Tensor> tensors) {
         check(cuts, elements(tensors), shard);
         reserve(cuts[size]);
-        shard.engine.inContext(() -> read(shard, (int) cuts[rank]));
+        read(shard, (int) cuts[rank]);
         allGather(cuts);
-        write(tensors);
+        write(tensors, 0);
     }
 
     @Override
@@ -114,12 +114,12 @@ public abstract class HostCollective implements Collective {
         int count = (int) elements(tensors);
         if (size == 1) return;
         if (rank == root) {
-            read(tensors);
+            read(tensors, 0);
             for (int n = 1; n < size; n++) send((rank + n) % size, message(0, count));
         } else {
             reserve(count);
             floats(root, count).get(vector, 0, count);
-            write(tensors);
+            write(tensors, 0);
         }
     }
 
@@ -169,39 +169,34 @@ public abstract class HostCollective implements Collective {
         return elements;
     }
 
-    private void check(long[] cuts, long elements, Tensor shard) {
+    private void check(long[] cuts, long elements, List<Tensor> shard) {
         boolean rises = cuts.length == size + 1 && cuts[0] == 0 && cuts[size] == elements;
         for (int r = 0; r < size && rises; r++) rises = cuts[r] <= cuts[r + 1];
         if (!rises)
             throw new IllegalArgumentException("cuts: expected " + (size + 1) + " numbers that rise from 0 to "
                     + elements + ", got " + Arrays.toString(cuts));
-        shard.checkOpen();
-        if (shard.size() != cuts[rank + 1] - cuts[rank])
+        if (elements(shard) != cuts[rank + 1] - cuts[rank])
             throw new IllegalArgumentException("shard: expected " + (cuts[rank + 1] - cuts[rank])
-                    + " elements, which rank " + rank + " has by " + Arrays.toString(cuts) + ", got " + shard);
+                    + " elements, which rank " + rank + " has by " + Arrays.toString(cuts) + ", got "
+                    + elements(shard));
     }
 
     private void reserve(long elements) {
         if (vector.length < elements) vector = new float[(int) elements];
     }
 
-    private void read(List<Tensor> tensors) {
-        reserve(elements(tensors));
-        int at = 0;
+    /** Copies tensors to the vector, one behind the other. */
+    private void read(List<Tensor> tensors, int at) {
+        reserve(at + elements(tensors));
         for (Tensor tensor : tensors) {
-            int from = at;
-            tensor.engine.inContext(() -> read(tensor, from));
-            at += (int) tensor.size();
+            float[] values = tensor instanceof CpuTensor onHost && onHost.array != null ? onHost.array : tensor.get();
+            System.arraycopy(values, 0, vector, at, values.length);
+            at += values.length;
         }
     }
 
-    private void read(Tensor tensor, int at) {
-        float[] values = tensor instanceof CpuTensor onHost && onHost.array != null ? onHost.array : tensor.get();
-        System.arraycopy(values, 0, vector, at, values.length);
-    }
-
-    private void write(List<Tensor> tensors) {
-        int at = 0;
+    /** Copies a part of the vector to tensors. */
+    private void write(List<Tensor> tensors, int at) {
         for (Tensor tensor : tensors) {
             int end = at + (int) tensor.size();
             if (tensor instanceof CpuTensor onHost && onHost.array != null)

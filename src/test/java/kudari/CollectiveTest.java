@@ -37,7 +37,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class CollectiveTest {
 
     /** What a rank does, and what comes of it. */
-    private interface Body {
+    interface Body {
         float[] run(Engine engine, Collective collective);
     }
 
@@ -74,7 +74,7 @@ class CollectiveTest {
     }
 
     /** What each rank comes to. */
-    private static float[][] run(int size, Body body) {
+    static float[][] run(int size, Body body) {
         List<BlockingQueue<ByteBuffer>> queues = new ArrayList<>();
         for (int n = 0; n < size * size; n++) queues.add(new LinkedBlockingQueue<>());
         ExecutorService threads = Executors.newFixedThreadPool(size);
@@ -142,7 +142,7 @@ class CollectiveTest {
         })) assertSameBits(expected, sums);
     }
 
-    private static float[] joined(List<Tensor> tensors) {
+    static float[] joined(List<Tensor> tensors) {
         float[] all = new float[(int) tensors.stream().mapToLong(Tensor::size).sum()];
         int at = 0;
         for (Tensor tensor : tensors) {
@@ -159,10 +159,10 @@ class CollectiveTest {
             int r = collective.rank();
             List<Tensor> x = List.of(engine.tensor(random(r, 7)), engine.tensor(random(r + 10, 3)));
             Tensor shard = engine.zeros(cuts[r + 1] - cuts[r]);
-            collective.reduceScatter(x, cuts, shard);
+            collective.reduceScatter(x, cuts, List.of(shard));
             assertSameBits(random(r, 7), x.get(0).get());
             List<Tensor> all = List.of(engine.zeros(2), engine.zeros(8));
-            collective.allGather(shard, cuts, all);
+            collective.allGather(List.of(shard), cuts, all);
             collective.allReduce(x);
             assertSameBits(joined(x), joined(all));
             return joined(all);
@@ -225,11 +225,11 @@ class CollectiveTest {
             Tensor x = engine.zeros(3);
             refused(
                     IllegalArgumentException.class,
-                    () -> alone.reduceScatter(List.of(x), new long[] {0, 2}, x),
+                    () -> alone.reduceScatter(List.of(x), new long[] {0, 2}, List.of(x)),
                     "cuts: expected 2 numbers that rise from 0 to 3, got [0, 2]");
             refused(
                     IllegalArgumentException.class,
-                    () -> alone.allGather(engine.zeros(2), new long[] {0, 3}, List.of(x)),
+                    () -> alone.allGather(List.of(engine.zeros(2)), new long[] {0, 3}, List.of(x)),
                     "shard: expected 3 elements");
             refused(
                     IllegalArgumentException.class,
@@ -246,9 +246,9 @@ class CollectiveTest {
                 Collective alone = Collective.local()) {
             Tensor x = engine.tensor(floats(1, 2, 3)), y = engine.zeros(3);
             alone.allReduce(List.of(x));
-            alone.reduceScatter(List.of(x), new long[] {0, 3}, y);
+            alone.reduceScatter(List.of(x), new long[] {0, 3}, List.of(y));
             assertSameBits(floats(1, 2, 3), y.get());
-            alone.allGather(x, new long[] {0, 3}, List.of(y));
+            alone.allGather(List.of(x), new long[] {0, 3}, List.of(y));
             assertSameBits(floats(1, 2, 3), y.get());
             assertArrayEquals(new double[] {7}, alone.allGather(7));
         }

@@ -24,8 +24,7 @@ class ReadmeExampleTest {
             Pattern.compile("```java\n(List<Float> losses = TrainingJob(?:(?!```).)*)```", Pattern.DOTALL);
 
     /** Digits as an RDD has them, on two ranks that are threads. */
-    private static final String PROGRAM =
-            """
+    private static final String PROGRAM = """
             import java.util.*;
             import kudari.*;
             import kudari.data.*;
@@ -72,14 +71,15 @@ class ReadmeExampleTest {
     @Test
     void bothPagesShowTheSameLoop() throws IOException {
         assertEquals(
-                loop("README.md").replaceAll(" *//.*", ""),
-                loop("README.ja.md").replaceAll(" *//.*", ""));
+                loop("README.md").replaceAll(" *//.*", ""), loop("README.ja.md").replaceAll(" *//.*", ""));
     }
 
     @Test
     void theLoopTrains(@TempDir Path folder) throws Exception {
         String loop = loop("README.md")
-                .replace("hdfs:///models/digits", folder.resolve("checkpoints").toUri().toString());
+                .replace(
+                        "hdfs:///models/digits",
+                        folder.resolve("checkpoints").toUri().toString());
         Path source = Files.writeString(folder.resolve("Example.java"), PROGRAM.replace("LOOP", loop));
         String path = System.getProperty("java.class.path"), with = folder + File.pathSeparator + path;
         int status = ToolProvider.getSystemJavaCompiler()
