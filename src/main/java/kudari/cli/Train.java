@@ -196,6 +196,12 @@ final class Train extends TrainingCommand {
     private Integer ranks;
 
     @Option(
+            names = "--zero",
+            description =
+                    "with --spark: each rank keeps the state of its share of the parameters alone, and steps those; the bits are the same")
+    boolean zero;
+
+    @Option(
             names = "--shards",
             paramLabel = "URI",
             description =
@@ -250,9 +256,10 @@ final class Train extends TrainingCommand {
         SortedMap<String, String> settings = settings();
         settings.put(DATA, data.argument());
         settings.put("device", device.toString());
-        return settings.entrySet().stream()
-                .map(setting -> "--" + setting.getKey() + "=" + setting.getValue())
-                .toList();
+        List<String> arguments = new ArrayList<>();
+        settings.forEach((name, value) -> arguments.add("--" + name + "=" + value));
+        if (zero) arguments.add("--zero");
+        return arguments;
     }
 
     /** How many ranks train, with --spark. */
@@ -395,8 +402,8 @@ final class Train extends TrainingCommand {
         atLeastOne("--batch", batch);
         checkThreads();
         for (int units : hidden) atLeastOne("--hidden", units);
-        if (spark == null && (ranks != null || shards != null))
-            throw refusal((ranks != null ? "--ranks" : "--shards") + ": expected --spark beside it, got none");
+        String alone = ranks != null ? "--ranks" : shards != null ? "--shards" : zero ? "--zero" : "";
+        if (spark == null && !alone.isEmpty()) throw refusal(alone + ": expected --spark beside it, got none");
         atLeastOne("--ranks", ranks());
         if (spark != null && batch % ranks() != 0)
             throw refusal(

@@ -9,8 +9,10 @@ import java.util.List;
 import java.util.Map;
 import kudari.CudaEngine;
 import kudari.Engine;
+import kudari.Group;
 import kudari.Guard;
 import kudari.Optimizer;
+import kudari.ShardedOptimizer;
 import kudari.Tensor;
 import kudari.data.Sampler;
 import kudari.nn.Network;
@@ -70,11 +72,9 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
         Experiments.Data held = Experiments.Data.of(
                 rank.engine(), sets.train(), first ? sets.test() : sets.test().head(1), train.seed);
         Network net = held.network(train.hidden);
-        Guard guard = train.clip == null ? Guard.NONE : Guard.clipNorm(train.clip);
-        Optimizer optimizer =
-                rank.engine().optimizer(train.rates(until).of(train.rule())).guard(guard.scale(1.0 / rank.size()));
+        Steps steps = steps(train, rank, net);
+        Optimizer optimizer = steps.optimizer();
         Sampler batches = Sampler.epochs(sets.train().size(), train.batch, train.seed);
-        rank.restore(optimizer, net.params());
         long before = optimizer.steps() + optimizer.skipped(), skipped = optimizer.skipped();
         batches.seek(before);
         List<Double> losses = new ArrayList<>();
@@ -84,8 +84,7 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
         for (long step = before; step < until; ) {
             int[] batch = batches.next();
             net.gradient(held.train(), Arrays.copyOfRange(batch, part * rank.rank(), part * (rank.rank() + 1)), part);
-            rank.sum(net.grads());
-            optimizer.update(net.params(), net.grads());
+            steps.update().run();
             step++;
 
             long samples = sets.train().size();
@@ -99,7 +98,7 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
                     first && (epoch || last) ? net.evaluate(held.test()).accuracy() : Double.NaN;
             // The same on every rank, for the weights and these losses are.
             boolean good = saves && isFinite(net.params(), means);
-            if (good) rank.save(optimizer, net.params(), Map.of());
+            if (good) steps.save().run();
             rank.tell(new Told(
                     rank.attempt(),
                     before,
@@ -118,6 +117,41 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
         if (!first) return new double[0];
         Score score = net.evaluate(held.test());
         return new double[] {score.loss(), score.accuracy()};
+    }
+
+    /** Something that may fail as files do. */
+    private interface Saving {
+        void run() throws IOException;
+    }
+
+    /**
+     * The steps of a run, from the newest checkpoint on.
+     *
+     * @param optimizer that counts them
+     * @param update adds up the gradients of all ranks, and steps
+     */
+    private record Steps(Optimizer optimizer, Runnable update, Saving save) {}
+
+    private Steps steps(Train train, Rank rank, Network net) throws IOException {
+        Guard guard = (train.clip == null ? Guard.NONE : Guard.clipNorm(train.clip)).scale(1.0 / rank.size());
+        Group all = Group.rest(train.rates(until).of(train.rule()));
+        if (train.zero) {
+            ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), all).guard(guard);
+            rank.restore(sharded, net.params());
+            return new Steps(
+                    sharded.own(),
+                    () -> sharded.update(net.params(), net.grads()),
+                    () -> rank.save(sharded, net.params(), Map.of()));
+        }
+        Optimizer optimizer = rank.engine().optimizer(all).guard(guard);
+        rank.restore(optimizer, net.params());
+        return new Steps(
+                optimizer,
+                () -> {
+                    rank.sum(net.grads());
+                    optimizer.update(net.params(), net.grads());
+                },
+                () -> rank.save(optimizer, net.params(), Map.of()));
     }
 
     private static void checkDevice(Train train, Engine engine) throws IOException {

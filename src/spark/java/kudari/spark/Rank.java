@@ -11,6 +11,7 @@ import java.util.function.Consumer;
 import kudari.Collective;
 import kudari.Engine;
 import kudari.Optimizer;
+import kudari.ShardedOptimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Checkpoint;
 
@@ -78,10 +79,30 @@ public final class Rank {
      * @throws IOException if it cannot be written
      */
     public void save(Optimizer optimizer, Map<String, Tensor> params, Map<String, String> facts) throws IOException {
+        save(Checkpoint.of(optimizer, ShardedCheckpoints.shard(params, rank(), size()), facts));
+    }
+
+    /**
+     * The same of an optimizer whose state lies on the ranks: each writes its own.
+     *
+     * @throws IllegalStateException if the job has no folder for checkpoints
+     * @throws IOException if it cannot be written
+     */
+    public void save(ShardedOptimizer optimizer, Map<String, Tensor> params, Map<String, String> facts)
+            throws IOException {
+        SortedMap<String, Tensor> mine = optimizer.shard(params);
+        if (rank() == 0) {
+            SortedMap<String, Tensor> nobodys = new TreeMap<>(params);
+            nobodys.keySet().removeAll(optimizer.owners(params).keySet()); // frozen
+            mine.putAll(nobodys);
+        }
+        Checkpoint own = Checkpoint.of(optimizer.own(), mine, facts);
+        save(new Checkpoint(optimizer.counts(), own.rule(), own.facts(), own.tensors()));
+    }
+
+    private void save(Checkpoint part) throws IOException {
         ShardedCheckpoints folder = checkpoints.orElseThrow(() -> new IllegalStateException(
                 "save: expected a job with a folder for checkpoints, got one without; say TrainingJob.checkpoints"));
-        SortedMap<String, Tensor> mine = ShardedCheckpoints.shard(params, rank(), size());
-        Checkpoint part = Checkpoint.of(optimizer, mine, facts);
         long step = part.steps() + part.skipped();
         folder.write(attempt, step, rank(), size(), part);
         collective.allGather(); // who comes back from here knows that all parts are there
@@ -101,6 +122,23 @@ public final class Rank {
         if (checkpoints.isEmpty() || from.isEmpty()) return Optional.empty();
         Checkpoint saved = checkpoints.get().read(from.get());
         saved.restore(optimizer, params);
+        return Optional.of(new TreeMap<>(saved.facts()));
+    }
+
+    /**
+     * The same of an optimizer whose state lies on the ranks, whoever wrote it.
+     *
+     * @return the facts that were saved; none if there is no checkpoint, and nothing has changed
+     * @throws IOException if it cannot be read, or is damaged
+     */
+    public Optional<Map<String, String>> restore(ShardedOptimizer optimizer, Map<String, Tensor> params)
+            throws IOException {
+        if (checkpoints.isEmpty() || from.isEmpty()) return Optional.empty();
+        Checkpoint saved = checkpoints.get().read(from.get());
+        SortedMap<String, Tensor> mine = optimizer.shard(params), others = new TreeMap<>(params);
+        others.keySet().removeAll(mine.keySet());
+        ShardedCheckpoints.only(saved, mine.keySet()).restore(optimizer.own(), mine);
+        ShardedCheckpoints.restore(saved, others);
         return Optional.of(new TreeMap<>(saved.facts()));
     }
 

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -228,6 +229,31 @@ public final class ShardedCheckpoints {
             before += elements;
         }
         return mine;
+    }
+
+    /** What a checkpoint says of some parameters. */
+    static Checkpoint only(Checkpoint whole, Set<String> names) {
+        SortedMap<String, Values> tensors = new TreeMap<>();
+        whole.tensors().forEach((key, values) -> {
+            // params/NAME, or state/NAME/ARRAY, and there may be strokes in a name, but not in an array's.
+            String name = key.substring(key.indexOf('/') + 1);
+            if (key.startsWith("state/")) name = name.substring(0, name.lastIndexOf('/'));
+            if (names.contains(name)) tensors.put(key, values);
+        });
+        return new Checkpoint(whole.counts(), whole.rule(), whole.facts(), tensors);
+    }
+
+    /** Puts parameters where a checkpoint has them, without state. */
+    static void restore(Checkpoint whole, Map<String, Tensor> params) throws IOException {
+        for (Map.Entry<String, Tensor> param : params.entrySet()) {
+            Values values = whole.tensors().get("params/" + param.getKey());
+            if (values == null
+                    || !Arrays.equals(values.shape(), param.getValue().shape()))
+                throw new IOException("the checkpoint does not fit: '" + param.getKey() + "': expected shape "
+                        + Arrays.toString(param.getValue().shape()) + ", got "
+                        + (values == null ? "nothing" : Arrays.toString(values.shape())));
+            param.getValue().set(values.floats());
+        }
     }
 
     /** The numbers in the names of what is in a folder, from the lowest up. */

@@ -86,12 +86,21 @@ class SparkTrainTest {
     }
 
     @Test
+    void stateThatLiesOnTheRanksIsGoneOnFromAndMakesOneModel() throws IOException {
+        String[] ranks = {"--spark", "local[3]", "--ranks", "3", "--clip", "0.5"};
+        trained("whole", plus(ranks, "--steps", "20"));
+        trained("shards", plus(ranks, "--steps", "11", "--zero"));
+        trained("shards", plus(ranks, "--steps", "20", "--zero", "--resume", model("shards")));
+        assertSame("whole", "shards");
+    }
+
+    @Test
     void anExecutorKilledAtAnyMomentChangesNeitherTheModelNorTheTable() throws Exception {
         String[] settings = {"--steps", "200", "--save-every", "9", "--ranks", "2"};
         trained("undisturbed", plus(settings, "--spark", "local[2]"));
         Thread killer = new Thread(() -> kill(new Random(20261128)));
         killer.start();
-        trained("disturbed", plus(settings, "--spark"));
+        trained("disturbed", plus(settings, "--spark", "--zero")); // whose bits are the same
         killer.join();
         assertTrue(err.toString().contains("a rank was lost after step"), () -> err.toString());
         assertSame("undisturbed", "disturbed");

@@ -88,7 +88,7 @@ class ReadmeExampleTest {
         Path out = folder.resolve("out"), err = folder.resolve("err");
         Process java = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-Xmx400m",
+                        "-Xmx600m",
                         "--enable-native-access=ALL-UNNAMED",
                         "-cp",
                         with,

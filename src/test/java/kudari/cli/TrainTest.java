@@ -836,6 +836,8 @@ class TrainTest {
     void ranksWithoutSparkAreRefusedAndBatchesThatTheyCannotShare() {
         assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--ranks", "2")));
         assertTrue(err.toString().contains("--ranks: expected --spark beside it, got none"), () -> err.toString());
+        assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--zero")));
+        assertTrue(err.toString().contains("--zero: expected --spark beside it, got none"), () -> err.toString());
         assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--spark", "--ranks", "3")));
         assertTrue(
                 err.toString().contains("--batch: expected a multiple of --ranks 3, for each takes its part, got 10"),
