@@ -15,8 +15,13 @@ final class Contexts {
 
     /** Ranks are executors, of one processor each. */
     static JavaSparkContext cluster(int executors) {
-        SparkConf conf = conf("local-cluster[" + executors + ",1,600]")
-                .set("spark.executor.memory", "600m")
+        return cluster(executors, 600);
+    }
+
+    /** The same, with so many MiB each. */
+    static JavaSparkContext cluster(int executors, int memory) {
+        SparkConf conf = conf("local-cluster[" + executors + ",1," + memory + "]")
+                .set("spark.executor.memory", memory + "m")
                 .set("spark.executor.extraClassPath", System.getProperty("java.class.path"))
                 .set("spark.executor.extraJavaOptions", "--enable-native-access=ALL-UNNAMED")
                 .set("spark.executorEnv.SPARK_LOCAL_IP", "127.0.0.1")
