@@ -6,7 +6,7 @@ __device__ __forceinline__ float intBitsToFloat(int bits) { return __int_as_floa
 
 __device__ __forceinline__ int upperHalf(float x, int added) {
   int bits = floatToRawIntBits(x);
-  return x == x ? (bits + added) >> 16 : bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0);
+  return (bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | ((bits & 0x7f0000) == 0 ? 1 : 0) : (bits + added) >> 16;
 }
 
 __device__ __forceinline__ int toBfloat16(float x) {

@@ -11,6 +11,13 @@ constexpr int PIECE = 4096;  // elements whose sum is one partial, as in Reduce.
 // The smallest normal and the largest finite float.
 constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 
+// Arrays behind the rule's own: the average's, if there is one.
+#ifdef AVERAGED
+constexpr int MORE = 1;
+#else
+constexpr int MORE = 0;
+#endif
+
 // A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
 struct Chunk {
@@ -34,6 +41,10 @@ __device__ __forceinline__ float descend(float p, float u, float decay, float tr
 
 __device__ __forceinline__ float flush(float x, float power) {
   return (x + power) - power;
+}
+
+__device__ __forceinline__ float follow(float a, float p, float pull) {
+  return flush(a + pull * (p - a), MEAN);
 }
 
 __device__ __forceinline__ float rate(float lr, float x) {
@@ -123,7 +134,8 @@ template <int E, bool GUARDED, int STATES, typename Rule, typename Trust>
 __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, unsigned to, const Common& common) {
   bool limited = GUARDED && common.limit <= LARGEST;
   float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
-  float p[E], g[E], s[STATES == 0 ? 1 : STATES][E];
+  constexpr int OWN = STATES - MORE;
+  float p[E], g[E], s[OWN == 0 ? 1 : OWN][E];
 #ifdef ZERO_GRADIENTS
   const float zero[E] = {};
   if (!common.go) {
@@ -137,7 +149,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #ifdef ZERO_GRADIENTS
     store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
 #endif
-    for (int a = 0; a < STATES; a++) load<E>(s[a], chunk.s[a] + i);
+    for (int a = 0; a < OWN; a++) load<E>(s[a], chunk.s[a] + i);
     if (limited && !Trust::GATHERED) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
     }
@@ -145,8 +157,17 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
     if (GUARDED && floor > 0) {
       for (int n = 0; n < E; n++) p[n] = flush(p[n], floor);
     }
+#ifdef AVERAGED
+    if (common.k[PULL] > 0) {  // loaded no earlier: the rule needs the registers, and of many steps of Lookahead one needs the array
+      float a[E];
+      load<E>(a, chunk.s[OWN] + i);
+      for (int n = 0; n < E; n++) a[n] = follow(a[n], p[n], common.k[PULL]);
+      store<E>(chunk.s[OWN] + i, a);
+      for (int n = 0; n < E && common.k[BACK] > 0; n++) p[n] = a[n];
+    }
+#endif
     store<E>(chunk.p + i, p);
-    for (int a = 0; a < STATES && !Trust::GATHERED; a++) store<E>(chunk.s[a] + i, s[a]);
+    for (int a = 0; a < OWN && !Trust::GATHERED; a++) store<E>(chunk.s[a] + i, s[a]);
   }
 }
 
@@ -281,15 +302,16 @@ __device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, con
 template <bool WIDE, int STATES, typename Rule>
 __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
   bool limited = common.limit <= LARGEST;
-  float p[4], g[4], u[4], s[STATES == 0 ? 1 : STATES][4];
+  constexpr int OWN = STATES - MORE;
+  float p[4], g[4], u[4], s[OWN == 0 ? 1 : OWN][4];
   fetch<WIDE>(p, chunk.p + i, there);
   fetch<WIDE>(g, chunk.g + i, there);
-  for (int a = 0; a < STATES; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
+  for (int a = 0; a < OWN; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
   if (limited) {
     for (int n = 0; n < 4; n++) g[n] = clamp(common.scale * g[n], common.limit);
   }
   Rule::template gather<4>(common.k, limited ? 1 : common.scale, p, g, s, u);
-  for (int a = 0; a < STATES; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
+  for (int a = 0; a < OWN; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
   for (int n = 0; n < 4; n++) {
     if (!WIDE && n >= there) continue;
     uu[n] += (double)u[n] * (double)u[n];
@@ -352,32 +374,32 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
   __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, float* n)
 
 // Declares the kernel of the first loop of a rule that gathers, in the same way.
-#define GATHER(name, STATES)                                                                                                            \
-  struct name##Gather {                                                                                                                 \
-    template <int E>                                                                                                                    \
+#define GATHER(name, STATES)                                                                                                             \
+  struct name##Gather {                                                                                                                  \
+    template <int E>                                                                                                                     \
     static __device__ __forceinline__ void gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u); \
-  };                                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                              \
-      name##_gather(const Chunk<STATES>* chunks, u64 count, Told* told, Control* control, double* partials, const u64* firsts,          \
-                    u64 tensors, u64 pieces, unsigned pass) {                                                                           \
-    gather<STATES, name##Gather>(chunks, count, told, control, partials, firsts, tensors, pieces, pass);                                \
-  }                                                                                                                                     \
-  template <int E>                                                                                                                      \
+  };                                                                                                                                     \
+  extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                               \
+      name##_gather(const Chunk<STATES + MORE>* chunks, u64 count, Told* told, Control* control, double* partials, const u64* firsts,    \
+                    u64 tensors, u64 pieces, unsigned pass) {                                                                            \
+    gather<STATES + MORE, name##Gather>(chunks, count, told, control, partials, firsts, tensors, pieces, pass);                          \
+  }                                                                                                                                      \
+  template <int E>                                                                                                                       \
   __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u)
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
-#define STEP_BY(name, STATES, TRUSTED)                                                                                                              \
-  FITS(STATES);                                                                                                                         \
-  struct name##Rule {                                                                                                                   \
-    template <int E>                                                                                                                    \
-    static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]);     \
-  };                                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(256, STATES < 3 ? 4 : STATES < 4 ? 3 : 2)                                                \
-      name(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                                 \
-    drive<STATES, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                                      \
-  }                                                                                                                                     \
-  template <int E>                                                                                                                      \
+#define STEP_BY(name, STATES, TRUSTED)                                                                                              \
+  FITS(STATES);                                                                                                                     \
+  struct name##Rule {                                                                                                               \
+    template <int E>                                                                                                                \
+    static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
+  };                                                                                                                                \
+  extern "C" __global__ void __launch_bounds__(256, STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                              \
+      name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
+    drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
+  }                                                                                                                                 \
+  template <int E>                                                                                                                  \
   __device__ __forceinline__ void name##Rule::step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E])

@@ -47,6 +47,8 @@ OPTIMIZERS = {
     "Adan": lambda: optax.adan(1e-3),
     "AdEMAMix": lambda: contrib.ademamix(1e-3),
     "Adopt": lambda: contrib.adopt(1e-3),
+    "ScheduleFreeSgd": lambda: contrib.schedule_free_sgd(1e-3),
+    "ScheduleFreeAdamW": lambda: contrib.schedule_free_adamw(1e-3),
     "Madgrad": lambda: contrib.madgrad(1e-3),
 }
 

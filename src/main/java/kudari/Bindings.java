@@ -126,7 +126,8 @@ final class Bindings {
         Map<String, Tensor> param = params.sorted(), grad = grads.sorted();
         if (param.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
         param.forEach((name, tensor) -> checkPlace("params '" + name + "'", tensor));
-        Map<String, Integer> partOf = groups.parts(param, driver.isEmpty());
+        // Among ranks, one may have nothing of its own.
+        Map<String, Integer> partOf = groups.parts(param, driver.isEmpty() && others == OtherRanks.NONE);
         checkNames(param, grad, partOf);
         param.forEach((name, tensor) -> {
             State known = states.get(name);
@@ -187,7 +188,7 @@ final class Bindings {
             binding = Binding.NONE;
         }
         if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
-        Driver first = engine.driver(control.first(), guard, zeroes);
+        Driver first = engine.driver(control.first(), control.averaged(), guard, zeroes);
         try {
             if (guard.reduces() && others != OtherRanks.NONE) first.join(others);
             Driver.Layout layout = first.layout(plan, Optional.empty());
@@ -223,7 +224,7 @@ final class Bindings {
             int part = n;
             List<String> names =
                     joined.stream().filter(name -> partOf.get(name) == part).toList();
-            if (names.isEmpty() || control.state(part).isEmpty()) continue;
+            if (names.isEmpty() || control.first()[part].state().isEmpty()) continue;
             long count = control.count(part);
             if (count > 0)
                 LOG.log(
@@ -253,8 +254,10 @@ final class Bindings {
         List<String> names = control.state(part);
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
-            arrays[n] = engine.full(rule.initial(n), rule.shape(n, param.shape()));
+            boolean own = n < rule.state().size(); // or the average, which begins as the parameter
+            arrays[n] = engine.full(own ? rule.initial(n) : 0, control.shape(part, n, param.shape()));
             fresh.add(arrays[n]);
+            if (!own) arrays[n].set(param);
         }
         return new State(names, arrays);
     }
@@ -326,6 +329,32 @@ final class Bindings {
         return byName;
     }
 
+    /** What of these parameters is to be used, where that is not what trains. */
+    List<Evaluation.Use> uses(Map<String, Tensor> params) {
+        List<Evaluation.Use> uses = new ArrayList<>();
+        Map<String, Tensor> sorted = new Contents(params).sorted();
+        if (sorted.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
+        sorted.forEach((name, param) -> use(name, param, uses));
+        return uses;
+    }
+
+    private void use(String name, Tensor param, List<Evaluation.Use> uses) {
+        checkPlace("params '" + name + "'", param);
+        int part = groups.part(name, param);
+        State state = states.get(name);
+        if (part < 0 || state == null || state.arrays.length == 0) return;
+        checkState(name, part, state);
+        checkShape("params '" + name + "', whose state has another shape", state.arrays[0].shape(), param);
+        if (control.averaged()[part]) {
+            uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
+            return;
+        }
+        Rule rule = control.rule(part);
+        for (int n = 0; n < state.arrays.length; n++) {
+            if (rule.evaluation(n) != 0) uses.add(new Evaluation.Use(param, state.arrays[n], rule.evaluation(n)));
+        }
+    }
+
     /** Forgets and closes the state there was, copies that of these parameters, and has control go on from the counts. */
     void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
         Map<String, State> copies = new HashMap<>();
@@ -358,7 +387,7 @@ final class Bindings {
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
-            checkShape(what, control.first()[part].shape(n, like.shape()), tensor);
+            checkShape(what, control.shape(part, n, like.shape()), tensor);
             copy[n] = engine.zeros(tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);

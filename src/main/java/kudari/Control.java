@@ -21,6 +21,12 @@ final class Control {
     /** Steps whose scalars are kept: at most two windows were asked for since the last look, and one is sent ahead. */
     static final int RING = 4 * WINDOW;
 
+    /** The scalars of a rule itself: what follows is the engine's. */
+    static final int OWN = Rule.SCALARS - 3;
+
+    /** Where the scalars of a group say how far its average goes, or 0, and whether its parameters then go there. */
+    static final int PULL = OWN, BACK = OWN + 1;
+
     /** Where the scalars of a group have the power of two to which a driver flushes the parameters after the step, or 0. */
     static final int FLOOR = Rule.SCALARS - 1;
 
@@ -42,7 +48,10 @@ final class Control {
         long changed = -1;
 
         final Class<? extends Rule> kind;
-        final List<String> state;
+        final Average average;
+
+        /** The names of the rule's arrays, and of all: the last is the average's, if there is one. */
+        final List<String> own, state;
 
         /** The rule of step 1, and the one last found to be of its kind. */
         final Rule first;
@@ -54,11 +63,18 @@ final class Control {
 
         long since, counted;
 
-        Part(Schedule schedule) {
-            this.schedule = schedule;
+        Part(Group group) {
+            schedule = group.schedule().orElseThrow();
+            average = group.average();
             last = first = RuleCheck.checked(rule(schedule, 1));
             kind = first.getClass();
-            state = List.copyOf(first.state());
+            own = List.copyOf(first.state());
+            List<String> all = new ArrayList<>(own);
+            if (average.isKept()) all.add(average.name());
+            if (own.contains(average.name()))
+                throw new IllegalArgumentException("group " + group + ": state(): expected no array '" + average.name()
+                        + "', which is the group's, got " + own);
+            state = List.copyOf(all);
         }
 
         static Rule rule(Schedule schedule, long t) {
@@ -75,9 +91,9 @@ final class Control {
         Rule rule(long t) {
             Rule rule = rule(schedule, t);
             if (rule == last) return rule;
-            if (rule.getClass() != kind || !state.equals(rule.state())) {
+            if (rule.getClass() != kind || !own.equals(rule.state())) {
                 throw new IllegalStateException("the schedule gives " + rule + " for step " + t
-                        + ", but the state is that of " + kind.getSimpleName() + ", " + state);
+                        + ", but the state is that of " + kind.getSimpleName() + ", " + own);
             }
             last = RuleCheck.checked(rule);
             return rule;
@@ -110,8 +126,9 @@ final class Control {
 
     private RuntimeException failure;
 
-    Control(List<Schedule> schedules) {
-        parts = schedules.stream().map(Part::new).toArray(Part[]::new);
+    /** Of groups that are not frozen. */
+    Control(List<Group> groups) {
+        parts = groups.stream().map(Part::new).toArray(Part[]::new);
         window = new float[WINDOW * parts.length * Rule.SCALARS];
         failure = new IllegalStateException();
     }
@@ -126,7 +143,20 @@ final class Control {
         return Arrays.stream(parts).map(part -> part.first).toArray(Rule[]::new);
     }
 
-    /** The names of a part's state arrays. */
+    /** Of each part whether its parameters are followed by an average. */
+    boolean[] averaged() {
+        boolean[] averaged = new boolean[parts.length];
+        for (int n = 0; n < parts.length; n++) averaged[n] = parts[n].average.isKept();
+        return averaged;
+    }
+
+    /** The shape of a state array of a parameter of a part, by that of the parameter: an average has it, too. */
+    long[] shape(int part, int array, long[] param) {
+        Part of = parts[part];
+        return array < of.own.size() ? of.first.shape(array, param) : param;
+    }
+
+    /** The names of a part's state arrays, its average's the last. */
     List<String> state(int part) {
         return parts[part].state;
     }
@@ -237,12 +267,14 @@ final class Control {
             try {
                 rule.at(step, one);
             } catch (RuntimeException e) {
-                throw RuleCheck.failed(
-                        rule, "at(" + step + ", k), where k[0] to k[" + (FLOOR - 1) + "] are its own", e);
+                throw RuleCheck.failed(rule, "at(" + step + ", k), where k[0] to k[" + (OWN - 1) + "] are its own", e);
             }
-            if (one[FLOOR] != 0)
-                throw new IllegalStateException(RuleCheck.name(rule) + ".at(" + step + ", k): expected k[" + FLOOR
-                        + "], which is the engine's, left alone, got " + one[FLOOR]);
+            for (int own = OWN; own < Rule.SCALARS; own++)
+                if (one[own] != 0)
+                    throw new IllegalStateException(RuleCheck.name(rule) + ".at(" + step + ", k): expected k[" + own
+                            + "], which is the engine's, left alone, got " + one[own]);
+            one[PULL] = parts[n].average.pull(step);
+            one[BACK] = parts[n].average.back() ? 1 : 0;
             boolean decays = rule.lr() > 0 && (rule.l2() > 0 || rule.decay() > 0);
             one[FLOOR] = decays && t % WINDOW == 0 ? FLUSHED_TO : 0;
             System.arraycopy(one, 0, window, (row + n) * Rule.SCALARS, Rule.SCALARS);

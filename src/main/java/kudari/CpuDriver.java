@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.stream.Stream;
+import kudari.rule.Arithmetic;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -22,7 +23,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private static final int PORTIONS = 64;
 
     /**
-     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient and state. The rule's loop runs over them where parameter and
+     * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, state and, if it has one, average. The rule's loop runs over them where parameter and
      * gradient are arrays, and over copies where one is not.
      *
      * @param clipped takes the clipped gradient, where the loop needs no copies
@@ -35,12 +36,15 @@ final class CpuDriver extends Driver implements Workers.Job {
             CpuTensor g,
             float[] clipped,
             float[][] s,
+            float[] average,
             int elementwise,
             int from,
             int to) {}
 
     /** A thread's copies of a chunk's elements, and its part of what a rule gathers. */
-    private record Tile(float[] p, float[] g, float[][] s, float[] u) {}
+    private record Tile(float[] p, float[] g, float[][] s, float[] average, float[] u) {}
+
+    private static final float[] NO_AVERAGE = {};
 
     /** A piece of one gradient, for its sum of squares; and of its parameter, where a rule asks for the sums of both. */
     private record Piece(CpuTensor g, Optional<CpuTensor> p, int from, int to) {}
@@ -55,6 +59,7 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private final CpuEngine engine;
     private final Rule[] rules;
+    private final boolean[] averaged;
     private final Guard guard;
     private final boolean zeroes;
     private final float limit;
@@ -119,10 +124,12 @@ final class CpuDriver extends Driver implements Workers.Job {
      * Steps of some groups.
      *
      * @param rules of each group, one of its kind, whose loop is run
+     * @param averaged of each group whether an average follows its parameters
      */
-    CpuDriver(CpuEngine engine, Rule[] rules, Guard guard, boolean zeroes) {
+    CpuDriver(CpuEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
         this.rules = rules;
+        this.averaged = averaged;
         this.guard = guard;
         this.zeroes = zeroes;
         this.limit = guard.limit();
@@ -153,12 +160,14 @@ final class CpuDriver extends Driver implements Workers.Job {
             boolean inArrays = p.array != null && g.array != null;
             copies |= !inArrays || whole.isPresent();
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
-            float[][] s = new float[plan.state()[n].length][];
-            for (int a = 0; a < s.length; a++) s[a] = engine.array(plan.state()[n][a]);
-            int elementwise = whole.map(TensorRule::elementwise).orElse(s.length);
+            int own = plan.state()[n].length - (averaged[group] ? 1 : 0);
+            float[][] s = new float[own][];
+            for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
+            float[] average = averaged[group] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
+            int elementwise = whole.map(TensorRule::elementwise).orElse(own);
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                Chunk chunk = new Chunk(n, group, p, g, clipped, s, elementwise, (int) from, to);
+                Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, elementwise, (int) from, to);
                 chunks.add(chunk);
                 if (gathers) gathered.add(chunk);
             }
@@ -195,8 +204,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (Rule rule : rules) state = Math.max(state, rule.state().size());
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
-            float[][] arrays = engine.tile(thread, 3 + state);
-            tiles[thread] = new Tile(arrays[0], arrays[1], Arrays.copyOfRange(arrays, 3, 3 + state), arrays[2]);
+            float[][] arrays = engine.tile(thread, 4 + state), s = Arrays.copyOfRange(arrays, 4, 4 + state);
+            tiles[thread] = new Tile(arrays[0], arrays[1], s, arrays[2], arrays[3]);
         }
         return tiles;
     }
@@ -307,16 +316,21 @@ final class CpuDriver extends Driver implements Workers.Job {
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
         float[] p = chunk.p.array, g = chunk.g.array;
-        if (p != null && g != null) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.from, chunk.to);
+        if (p != null && g != null) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
         else applyToCopies(chunk, tiles[thread]);
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
 
     private void applyToCopies(Chunk chunk, Tile tile) {
         float[][] s = load(chunk, tile);
-        apply(chunk, tile.p, tile.g, tile.g, s, 0, chunk.to - chunk.from);
-        chunk.p.write(chunk.from, chunk.to, tile.p);
+        int from = chunk.from, count = chunk.to - from;
+        boolean averages = from > 0 && chunk.average.length > 0; // as of the state, the first elements are there
+        float[] average = averages ? tile.average : chunk.average;
+        if (averages) System.arraycopy(chunk.average, from, average, 0, count);
+        apply(chunk, tile.p, tile.g, tile.g, s, average, 0, count);
+        chunk.p.write(from, chunk.to, tile.p);
         store(chunk, s);
+        if (averages) System.arraycopy(average, 0, chunk.average, from, count);
     }
 
     /** Copies a chunk's elements to where a tile begins, for a loop has one index for all arrays. The first elements of the state are there. */
@@ -354,7 +368,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         }
     }
 
-    private void apply(Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, int from, int to) {
+    private void apply(
+            Chunk chunk, float[] p, float[] g, float[] clipped, float[][] s, float[] average, int from, int to) {
         float[] k = this.k[chunk.group];
         float scale = laid.scale[chunk.tensor], floor = k[Control.FLOOR];
         if (limit < Float.POSITIVE_INFINITY) {
@@ -371,6 +386,14 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (floor > 0) {
             for (int i = from; i < to; i++) p[i] = (p[i] + floor) - floor;
         }
+        if (k[Control.PULL] > 0) {
+            follow(average, p, k[Control.PULL], from, to);
+            if (k[Control.BACK] > 0) System.arraycopy(average, from, p, from, to - from);
+        }
+    }
+
+    private static void follow(float[] average, float[] p, float pull, int from, int to) {
+        for (int i = from; i < to; i++) average[i] = Arithmetic.follow(average[i], p[i], pull);
     }
 
     private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {

@@ -179,8 +179,8 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    Driver driver(Rule[] rules, Guard guard, boolean zeroes) {
-        return new CpuDriver(this, rules, guard, zeroes);
+    Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
+        return new CpuDriver(this, rules, averaged, guard, zeroes);
     }
 
     /** How many threads share a step over so many elements. */

@@ -43,9 +43,10 @@ final class CudaDriver extends Driver {
     private static final int IN_NONE = 0, BY_GRADIENT = 1, BY_KIND = 2;
 
     /** What the host and the kernels share, before step.cuh. */
-    static final String LAYOUT = """
+    static final String LAYOUT =
+            """
             typedef unsigned long long u64;
-            constexpr int K = %d, FLOOR = %d, RING = %d, SLOTS = %d;
+            constexpr int K = %d, PULL = %d, BACK = %d, FLOOR = %d, RING = %d, SLOTS = %d;
             constexpr unsigned BY_GRADIENT = %d;
 
             // An optimizer's own memory: what its steps count, and behind it, from byte SLOTS on, a ring in which a step finds what it is told.
@@ -76,7 +77,7 @@ final class CudaDriver extends Driver {
             };
 
             #line 1 "step.cuh"
-            """.formatted(Rule.SCALARS, Control.FLOOR, Control.RING, SLOTS, BY_GRADIENT);
+            """.formatted(Rule.SCALARS, Control.PULL, Control.BACK, Control.FLOOR, Control.RING, SLOTS, BY_GRADIENT);
 
     /** The kernels of one kind of rule, and its rows of the chunk table. */
     private static final class Launch {
@@ -86,20 +87,24 @@ final class CudaDriver extends Driver {
         /** Goes over all elements first, where the rule gathers. */
         final Optional<CudaKernel> gather;
 
-        /** All of state; with an element for each of the parameter's; and words of a row: the kernels of rules without state have one place for it. */
-        final int states, arrays, words;
+        /**
+         * All of the rule's state; with an element for each of the parameter's; behind the state, an average; and words of a row: the kernels of rules
+         * without state have one place for it.
+         */
+        final int states, arrays, more, words;
 
         /** Whether the rule looks at whole tensors. */
         final boolean whole;
 
         int rows;
 
-        Launch(CudaKernel kernel, Optional<CudaKernel> gather, Rule rule, int arrays) {
+        Launch(CudaKernel kernel, Optional<CudaKernel> gather, Rule rule, int arrays, int more) {
             this.kernel = kernel;
             this.gather = gather;
             this.arrays = arrays;
             states = rule.state().size();
-            words = 4 + Math.max(1, arrays);
+            this.more = more;
+            words = 4 + Math.max(1, arrays + more);
             whole = whole(rule).isPresent();
         }
 
@@ -180,8 +185,9 @@ final class CudaDriver extends Driver {
      * Steps of some groups.
      *
      * @param rules of each group, one of its kind
+     * @param averaged of each group whether an average follows its parameters
      */
-    CudaDriver(CudaEngine engine, Rule[] rules, Guard guard, boolean zeroes) {
+    CudaDriver(CudaEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
         this.guard = guard;
         slotBytes = SLOT + rules.length * SCALARS;
@@ -190,7 +196,9 @@ final class CudaDriver extends Driver {
             Map<StepSource, Launch> kinds = new LinkedHashMap<>();
             for (int n = 0; n < rules.length; n++) {
                 Rule rule = rules[n];
-                launches[n] = kinds.computeIfAbsent(StepSource.of(rule, zeroes), step -> launch(rule, step));
+                int more = averaged[n] ? 1 : 0;
+                launches[n] = kinds.computeIfAbsent(
+                        StepSource.of(rule, averaged[n], zeroes), step -> launch(rule, more, step));
             }
             this.kinds = kinds.values().toArray(new Launch[0]);
             reduce = mine(engine.kernel(
@@ -215,12 +223,12 @@ final class CudaDriver extends Driver {
         for (int n = 0; n < ring.length; n++) ring[n] = control.withByteOffset(SLOTS + n * (long) slotBytes);
     }
 
-    private Launch launch(Rule rule, StepSource step) {
+    private Launch launch(Rule rule, int more, StepSource step) {
         CudaKernel kernel = mine(engine.kernel(step.file(), step.text(), step.function()));
         Optional<CudaKernel> gather = whole(rule)
                 .filter(TensorRule::gathers)
                 .map(gathers -> mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")));
-        return new Launch(kernel, gather, rule, step.arrays());
+        return new Launch(kernel, gather, rule, step.arrays() - more, more);
     }
 
     private CudaKernel mine(CudaKernel kernel) {
@@ -239,8 +247,9 @@ final class CudaDriver extends Driver {
             long elements = plan.params()[n].size();
             int kind = kind(plan.groups()[n]);
             rows[kind] += Math.toIntExact(up(elements, size(kinds[kind], size)));
-            if (plan.state()[n].length != kinds[kind].states)
-                throw new IllegalStateException(kinds[kind].kernel + ": its rule named " + plan.state()[n].length
+            int named = plan.state()[n].length - kinds[kind].more;
+            if (named != kinds[kind].states)
+                throw new IllegalStateException(kinds[kind].kernel + ": its rule named " + named
                         + " arrays of state, and then " + kinds[kind].states + ": expected the same each time");
             if (guard.reduces() || kinds[kind].whole) pieces += up(elements, Reduce.PIECE);
             whole |= kinds[kind].whole;
@@ -262,7 +271,7 @@ final class CudaDriver extends Driver {
         for (int n = 0; n < tensors; n++) {
             int group = plan.groups()[n], kind = kind(group);
             Launch launch = kinds[kind];
-            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size(launch, size), launch.words);
+            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.arrays);
             to.put(firstsAt + n, piece);
             long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
             int pass = launch.pass(kind);
@@ -366,16 +375,17 @@ final class CudaDriver extends Driver {
         for (int kind = 0; ; kind++) if (kinds[kind] == launches[group]) return kind;
     }
 
-    /** The rows of one tensor: count, p, g, state, tensor and group. */
-    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words) {
+    /** The rows of one tensor: count, p, g, so many arrays of state and, behind all state, an average; tensor and group. */
+    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int arrays) {
         long elements = plan.params()[n].size();
+        Tensor[] state = plan.state()[n];
         for (long from = 0; from < elements; from += size) {
             int end = to.position() + words;
             long offset = from * Float.BYTES;
             to.put(Math.min(size, elements - from));
             to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
-            for (int a = 0; a < plan.state()[n].length && to.position() < end - 1; a++)
-                to.put(address(plan.state()[n][a]) + offset);
+            for (int a = 0; a < arrays; a++) to.put(address(state[a]) + offset);
+            if (to.position() < end - 1 && state.length > 0) to.put(address(state[state.length - 1]) + offset);
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
         }
         return to.position();

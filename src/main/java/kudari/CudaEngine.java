@@ -560,8 +560,8 @@ public final class CudaEngine extends Engine {
     }
 
     @Override
-    Driver driver(Rule[] rules, Guard guard, boolean zeroes) {
-        return new CudaDriver(this, rules, guard, zeroes);
+    Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
+        return new CudaDriver(this, rules, averaged, guard, zeroes);
     }
 
     @Override

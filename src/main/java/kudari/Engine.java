@@ -331,9 +331,10 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * What does the steps of an optimizer.
      *
      * @param rules of each group that is not frozen, one of its kind
+     * @param averaged of each whether an average follows its parameters, in an array behind the rule's
      * @param zeroes whether a step leaves 0 in the gradients
      */
-    abstract Driver driver(Rule[] rules, Guard guard, boolean zeroes);
+    abstract Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes);
 
     /** Makes the context of the engine's device current in this thread. */
     abstract void turn();

@@ -19,8 +19,9 @@ import kudari.rule.Rule;
  * @param extents how many extents a parameter must have
  * @param schedule the rule of every step; none for parameters that stay as they are
  * @param mayBeEmpty whether the group is allowed to have no parameter at the first update
+ * @param average what follows the parameters and is used in their place
  */
-public record Group(String pattern, Extents extents, Optional<Schedule> schedule, boolean mayBeEmpty) {
+public record Group(String pattern, Extents extents, Optional<Schedule> schedule, boolean mayBeEmpty, Average average) {
 
     /** How many extents a parameter of a group has. */
     public enum Extents {
@@ -41,6 +42,10 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
         Objects.requireNonNull(pattern, "pattern");
         Objects.requireNonNull(extents, "extents");
         Objects.requireNonNull(schedule, "schedule");
+        Objects.requireNonNull(average, "average");
+        if (schedule.isEmpty() && average.isKept())
+            throw new IllegalArgumentException(
+                    "frozen '" + pattern + "': expected no average, for nothing moves, got one");
     }
 
     /** The parameters of these names, by one rule for all steps. */
@@ -50,7 +55,8 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** The parameters of these names, by a schedule. */
     public static Group of(String pattern, Schedule schedule) {
-        return new Group(pattern, Extents.ANY, Optional.of(Objects.requireNonNull(schedule, "schedule")), false);
+        return new Group(
+                pattern, Extents.ANY, Optional.of(Objects.requireNonNull(schedule, "schedule")), false, Average.NONE);
     }
 
     /** Those with at most one extent, by one rule for all steps. */
@@ -60,7 +66,12 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** Those with at most one extent, by a schedule. */
     public static Group vectors(String pattern, Schedule schedule) {
-        return new Group(pattern, Extents.VECTOR, Optional.of(Objects.requireNonNull(schedule, "schedule")), false);
+        return new Group(
+                pattern,
+                Extents.VECTOR,
+                Optional.of(Objects.requireNonNull(schedule, "schedule")),
+                false,
+                Average.NONE);
     }
 
     /** Those with two extents or more, by one rule for all steps. */
@@ -70,7 +81,12 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** Those with two extents or more, by a schedule. */
     public static Group matrices(String pattern, Schedule schedule) {
-        return new Group(pattern, Extents.MATRIX, Optional.of(Objects.requireNonNull(schedule, "schedule")), false);
+        return new Group(
+                pattern,
+                Extents.MATRIX,
+                Optional.of(Objects.requireNonNull(schedule, "schedule")),
+                false,
+                Average.NONE);
     }
 
     /** All that no group before took, by one rule for all steps. */
@@ -85,12 +101,43 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** Parameters that stay as they are: they need no gradient, have no state and are not in the norm. */
     public static Group frozen(String pattern) {
-        return new Group(pattern, Extents.ANY, Optional.empty(), false);
+        return new Group(pattern, Extents.ANY, Optional.empty(), false, Average.NONE);
     }
 
     /** This group, which may have no parameter at the first update: they come later, or never. */
     public Group orEmpty() {
-        return new Group(pattern, extents, schedule, true);
+        return new Group(pattern, extents, schedule, true, average);
+    }
+
+    /**
+     * This group with an exponential moving average of each parameter (EMA), which {@link Optimizer#evaluating} puts in its place. Training is the same with
+     * it as without.
+     *
+     * @param decay d, the fraction of the average kept per step, in [0, 1): 0.999 looks back over some 1,000 steps
+     * @throws IllegalStateException if the group has {@link #lookahead}
+     * @see Average
+     */
+    public Group average(double decay) {
+        return with(Average.ema(decay));
+    }
+
+    /**
+     * This group with Lookahead: after every k-th step the parameters go a part of the way back, to slow weights, which are what {@link
+     * Optimizer#evaluating} puts in their place between.
+     *
+     * @param k the steps forward, at least 1; the paper's 5 or 10
+     * @param alpha α, the part of the way from the slow weights to the parameters that is kept, above 0, at most 1; the paper's 0.5
+     * @throws IllegalStateException if the group has {@link #average(double)}
+     * @see Average
+     */
+    public Group lookahead(long k, double alpha) {
+        return with(Average.lookahead(k, alpha));
+    }
+
+    private Group with(Average other) {
+        if (average.isKept() && !average.name().equals(other.name()))
+            throw new IllegalStateException("group " + this + ": expected one of average and lookahead, got both");
+        return new Group(pattern, extents, schedule, mayBeEmpty, other);
     }
 
     /** Whether this group takes a parameter. */

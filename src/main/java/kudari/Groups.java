@@ -25,9 +25,9 @@ final class Groups {
         if (count == 0) throw new IllegalArgumentException("groups: expected at least one with a rule, got " + all);
     }
 
-    /** Of each part. */
-    List<Schedule> schedules() {
-        return all.stream().flatMap(group -> group.schedule().stream()).toList();
+    /** Those that are not frozen, in the order of their parts. */
+    List<Group> moving() {
+        return all.stream().filter(group -> group.schedule().isPresent()).toList();
     }
 
     /** The group of a part. */
@@ -86,6 +86,9 @@ final class Groups {
             taken.add(group);
             partOf.put(name, parts[group]);
         });
+        if (complete && params.isEmpty())
+            throw new IllegalArgumentException(
+                    "params: expected at least one parameter at the first update, got none; is the map filled by then?");
         for (int n = 0; n < parts.length && complete; n++) {
             if (!taken.contains(n) && !all.get(n).mayBeEmpty()) throw takesNone(all.get(n), params);
         }

@@ -29,10 +29,13 @@ public final class Optimizer implements AutoCloseable {
     private final Bindings bindings;
     private boolean closed;
 
+    /** Whether parameters hold what is to be used, and not what trains. */
+    private boolean evaluating;
+
     Optimizer(Engine engine, List<Group> groups) {
         this.engine = engine;
         this.groups = new Groups(groups);
-        control = new Control(this.groups.schedules());
+        control = new Control(this.groups.moving());
         bindings = new Bindings(engine, this.groups, control);
     }
 
@@ -40,11 +43,16 @@ public final class Optimizer implements AutoCloseable {
      * Has gradients scaled, clipped and checked before every step.
      *
      * @return this optimizer
-     * @throws IllegalStateException if there has been an update
+     * @throws IllegalStateException if there has been an update, or there is a guard: one says all, as in {@code Guard.clipNorm(1).scale(0.5)}
      */
     public Optimizer guard(Guard guard) {
         checkNew("guard");
-        bindings.guard = requireNonNull(guard, "guard");
+        requireNonNull(guard, "guard");
+        if (!bindings.guard.equals(Guard.NONE))
+            throw new IllegalStateException(
+                    "guard: expected one guard, which says all, as Guard.clipNorm(1).scale(0.5) does; got " + guard
+                            + " after " + bindings.guard);
+        bindings.guard = guard;
         return this;
     }
 
@@ -111,8 +119,8 @@ public final class Optimizer implements AutoCloseable {
      *
      * @param params the parameters by name
      * @param grads the gradients, under the same names and of the same shapes; those of frozen parameters may be left out
-     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, a group has none at the first update, a
-     *     tensor is another engine's, or memory overlaps; nothing has changed then
+     * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, there is none at the first update or a
+     *     group has none then, a tensor is another engine's, or memory overlaps; nothing has changed then
      * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule has no rule of the right kind
      *     for the step; nothing has changed then
      */
@@ -151,6 +159,7 @@ public final class Optimizer implements AutoCloseable {
             control.hear(); // whose listener may do a step of its own, or close this
             check();
         }
+        checkTrains("update");
         bindings.forgetClosed();
     }
 
@@ -178,6 +187,7 @@ public final class Optimizer implements AutoCloseable {
     /** After that. */
     void prepare(CapturedUpdates captured) {
         check();
+        checkTrains("launch");
         if (captured.generation != bindings.generation())
             throw new IllegalStateException(
                     "launch: an optimizer of the graph has been resumed since the capture; capture anew");
@@ -248,13 +258,26 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The state of one parameter: the tensors themselves, by the names that {@link Rule#state} gives them.
+     * The state of one parameter: the tensors themselves, by the names of {@link #stateNames}.
      *
      * @throws IllegalArgumentException if no update has seen the name
      */
     public Map<String, Tensor> state(String name) {
         check();
         return bindings.state(name);
+    }
+
+    /**
+     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, and behind them {@code average} or
+     * {@code lookahead} where its group has {@link Group#average(double)} or {@link Group#lookahead}.
+     *
+     * @return none if its group is frozen
+     * @throws IllegalArgumentException if no group takes it
+     */
+    public List<String> stateNames(String name, Tensor param) {
+        check();
+        int part = groups.part(name, param);
+        return part < 0 ? List.of() : control.state(part);
     }
 
     /** Whether an update has seen the name of a parameter that is not frozen. */
@@ -265,7 +288,7 @@ public final class Optimizer implements AutoCloseable {
 
     /** As {@link #resume(Counts, Map)}, where all groups have taken part in all of so many steps and none was left out. */
     public void resume(long steps, Map<String, Map<String, Tensor>> saved) {
-        resume(new Counts(steps, 0, Collections.nCopies(groups.schedules().size(), steps)), saved);
+        resume(new Counts(steps, 0, Collections.nCopies(groups.moving().size(), steps)), saved);
     }
 
     /**
@@ -280,6 +303,7 @@ public final class Optimizer implements AutoCloseable {
      */
     public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
         check();
+        checkTrains("resume");
         engine.inContext(() -> {
             engine.checkNotCapturing("resuming an optimizer");
             bindings.resume(counts, saved);
@@ -299,6 +323,47 @@ public final class Optimizer implements AutoCloseable {
             bindings.close();
         });
         closed = true;
+    }
+
+    /**
+     * Puts into parameters what is to be used of them, until the evaluation is closed; then they hold the bits from before:
+     *
+     * <pre>{@code
+     * try (Evaluation using = optimizer.evaluating(params)) {
+     *     score = network.score(test);
+     * }
+     * }</pre>
+     *
+     * <p>That is what follows them where their group has {@link Group#average(double)} or {@link Group#lookahead}, and otherwise what {@link
+     * Rule#evaluation} says: under Schedule-Free the average. Under other rules, and where frozen or never seen by an update, parameters are used as they
+     * are. Nothing trains meanwhile: an update, a graph with one, a checkpoint and another evaluation are refused.
+     *
+     * @param params the parameters by name, all or some
+     * @throws IllegalArgumentException if no group takes a parameter, its state has another shape, or it is another engine's; nothing has changed then
+     * @throws IllegalStateException if an evaluation is open, or work is being recorded; nothing has changed then
+     */
+    public Evaluation evaluating(Map<String, Tensor> params) {
+        check();
+        checkTrains("evaluating");
+        return engine.call(() -> {
+            engine.checkNotCapturing("an evaluation");
+            List<Evaluation.Use> uses = bindings.uses(requireNonNull(params, "params"));
+            Evaluation evaluation = new Evaluation(engine, uses, () -> evaluating = false);
+            evaluating = true;
+            return evaluation;
+        });
+    }
+
+    /** Whether parameters hold what is to be used, and not what trains: while an evaluation is open. */
+    public boolean isEvaluating() {
+        return evaluating;
+    }
+
+    private void checkTrains(String what) {
+        if (evaluating)
+            throw new IllegalStateException(
+                    what
+                            + ": expected parameters that hold what trains, got an open evaluation, in which they hold what is to be used; close it first");
     }
 
     private void checkNew(String what) {

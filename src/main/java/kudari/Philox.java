@@ -11,17 +11,26 @@ import java.security.NoSuchAlgorithmException;
  * a counter and a key. Those of an element depend on the seed, its tensor's name, the step and its index in the tensor, and on nothing else: not on groups,
  * chunks, threads, shards or the engine. {@code kernels/conversion.cuh} has the same function.
  *
- * <p>Eight elements share a block of 128 bits, 16 each: the lower half of its first word, the upper half, the lower half of the second, and so on.
+ * <p>Eight elements share a block of 128 bits, 16 each: the lower half of its first word, the upper half, the lower half of the second, and so on. The
+ * counter is the number of the block and the step, the lower word of each first; the key is the tensor's.
+ *
+ * <p>Each thread has an object of its own, for it holds what it works out.
  */
 final class Philox {
 
-    /** Elements of a block, and words. */
-    static final int ELEMENTS = 8, WORDS = 4;
+    /** Elements of a block. */
+    static final int ELEMENTS = 8;
 
-    private static final long M0 = 0xD2511F53L, M1 = 0xCD9E8D57L, UNSIGNED = 0xffffffffL;
-    private static final int W0 = 0x9E3779B9, W1 = 0xBB67AE85;
+    /** Blocks that are worked out at a time, round by round, for so the compiler vectorises them. */
+    static final int BLOCKS = 64;
 
-    private Philox() {}
+    private static final long M0 = 0xD2511F53L, M1 = 0xCD9E8D57L, W0 = 0x9E3779B9L, W1 = 0xBB67AE85L;
+    private static final long WORD = 0xffffffffL;
+
+    /** The words of the blocks. */
+    private final long[] x0 = new long[BLOCKS], x1 = new long[BLOCKS], x2 = new long[BLOCKS], x3 = new long[BLOCKS];
+
+    private final int[] bits = new int[BLOCKS * ELEMENTS];
 
     /** The key of a tensor: the first 8 bytes, big-endian, of the SHA-256 of the seed's 8, big-endian, and of its name in UTF-8. */
     static long key(long seed, String name) {
@@ -35,31 +44,47 @@ final class Philox {
     }
 
     /**
-     * The words of a block.
+     * The bits of the elements from {@code 8 · first} on.
      *
-     * @param block the number of its first element, divided by 8
-     * @param words becomes its four words
+     * @param key of the tensor
+     * @param first block
+     * @param blocks how many, at most {@link #BLOCKS}
+     * @return from 0 to 65535 for each element, in an array that the next call writes anew
      */
-    static void block(long key, long step, long block, int[] words) {
-        int x0 = (int) block, x1 = (int) (block >>> 32), x2 = (int) step, x3 = (int) (step >>> 32);
-        int k0 = (int) key, k1 = (int) (key >>> 32);
-        for (int round = 0; round < 10; round++) {
-            long a = M0 * (x0 & UNSIGNED), b = M1 * (x2 & UNSIGNED);
-            x0 = (int) (b >>> 32) ^ x1 ^ k0;
-            x1 = (int) b;
-            x2 = (int) (a >>> 32) ^ x3 ^ k1;
-            x3 = (int) a;
-            k0 += W0;
-            k1 += W1;
+    int[] bits(long key, long step, long first, int blocks) {
+        for (int j = 0; j < blocks; j++) {
+            x0[j] = first + j & WORD;
+            x1[j] = first + j >>> 32;
+            x2[j] = step & WORD;
+            x3[j] = step >>> 32;
         }
-        words[0] = x0;
-        words[1] = x1;
-        words[2] = x2;
-        words[3] = x3;
+        long k0 = key & WORD, k1 = key >>> 32;
+        for (int round = 0; round < 10; round++) {
+            round(x0, x1, x2, x3, k0, k1, blocks);
+            k0 = k0 + W0 & WORD;
+            k1 = k1 + W1 & WORD;
+        }
+        for (int j = 0, i = 0; j < blocks; j++, i += ELEMENTS) {
+            split(x0[j], i);
+            split(x1[j], i + 2);
+            split(x2[j], i + 4);
+            split(x3[j], i + 6);
+        }
+        return bits;
     }
 
-    /** The 16 bits of an element, from 0 to 7, of a block. */
-    static int bits(int[] words, int element) {
-        return words[element / 2] >>> 16 * (element % 2) & 0xffff;
+    private static void round(long[] x0, long[] x1, long[] x2, long[] x3, long k0, long k1, int blocks) {
+        for (int j = 0; j < blocks; j++) {
+            long a = M0 * x0[j], b = M1 * x2[j];
+            x0[j] = b >>> 32 ^ x1[j] ^ k0;
+            x1[j] = b & WORD;
+            x2[j] = a >>> 32 ^ x3[j] ^ k1;
+            x3[j] = a & WORD;
+        }
+    }
+
+    private void split(long word, int i) {
+        bits[i] = (int) word & 0xffff;
+        bits[i + 1] = (int) (word >>> 16);
     }
 }

@@ -68,13 +68,20 @@ final class Reduce {
 
     /** The products of up to four elements; none adds 0. */
     private static double leaf(float[] x, float[] y, int from, int to) {
-        double a = product(x, y, from, to), b = product(x, y, from + 1, to);
-        double c = product(x, y, from + 2, to), d = product(x, y, from + 3, to);
+        int count = to - from;
+        if (count >= 4) {
+            double a = product(x, y, from), b = product(x, y, from + 1);
+            double c = product(x, y, from + 2), d = product(x, y, from + 3);
+            return (a + b) + (c + d);
+        }
+        double a = count > 0 ? product(x, y, from) : 0, b = count > 1 ? product(x, y, from + 1) : 0;
+        double c = count > 2 ? product(x, y, from + 2) : 0, d = count > 3 ? product(x, y, from + 3) : 0;
         return (a + b) + (c + d);
     }
 
-    private static double product(float[] x, float[] y, int i, int to) {
-        return i < to ? 0 + (double) x[i] * y[i] : 0; // as to a lane: −0 becomes 0
+    /** As a lane has it that began at 0: of −0 it is 0. */
+    private static double product(float[] x, float[] y, int i) {
+        return 0 + (double) x[i] * y[i];
     }
 
     /** The sum of all partials. */

@@ -47,15 +47,20 @@ final class RuleCheck {
                 throw new IllegalArgumentException(what + "names of letters, digits and _, got " + state);
         if (new HashSet<>(state).size() < state.size())
             throw new IllegalArgumentException(what + "a name for each array, got " + state);
-        for (int n = 0; n < state.size(); n++)
-            if (!Float.isFinite(rule.initial(n)))
-                throw new IllegalArgumentException(
-                        name(rule) + ": initial(" + n + "): expected a finite number, got " + rule.initial(n));
+        for (int n = 0; n < state.size(); n++) {
+            checkFinite(rule, "initial(" + n + ")", rule.initial(n));
+            checkFinite(rule, "evaluation(" + n + ")", rule.evaluation(n));
+        }
         for (int n = 0; n < state.size(); n++)
             if (!Arrays.equals(SHAPE, rule.shape(n, SHAPE)))
                 throw new IllegalArgumentException(name(rule) + ": shape(" + n
                         + ", …): expected the parameter's shape, which all state of a rule of one's own has, got "
                         + Arrays.toString(rule.shape(n, SHAPE)) + " for " + Arrays.toString(SHAPE));
+    }
+
+    private static void checkFinite(Rule rule, String what, float value) {
+        if (!Float.isFinite(value))
+            throw new IllegalArgumentException(name(rule) + ": " + what + ": expected a finite number, got " + value);
     }
 
     /** As messages name it. */

@@ -64,7 +64,8 @@ final class RulePage {
     /**
      * The formula of a rule, with its numbers in the places of their symbols: a symbol is the first word in the documentation of a component,
      * where a comma follows, as in {@code @param rho ρ, the fraction}, or else the component's name. What is multiplied by 0 is left out. A line
-     * that begins with a component's name and a colon stands where that is true; one with another name, before or after it, where it is not.
+     * that begins with a component's name and a colon stands where that is true; one with another name, before or after it, where it is not. A rule
+     * that has a symbol for its decoupled decay says itself where that goes.
      */
     List<String> formula(Rule rule) {
         List<String> lines =
@@ -79,7 +80,8 @@ final class RulePage {
                 .filter(line -> !line.isEmpty());
         // What Rule's own page says of every rule.
         Stream<String> before = rule.l2() == 0 ? Stream.of() : Stream.of("g ← g + " + Say.number(rule.l2()) + "·p");
-        Stream<String> after = rule.decay() == 0
+        // Unless its formula names the decay itself.
+        Stream<String> after = rule.decay() == 0 || !symbol("decay").equals("decay")
                 ? Stream.of()
                 : Stream.of("p ← p − " + Say.number(rule.lr()) + "·" + Say.number(rule.decay())
                         + "·p        in the same step, with the p from before it");

@@ -189,6 +189,36 @@ public final class ShardedOptimizer implements AutoCloseable {
         return shard;
     }
 
+    /**
+     * Does something with the parameters as they are to be used, on all ranks, and has them as they were afterwards: {@link Optimizer#evaluating} over
+     * all ranks, each of which calls it.
+     *
+     * @param params the parameters by name
+     * @param body what is done; it may differ from rank to rank
+     */
+    public void evaluating(Map<String, Tensor> params, Runnable body) {
+        List<Tensor> all = new ArrayList<>();
+        long[] cuts = new long[collective.size() + 1];
+        SortedMap<String, Integer> owners = owners(params);
+        for (int rank = 0; rank < collective.size(); rank++) {
+            cuts[rank + 1] = cuts[rank];
+            for (Map.Entry<String, Integer> owner : owners.entrySet()) {
+                if (owner.getValue() != rank) continue;
+                all.add(params.get(owner.getKey()));
+                cuts[rank + 1] += params.get(owner.getKey()).size();
+            }
+        }
+        SortedMap<String, Tensor> shard = shard(params);
+        Evaluation using = own.evaluating(shard);
+        try {
+            collective.allGather(List.copyOf(shard.values()), cuts, all);
+            body.run();
+        } finally {
+            using.close();
+        }
+        collective.allGather(List.copyOf(shard.values()), cuts, all);
+    }
+
     /** The optimizer of this rank's parameters, for their state, their rules and the norm; who steps it or closes it, breaks this one. */
     public Optimizer own() {
         return own;

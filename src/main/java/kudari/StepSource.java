@@ -12,17 +12,20 @@ import kudari.rule.TensorRule;
  * @param file what the compiler calls it
  * @param text with what is said of the rule before its first line
  * @param function its name
- * @param arrays of state, with an element for each of the parameter's
+ * @param arrays of state, with an element for each of the parameter's, an average's among them
  */
 record StepSource(String file, String text, String function, int arrays) {
 
     /** Before the text: it leaves 0 in the gradients. */
     static final String ZEROES = "#define ZERO_GRADIENTS\n";
 
+    /** Before the text: an average follows the parameters, in an array behind the rule's. */
+    static final String AVERAGED = "#define AVERAGED\n";
+
     /** After what is put before a text: lines are counted as without it. */
     static final String LINES = "#line 1\n";
 
-    static StepSource of(Rule rule, boolean zeroes) {
+    static StepSource of(Rule rule, boolean averaged, boolean zeroes) {
         Class<?> type = rule.getClass();
         String function = type.getSimpleName().toLowerCase(Locale.ROOT), file = "kernels/" + function + ".cu", text;
         if (rule instanceof CustomRule custom) {
@@ -35,7 +38,7 @@ record StepSource(String file, String text, String function, int arrays) {
         int arrays = Driver.whole(rule)
                 .map(TensorRule::elementwise)
                 .orElse(rule.state().size());
-        String head = (zeroes ? ZEROES : "") + "#define ARRAYS " + arrays + "\n" + LINES;
-        return new StepSource(file, head + text, function, arrays);
+        String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + "#define ARRAYS " + arrays + "\n" + LINES;
+        return new StepSource(file, head + text, function, arrays + (averaged ? 1 : 0));
     }
 }

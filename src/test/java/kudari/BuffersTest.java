@@ -22,7 +22,6 @@ import java.util.Set;
 import java.util.TreeMap;
 import kudari.checkpoint.Checkpoint;
 import kudari.rule.Adam;
-import kudari.rule.Momentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.Test;
@@ -307,14 +306,47 @@ class BuffersTest {
         }
     }
 
+    /** Of two gradients over one another, that which reaches farthest counts, whichever begins first. */
+    @Test
+    void aParameterIsOnNoGradientThatReachesBeyondTheOneBefore() {
+        FloatBuffer all = direct(48).asFloatBuffer();
+        try (CpuEngine engine = Engine.cpu(1)) {
+            Map<String, Tensor> grads = Map.of(
+                    "a", engine.wrap(all.slice(0, 2)), "b", engine.wrap(all.slice(1, 5)), "c", engine.full(1, 2));
+            Map<String, Tensor> params =
+                    Map.of("a", engine.zeros(2), "b", engine.zeros(5), "c", engine.wrap(all.slice(5, 2)));
+            refused(
+                    IllegalArgumentException.class,
+                    () -> engine.optimizer(Sgd.of(1)).update(params, grads),
+                    "params 'c'",
+                    "the same memory as grads 'b'");
+        }
+    }
+
+    @Test
+    void noElementsOverlapWithNothing() {
+        FloatBuffer all = direct(48).asFloatBuffer();
+        try (CpuEngine engine = Engine.cpu(1)) {
+            Tensor p = engine.wrap(all.slice(0, 6)), none = engine.wrap(all.slice(3, 0));
+            engine.optimizer(Sgd.of(1))
+                    .update(Map.of("p", p, "none", none), Map.of("p", engine.full(1, 6), "none", none));
+            assertSameBits(floats(-1, -1, -1, -1, -1, -1), p.get());
+        }
+    }
+
     @Test
     void theStateIsNoGradient() {
         try (CpuEngine engine = Engine.cpu(1)) {
-            Optimizer momentum = engine.optimizer(Momentum.of(1));
+            Optimizer adam = engine.optimizer(Adam.of(1));
             Tensor p = engine.zeros(2);
-            momentum.update(p, engine.full(1, 2));
-            Tensor v = momentum.state(Optimizer.SINGLE).get("v");
-            refused(IllegalArgumentException.class, () -> momentum.update(p, v), "the state of ", "the same memory");
+            adam.update(p, engine.full(1, 2));
+            for (Tensor state : adam.state(Optimizer.SINGLE).values()) {
+                refused(
+                        IllegalArgumentException.class,
+                        () -> adam.update(p, state),
+                        "the state of ",
+                        "the same memory");
+            }
         }
     }
 

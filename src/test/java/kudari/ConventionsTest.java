@@ -28,12 +28,14 @@ import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rprop;
 import kudari.rule.Rule;
+import kudari.rule.ScheduleFreeAdamW;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
 import kudari.rule.Yogi;
@@ -249,6 +251,13 @@ class ConventionsTest {
                 valley("optax lion", Lion.of(0.1), -6.9, 1.9, -4, -1),
                 valley("optax rprop", Rprop.optax(0.1), -7, 2, -0.0425085332098, 0.0333152398099),
                 valley("optax madgrad", Madgrad.of(0.1), -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
+                valley(
+                        "optax schedule_free_adamw",
+                        ScheduleFreeAdamW.of(0.3),
+                        -6.70000000429,
+                        1.70000000075,
+                        -2.65657632558,
+                        -0.171442035599),
                 valley("optax sign_sgd", SignSgd.of(0.1), -6.9, 1.9, -4, 0),
                 valley("Keras Ftrl", Ftrl.of(0.5), -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley("Keras Adagrad", AdaGrad.keras(1.5), -5.63301655055, 0.504665645806, -0.158857053316, 0),
@@ -314,6 +323,13 @@ class ConventionsTest {
                         1.99858578653,
                         -6.95515315419,
                         1.95543685831),
+                valley(
+                        "optax novograd",
+                        NovoGrad.of(0.1),
+                        -6.90000014286,
+                        1.900000025,
+                        -0.593080452522,
+                        -0.093737864189),
                 valley("optax lamb", Lamb.of(0.1), -6.3, 1.8, -0.296738107927, 0.0847823165504),
                 valley(
                         "optax lars, weight_decay",
@@ -370,7 +386,12 @@ class ConventionsTest {
                         "optax lars, weight_decay",
                         Lars.of(0.5).l2(1e-4),
                         new double[] {0.8412030132, -0.5362140994, 2.506630741, 0.49975, -0.249875},
-                        new double[] {0.8304079877, -0.521804687, 2.457547069, 0.489699829, -0.2448499145}));
+                        new double[] {0.8304079877, -0.521804687, 2.457547069, 0.489699829, -0.2448499145}),
+                Arguments.of(
+                        "optax novograd, weight_decay",
+                        NovoGrad.of(0.01).momentDecay(0.01),
+                        new double[] {0.8392498587, -0.5336576593, 2.497862821, 0.4936254527, -0.2468127263},
+                        new double[] {0.7485516938, -0.4176598682, 2.09763949, 0.2399614879, -0.119980744}));
     }
 
     /** A step rounds a number below 1, and what it takes off, a twentieth at most, some eight times: together less than a unit of 2⁻²⁴. The norm is of twelve. */

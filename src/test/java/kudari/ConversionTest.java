@@ -1,12 +1,17 @@
 package kudari;
 
 import static java.lang.Float.floatToRawIntBits;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.HexFormat;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -43,6 +48,21 @@ class ConversionTest {
     void numbersByHand(float x, String float16, String bfloat16) {
         assertEquals(float16, String.format("%04x", Conversion.round(Dtype.F16, x)));
         assertEquals(bfloat16, String.format("%04x", Conversion.round(Dtype.BF16, x)));
+    }
+
+    /** NumPy 2.4.6: {@code numpy.array([0x7f800001], 'u4').view('f4').astype('f2').view('u2')}. */
+    @ParameterizedTest
+    @CsvSource({
+        "7f800001, 7c01",
+        "7f801fff, 7c01",
+        "7f802000, 7c01",
+        "7fa00000, 7d00",
+        "7fc12345, 7e09",
+        "ffffffff, ffff"
+    })
+    void ofANanNumPyKeepsTheSameBits(String float32, String float16) {
+        float nan = Float.intBitsToFloat(Integer.parseUnsignedInt(float32, 16));
+        assertEquals(float16, String.format("%04x", Conversion.round(Dtype.F16, nan)));
     }
 
     @ParameterizedTest
@@ -84,6 +104,29 @@ class ConversionTest {
                     Integer.toHexString(expected),
                     Integer.toHexString(rounded & 0xffff),
                     x + ", " + Integer.toHexString(floatToRawIntBits(x)));
+    }
+
+    /** Of a file, say, whose order of bytes need not be the machine's. */
+    @ParameterizedTest
+    @CsvSource({"BF16, 3f80c0207fc0", "F16, 3c00c1007e00", "F32, 3f800000c02000007fc00000"})
+    void elementsAreReadFromBytesAndWrittenInTheirOrder(Dtype dtype, String hex) {
+        byte[] big = HexFormat.of().parseHex("ee" + hex + "ee");
+        float[] floats = new float[4];
+        ByteBuffer bytes = ByteBuffer.wrap(big).position(1);
+        dtype.get(bytes, floats, 1, 3);
+        assertArrayEquals(new float[] {0, 1, -2.5f, Float.NaN}, floats);
+        assertEquals(big.length - 1, bytes.position());
+        ByteBuffer copy =
+                ByteBuffer.allocateDirect(big.length).put(0, (byte) 0xee).position(1);
+        dtype.put(copy, floats, 1, 3);
+        copy.put((byte) 0xee);
+        assertEquals(ByteBuffer.wrap(big), copy.flip());
+
+        ByteBuffer little = ByteBuffer.allocate(big.length).order(ByteOrder.LITTLE_ENDIAN);
+        dtype.put(little, floats, 1, 3);
+        assertEquals(hex.substring(2, 4), String.format("%02x", little.get(dtype.bits() / 8 - 2)));
+        assertThrows(IllegalArgumentException.class, () -> Dtype.I8.put(little, floats, 0, 1));
+        assertThrows(IllegalArgumentException.class, () -> Dtype.F8_E4M3.get(little, floats, 0, 1));
     }
 
     /** Java's own, which came with Java 20; of a NaN it keeps other bits. */

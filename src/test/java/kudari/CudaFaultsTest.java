@@ -175,11 +175,7 @@ class CudaFaultsTest {
             }
         }
         assertEquals(tensors, touched);
-        // p read and written, g read, each array of the state read and written; and beside that what the sums need.
-        int arrays = StepSource.of(rule, false).arrays();
-        long ideal = 12 + 8L * arrays;
-        if (rule instanceof TensorRule whole) ideal += whole.gathers() ? 4 + 4L * arrays : 8;
-        assertEquals(ideal * IntStream.of(sizes).sum(), bytes);
+        assertEquals((long) Workload.bytes(rule) * IntStream.of(sizes).sum(), bytes);
     }
 
     /** Beside the tensors, what is read for a chunk and not for an element: by each thread once, a row of the table, and the scalars of the step. */
@@ -225,10 +221,12 @@ class CudaFaultsTest {
     }
 
     /** As if the device were a thousand steps further than the host has sent scalars for. */
-    @Test
-    void stepsThatFindNoScalarsAreCountedAndTold() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void stepsThatFindNoScalarsAreCountedAndTold(boolean zeroes) {
         Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(1, 1));
         Optimizer adam = cuda.optimizer(Adam.of()).guard(Guard.skipNonFinite());
+        if (zeroes) adam.zeroGradients();
         adam.update(p, g);
         float[] before = p.get();
         CUdeviceptr done = cuda.pointer(cuda.wrap(controlBlock(), 2)); // the first of its words
@@ -321,6 +319,7 @@ class CudaFaultsTest {
                                 "cuEventRecord", 2L,
                                 "cuEventSynchronize", 2L)),
                 calls());
+        assertEquals(0, control.launches(), "launches that have run, as for a copy waited for");
     }
 
     @Test
@@ -691,6 +690,53 @@ class CudaFaultsTest {
         assertEquals(-1, p.get()[0]);
     }
 
+    /** Whichever of its tensors, kernels' pages, reads' pages and events cannot be had; and all of them once more, where it can be made. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cuMemAlloc:%d:2", "cuMemAllocHost:%d:2", "cuEventCreate:%d:1", "cuMemsetD32Async:%d:1"})
+    void aNetworkThatCannotBeMadeOrIsClosedLeavesNothing(String failure) {
+        makeNetwork().run(); // compiles, and makes cuBLAS
+        finish();
+        int live = ask("live").getAsJsonArray().size(), failures = 0;
+        for (int n = 1; n <= 100; n++, failures++) {
+            ask("reset");
+            ask("fail " + String.format(failure, n));
+            Runnable network = makeNetwork();
+            try {
+                network.run();
+                break;
+            } catch (CudaException e) {
+                assertTrue(e.getMessage().contains(failure.replaceFirst(":.*", "")), e.getMessage());
+            }
+            assertEquals(live, ask("live").getAsJsonArray().size(), "after failure " + n);
+            assertMadeAndFreed("cuMemAllocHost", "cuMemFreeHost", failure);
+            assertMadeAndFreed("cuEventCreate", "cuEventDestroy", failure);
+        }
+        assertTrue(failures > 1 && failures < 100, failures + " failures");
+        ask("reset");
+        makeNetwork().run();
+        assertEquals(live, ask("live").getAsJsonArray().size());
+        assertMadeAndFreed("cuMemAllocHost", "cuMemFreeHost", "nothing");
+        assertMadeAndFreed("cuEventCreate", "cuEventDestroy", "nothing");
+    }
+
+    /** Makes samples and a network, has it do all that takes memory, and closes both. */
+    private Runnable makeNetwork() {
+        return () -> {
+            try (Samples samples = GraphTest.samples(cuda);
+                    Network net = new Network(cuda, Init.HE, SEED, 6, 5, 3)) {
+                net.gradient(samples, new int[] {1, 2}, 2);
+                net.gradient(samples, new int[] {1, 2, 3}, 3);
+                net.evaluate(samples);
+            }
+        };
+    }
+
+    /** As many, but for a call that failed, which is counted, too. */
+    private static void assertMadeAndFreed(String made, String freed, String failure) {
+        long failed = failure.startsWith(made + ":") ? 1 : 0;
+        assertEquals(calls().getOrDefault(made, 0L) - failed, calls().getOrDefault(freed, 0L), made + ", " + freed);
+    }
+
     /** As every sample of JCuda begins. */
     @ParameterizedTest
     @ValueSource(strings = {"cuMemcpyHtoDAsync:1:1", "cublasSgemm:1:13"})
@@ -893,12 +939,15 @@ class CudaFaultsTest {
         adam.update(p, g);
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(g));
+        for (int t = 0; t < 10; t++) adam.update(Map.copyOf(wrapped(p)), Map.copyOf(wrapped(g)));
         assertEquals(null, calls().get("cuMemcpyHtoDAsync"));
         assertEquals(Set.of(), memoryAndWaits());
+        finish();
         ask("reset");
         for (int t = 0; t < 10; t++) adam.update(wrapped(p), wrapped(t % 2 == 0 ? h : g));
         assertEquals(10, calls().get("cuMemcpyHtoDAsync"));
         assertEquals(10, calls().get("cuEventSynchronize"), "for the copy before the last");
+        assertEquals(clips ? 14 : 7, control.launches(), "launches that have run: those before the eighth copy");
         assertEquals(Set.of(), memoryAndWaits());
     }
 
@@ -906,7 +955,9 @@ class CudaFaultsTest {
     void wrappersThatAreClosedAfterEveryStepCostNoMemoryAndNoWait() {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
         Optimizer adam = cuda.optimizer(Adam.of());
-        adam.update(p, wrapped(g));
+        Map<String, Tensor> first = wrapped(g); // for which it was laid out
+        adam.update(p, first);
+        first.values().forEach(Tensor::close);
         ask("reset");
         for (int t = 0; t < 10; t++) {
             Map<String, Tensor> grads = wrapped(g);
@@ -955,6 +1006,22 @@ class CudaFaultsTest {
         for (int n = 9; n < 39; n++) assertEquals(after[8], after[n]);
     }
 
+    /** The page that the copy goes to is not freed before; the tensor, and the next read of it, are as they were. */
+    @Test
+    void aReadThatIsClosedBeforeItHasArrivedIsWaitedFor() {
+        Tensor tensor = cuda.tensor(floats(1, 2, 3));
+        for (int n = 0; n < 3; n++) {
+            AsyncRead read = tensor.asyncRead();
+            read.start();
+            assertEquals(null, calls().get("cuEventSynchronize"));
+            read.close();
+            assertEquals(1, calls().get("cuEventSynchronize"));
+            ask("reset");
+        }
+        finish();
+        assertSameBits(floats(1, 2, 3), tensor.get());
+    }
+
     // ---- beyond 2^32 ----
 
     @ParameterizedTest
@@ -967,7 +1034,7 @@ class CudaFaultsTest {
         int row = 2 + bases.length;
         Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});
         LongBuffer buffer = LongBuffer.allocate(row << 20);
-        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row);
+        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 2);
         long[] words = Arrays.copyOf(buffer.array(), buffer.position());
         assertEquals(0, words.length % row);
         long done = 0;

@@ -141,8 +141,14 @@ class CudaGraphTest {
         Descent descent = new Descent(engine, engine.optimizer(Adam.of(0.1)));
         descent.step();
         Tensor gone = engine.zeros(1000);
+        AsyncRead read = descent.p.asyncRead();
+        read.start();
         long before = cuda.allocated();
-        Graph graph = engine.capture(descent::step), another = engine.capture(descent::step);
+        Graph graph = engine.capture(() -> {
+            descent.step();
+            read.close(); // which here waits for nothing
+        });
+        Graph another = engine.capture(descent::step);
         gone.close();
         assertEquals(before, cuda.allocated());
         graph.close();
@@ -161,6 +167,10 @@ class CudaGraphTest {
         refused(IllegalStateException.class, graph::launch, "resumed", "capture anew");
         descent.step();
         assertEquals(8, descent.optimizer.steps());
+        try (Graph anew = engine.capture(descent::step)) {
+            anew.launch();
+        }
+        assertEquals(9, descent.optimizer.steps());
         Graph again = engine.capture(descent::step);
         descent.optimizer.close();
         refused(IllegalStateException.class, again::launch, "optimizer is closed");

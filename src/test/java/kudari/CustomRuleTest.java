@@ -70,7 +70,7 @@ class CustomRuleTest {
         }
         Supplier<Optimizer> make = () -> engine.optimizer(
                         Group.of("a", LearningRate.cosine(0.02, 0, 10).of(ADD_SIGN)),
-                        Group.of("b", ADD_SIGN.decay(0.1)),
+                        Group.of("b", ADD_SIGN.decay(0.1)).lookahead(3, 0.5),
                         Group.of("c", new Left.Twin(0.01)),
                         Group.rest(Adam.of(0.01)))
                 .guard(Guard.clipNorm(30));
@@ -340,8 +340,11 @@ class CustomRuleTest {
                         right.filling(15),
                         "Wrong.at(1, k): expected k[15], which is the engine's, left alone, got 0.5"),
                 arguments(
+                        right.filling(13),
+                        "Wrong.at(1, k): expected k[13], which is the engine's, left alone, got 0.5"),
+                arguments(
                         right.filling(16),
-                        "Wrong.at(1, k), where k[0] to k[14] are its own: Index 16 out of bounds for length 16"));
+                        "Wrong.at(1, k), where k[0] to k[12] are its own: Index 16 out of bounds for length 16"));
     }
 
     @ParameterizedTest

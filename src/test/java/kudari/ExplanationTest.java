@@ -15,9 +15,12 @@ import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adan;
 import kudari.rule.Ftrl;
+import kudari.rule.Lamb;
+import kudari.rule.Lars;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.Peer;
 import kudari.rule.RAdam;
 import kudari.rule.RmsProp;
@@ -91,6 +94,35 @@ class ExplanationTest {
                                 "ρₜ > 5:  p ← p − 0.5·rₜ·√c₂/c₁·m / (√v + 1e-8·√c₂)",
                                 "else:  p ← p − 0.5/c₁·m",
                                 "rₜ = √((ρₜ − 4)·(ρₜ − 2)·ρ∞ / ((ρ∞ − 4)·(ρ∞ − 2)·ρₜ))")),
+                Arguments.of(
+                        Lars.original(0.5).l2(0.25),
+                        List.of(
+                                "g ← g + 0.25·p",
+                                "r = 0.001·‖p‖/(‖g‖ + 0.25·‖p‖)     of the gradient before 0.25·p is added",
+                                "v ← 0.9·v + 0.5·r·g",
+                                "p ← p − v")),
+                Arguments.of(
+                        Lamb.keras(0.5).decay(0.25),
+                        List.of(
+                                "m ← 0.9·m + 0.1·g",
+                                "v ← 0.999·v + 0.001·g²",
+                                "u = m/c₁ / (√(v/c₂) + 1e-7)         with cᵢ = 1 − βᵢᵗ",
+                                "p ← p − 0.5·r·u − 0.5·0.25·p          with r = ‖p‖/‖u‖")),
+                Arguments.of(
+                        Lamb.of(0.5),
+                        List.of(
+                                "m ← 0.9·m + 0.1·g",
+                                "v ← 0.999·v + 0.001·g²",
+                                "u = m/c₁ / (√(v/c₂) + 1e-6)         with cᵢ = 1 − βᵢᵗ",
+                                "p ← p − 0.5·r·w                   with r = ‖p‖/‖w‖, w = u")),
+                Arguments.of(
+                        NovoGrad.of(0.5),
+                        List.of(
+                                "n ← √(0.25·n² + 0.75·‖g‖²)            and ‖g‖ in the first step",
+                                "m ← 0.9·m + a·(g/(n/√c₂ + 1e-6))",
+                                "p ← p − 0.5/c₁·m",
+                                "cᵢ = 1",
+                                "a = 1")),
                 Arguments.of(
                         Adam.pytorch(0.5).betas(0, 0.5).epsRoot(1e-6),
                         List.of(

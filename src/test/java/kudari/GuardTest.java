@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import kudari.rule.Adam;
+import kudari.rule.Ftrl;
 import kudari.rule.Momentum;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -131,6 +132,22 @@ class GuardTest {
         assertEquals(-4, p.get()[0], 4 * 0x1p-23, "3e38 times 4/3e38, which is rounded");
     }
 
+    /** As Ftrl's page says: ∞ / ∞ where the square overflows, 2e19² = 4e38. */
+    @Test
+    void ftrlTakesNoGradientWhoseSquareOverflowsUnlessItIsClipped() {
+        for (double start : new double[] {0, 1}) {
+            Tensor p = engine.tensor(floats(start)), q = engine.tensor(floats(start)), g = engine.tensor(floats(2e19));
+            engine.optimizer(Ftrl.of(0.1)).update(p, g);
+            assertTrue(Float.isNaN(p.get()[0]), "p " + p.get()[0]);
+            engine.optimizer(Ftrl.of(0.1)).guard(Guard.clipNorm(1)).update(q, g);
+            assertTrue(Float.isFinite(q.get()[0]), "p " + q.get()[0]);
+            g.set(1.8e19f);
+            q.set((float) start);
+            engine.optimizer(Ftrl.of(0.1)).update(q, g);
+            assertTrue(Float.isFinite(q.get()[0]), "p " + q.get()[0]);
+        }
+    }
+
     /** The factor would be subnormal, and clip to something else than the limit: 1e-7 from 3e38 is not to be had in float32. */
     @ParameterizedTest
     @ValueSource(doubles = {1, 1e-7})
@@ -145,6 +162,22 @@ class GuardTest {
             assertSameBits(floats(0, 0), p.get());
             assertSameBits(floats(0), q.get());
         }
+    }
+
+    /** Wherever among the tensors it stands: more of them than one round of the reduction takes, which are then one another's in a lane. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 7, 8, 11, 15, 16, 19})
+    void oneNormOfManyThatFloatCannotScaleDownSkipsTheStep(int large) {
+        Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+        for (int n = 0; n < 20; n++) {
+            String name = String.format("W%02d", n);
+            p.put(name, engine.zeros(1));
+            g.put(name, engine.tensor(floats(n == large ? 3e38 : 1)));
+        }
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(1e-7));
+        sgd.update(p, g);
+        assertEquals(1, sgd.skipped());
+        p.forEach((name, param) -> assertSameBits(floats(0), param.get()));
     }
 
     /** From 2¹²⁶ down to 1 the factor is 2⁻¹²⁶, the least that is not subnormal. That both together are longer is for a limit on both alone. */
@@ -369,8 +402,8 @@ class GuardTest {
     @Test
     void noParametersAtAllHaveTheNormZero() {
         Optimizer adam = engine.optimizer(Adam.of()).guard(Guard.clipNorm(1));
-        adam.update(Map.of(), Map.of());
         adam.update(engine.zeros(0), engine.zeros(0));
+        adam.update(Map.of(), Map.of());
         assertEquals(0, adam.norm());
         assertEquals(2, adam.steps());
     }
@@ -411,6 +444,22 @@ class GuardTest {
     }
 
     @Test
+    void aGuardIsOneValueAndASecondIsRefused() {
+        Tensor p = engine.zeros(2);
+        Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(Guard.NONE).guard(Guard.clipNorm(1));
+        for (Guard second : List.of(Guard.clipValue(1), Guard.clipNorm(1), Guard.NONE)) {
+            refused(
+                    IllegalStateException.class,
+                    () -> sgd.guard(second),
+                    "one guard",
+                    "clip=NORM",
+                    "clipNorm(1).scale");
+        }
+        sgd.update(p, engine.tensor(floats(3, 4)));
+        assertEquals(5, sgd.norm(), "the first is still there");
+    }
+
+    @Test
     void aClippedStepAllocatesNothingOnTheHeap() {
         Tensor p = engine.zeros(5000), g = engine.tensor(filled(5000));
         Optimizer adam = engine.optimizer(Adam.of()).guard(Guard.clipNorm(1));
@@ -446,19 +495,41 @@ class GuardTest {
         assertSameBits(floats(-3, 4), p.get("a").get());
     }
 
-    /** More tensors than one round of the reduction takes, each of a norm of its own: 2n, held down to 64. */
-    @Test
-    void manyTensorsAreEachClippedByTheirOwnNorm() {
+    /** More tensors than one round of the reduction takes, and one in a round of its own, each of a norm of its own: 2n, held down to 64. */
+    @ParameterizedTest
+    @CsvSource({"60,61", "60,69", "0,100"})
+    void manyTensorsAreEachClippedByTheirOwnNorm(int from, int to) {
         Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
-        for (int n = 0; n < 100; n++) {
+        for (int n = from; n < to; n++) {
             p.put("W" + n, engine.tensor(floats(1, 1, 1, 1)));
             g.put("W" + n, engine.tensor(floats(n, -n, n, -n)));
         }
         engine.optimizer(Sgd.of(1)).guard(Guard.clipTensorNorm(64)).update(p, g);
-        for (int n = 0; n < 100; n++) {
+        for (int n = from; n < to; n++) {
             float by = n <= 32 ? 1 : (float) (64 / (2.0 * n));
             float down = 1 - by * n, up = 1 + by * n;
             assertSameBits(new float[] {down, up, down, up}, p.get("W" + n).get());
+        }
+    }
+
+    /** More pieces than lanes add up, and more tensors than threads: of ones, whose sums are whole numbers. */
+    @ParameterizedTest
+    @CsvSource({"150000,1", "3,300"})
+    void everyPieceOfEveryTensorIsInItsNorm(int size, int tensors) {
+        for (Guard guard : List.of(Guard.clipNorm(0.25), Guard.clipTensorNorm(0.25))) {
+            Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+            for (int n = 0; n < tensors; n++) {
+                p.put("W" + n, engine.zeros(size));
+                g.put("W" + n, engine.tensor(filled(size)));
+            }
+            Optimizer sgd = engine.optimizer(Sgd.of(1)).guard(guard);
+            sgd.update(p, g);
+            double all = Math.sqrt((double) size * tensors),
+                    clipped = guard.clip() == Guard.Clip.NORM ? all : Math.sqrt(size);
+            assertEquals(all, sgd.norm());
+            float[] expected = new float[size];
+            Arrays.fill(expected, -(float) (0.25 / clipped));
+            p.forEach((name, param) -> assertSameBits(expected, param.get()));
         }
     }
 
@@ -475,6 +546,9 @@ class GuardTest {
         Optimizer skips = engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(3).skips(true));
         skips.update(engine.zeros(6), g);
         assertEquals(1, skips.skipped());
+        p.zero();
+        engine.optimizer(Sgd.of(1)).guard(Guard.clipValue(Float.MAX_VALUE)).update(p, g);
+        assertSameBits(floats(-Float.MAX_VALUE, Float.NaN), Arrays.copyOfRange(p.get(), 3, 5));
     }
 
     /** The norm is that of the scaled gradients: ¼ · √(12² + 16²) = 5, so that a largest norm of 5 changes nothing, and one of 2½ halves them. */
@@ -624,7 +698,7 @@ class GuardTest {
     void zeroIsLeftInTheGradientsAlsoOfAStepLeftOut(boolean clipsElements) {
         Guard guard = clipsElements ? Guard.clipValue(1).skips(true) : Guard.clipNorm(1);
         Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
-        for (int size : new int[] {0, 1, 5, 4097}) {
+        for (int size : new int[] {0, 1, 5, 4097, 200_003}) {
             p.put("W" + size, engine.zeros(size));
             g.put("W" + size, engine.tensor(filled(size)));
         }

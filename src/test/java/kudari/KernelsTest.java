@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The kernels as text and as NVRTC compiles them; no device is needed to see either. */
 class KernelsTest {
@@ -72,7 +73,7 @@ class KernelsTest {
     void theFunctionsOfTheLoopsAreTheSameInBothLanguages() throws IOException {
         String java = Files.readString(Path.of("src/main/java/kudari/rule/Arithmetic.java"));
         String cuda = Files.readString(Path.of("kernels/step.cuh"));
-        for (String name : List.of("gradient", "descend", "flush", "rate", "sign", "cubeRoot")) {
+        for (String name : List.of("gradient", "descend", "flush", "follow", "rate", "sign", "cubeRoot")) {
             assertEquals(
                     function(java, "static float " + name), function(cuda, "__device__ __forceinline__ float " + name));
         }
@@ -96,6 +97,15 @@ class KernelsTest {
             assertEquals(function(java, "static " + name), function(cuda, "__device__ __forceinline__ " + name));
     }
 
+    /** No number shows the order of these operations but one of many millions. */
+    @Test
+    void theFactorOfANormIsTheSameExpressionInBothLanguages() throws IOException {
+        Pattern factor = Pattern.compile("return \\(float\\) ?\\((norm > .*)\\);");
+        String java = found(factor, Files.readString(Path.of("src/main/java/kudari/Guard.java")));
+        String cuda = found(factor, Files.readString(Path.of("kernels/reduce.cu")));
+        assertEquals(java.replace("maxNorm()", "max").replace("signedScale()", "scale"), cuda);
+    }
+
     /** Its parameters and its body, without comments. */
     private static String function(String text, String head) {
         int from = text.indexOf(head + "(");
@@ -115,36 +125,35 @@ class KernelsTest {
     void aKernelFitsItsRegistersAndSpillsNothing(String file, int capability) {
         String[] options = Stream.concat(Stream.of(Nvrtc.options(capability, false)), Stream.of("--ptxas-options=-v"))
                 .toArray(String[]::new);
-        StringBuilder both = new StringBuilder();
-        for (Nvrtc.Source source : variants(file))
-            both.append(Nvrtc.compile(source, options).log());
-        String log = both.toString();
-        List<Integer> registers = numbers(REGISTERS, log), spills = numbers(SPILLS, log);
-        assertFalse(registers.isEmpty(), log);
-        assertTrue(registers.stream().allMatch(n -> n <= registersOf(file)), log);
-        assertEquals(Collections.nCopies(2 * registers.size(), 0), spills, log);
+        for (Nvrtc.Source source : variants(file)) {
+            String log = Nvrtc.compile(source, options).log();
+            List<Integer> registers = numbers(REGISTERS, log), spills = numbers(SPILLS, log);
+            assertFalse(registers.isEmpty(), log);
+            assertTrue(registers.stream().allMatch(n -> n <= registersOf(file, source)), log);
+            assertEquals(Collections.nCopies(2 * registers.size(), 0), spills, log);
+        }
     }
 
     /** What step.cuh leaves a thread of a rule, by its state arrays. */
-    private static int registersOf(String file) {
+    private static int registersOf(String file, Nvrtc.Source source) {
         if (file.equals("nn.cu")) return 255; // the cross-entropy is one block, which has a multiprocessor to itself
-        if (Nvrtc.Source.of(file).text().contains("GATHER(")) return 80; // whose sums are in double
-        Matcher step = STEP.matcher(Nvrtc.Source.of(file).text());
+        if (source.text().contains("GATHER(")) return 80; // whose sums are in double
+        Matcher step = STEP.matcher(source.text());
         int states = step.find() ? Integer.parseInt(step.group(1)) : 0;
+        if (source.text().contains(StepSource.AVERAGED)) states++;
         return states < 3 ? 64 : states < 4 ? 80 : 128;
     }
 
-    /** A kernel as it is, and the one of a rule also as it leaves 0 in the gradients. */
+    /** A kernel as it is, and the one of a rule also as it leaves 0 in the gradients, without an average and with one. */
     private static List<Nvrtc.Source> variants(String file) {
         Nvrtc.Source plain = Nvrtc.Source.of(file);
         if (!plain.text().contains("STEP(")) return List.of(plain);
-        return List.of(plain, zeroes(file));
+        return List.of(plain, with(file, StepSource.ZEROES), with(file, StepSource.ZEROES + StepSource.AVERAGED));
     }
 
-    private static Nvrtc.Source zeroes(String file) {
+    private static Nvrtc.Source with(String file, String head) {
         return Nvrtc.Source.of(
-                file,
-                StepSource.ZEROES + StepSource.LINES + Nvrtc.Source.of(file).text());
+                file, head + StepSource.LINES + Nvrtc.Source.of(file).text());
     }
 
     private static List<Integer> numbers(Pattern pattern, String log) {
@@ -167,6 +176,17 @@ class KernelsTest {
         }
     }
 
+    /** A matrix of more than 2³¹ elements is more than the GPU in software steps through in an hour; its text shows what would go wrong with it. */
+    @ParameterizedTest
+    @ValueSource(strings = {"nn.cu", "tensor.cu", "reduce.cu"})
+    void noProductOfIndicesLosesItsUpperHalf(String file) {
+        String ptx = ptx(file);
+        assertTrue(ptx.contains(".visible .entry"), ptx);
+        for (String narrow : List.of("mul.lo.s32", "mul.lo.u32", "mad.lo.s32", "mad.lo.u32")) {
+            assertFalse(ptx.contains(narrow), narrow);
+        }
+    }
+
     private static String ptx(String file) {
         return ptx(Nvrtc.Source.of(file));
     }
@@ -185,7 +205,7 @@ class KernelsTest {
                 .orElseThrow()
                 .of()
                 .apply(1);
-        int states = StepSource.of(one, false).arrays();
+        int states = StepSource.of(one, false, false).arrays();
         boolean gathers = one instanceof TensorRule whole && whole.gathers();
         // A loop before has gathered the gradients, through the cache.
         int read = gathers ? 1 + states : 2 + states, written = gathers ? 1 : 1 + states;
@@ -195,7 +215,11 @@ class KernelsTest {
         assertEquals(gathers ? 2 + states : 0, count(ptx, "ld.global.v4.f32"), "p, g and the state are read before");
         assertEquals(gathers ? states : 0, count(ptx, "st.global.v4.f32"), "the state is written before");
         // And once more in each where the step is left out.
-        assertEquals(2 * (written + 2), count(ptx(zeroes(kernel + ".cu")), "st.global.cs.v4.f32"), "and 0 into g");
+        String zeroes = ptx(with(kernel + ".cu", StepSource.ZEROES));
+        assertEquals(2 * (written + 2), count(zeroes, "st.global.cs.v4.f32"), "and 0 into g");
+        String averaged = ptx(with(kernel + ".cu", StepSource.AVERAGED));
+        assertEquals(2 * (read + 1), count(averaged, "ld.global.cs.v4.f32"), "an average is read");
+        assertEquals(2 * (written + 1), count(averaged, "st.global.cs.v4.f32"), "and written");
     }
 
     /**

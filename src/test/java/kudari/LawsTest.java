@@ -76,9 +76,33 @@ class LawsTest {
         CHANGED_HALF_WAY
     }
 
+    enum Averages {
+        NONE(Average.NONE),
+        EMA(Average.ema(0.75)),
+        LOOKAHEAD(Average.lookahead(3, 0.5));
+
+        final Average average;
+
+        Averages(Average average) {
+            this.average = average;
+        }
+    }
+
     /** How many choices each option has, in the order of {@link Case}. */
     private static final int[] CHOICES = {
-        Clip.values().length, Groups.values().length, Rates.values().length, 2, 2, 2, 2, 2, 2, 2, 2, 2
+        Clip.values().length,
+        Groups.values().length,
+        Rates.values().length,
+        2,
+        2,
+        2,
+        2,
+        2,
+        2,
+        2,
+        2,
+        2,
+        Averages.values().length
     };
 
     /** What is asked of an optimizer. */
@@ -94,7 +118,8 @@ class LawsTest {
             boolean resumes,
             boolean looks,
             boolean captured,
-            boolean maximizes) {
+            boolean maximizes,
+            Averages averages) {
 
         static Case of(int[] c) {
             return new Case(
@@ -109,7 +134,8 @@ class LawsTest {
                     c[8] == 1,
                     c[9] == 1,
                     c[10] == 1,
-                    c[11] == 1);
+                    c[11] == 1,
+                    Averages.values()[c[12]]);
         }
 
         Guard guard() {
@@ -166,7 +192,7 @@ class LawsTest {
         Rule rule = base.l2(c.l2 ? 0.01 : 0).decay(c.decay ? 0.01 : 0);
         List<Runner> runners = new ArrayList<>();
         for (Engine engine : engines) runners.add(new Runner(engine, rule, c));
-        Plain plain = new Plain(c.guard());
+        Plain plain = new Plain(c.guard(), c.averages.average);
         for (Rule each : rulesOf(rule, c)) {
             plain.groups.add(t -> schedule(each, c, 1).rule(t));
             plain.counts.add(0L);
@@ -289,8 +315,18 @@ class LawsTest {
                         case FROZEN -> new Group[] {Group.frozen("fro*"), Group.rest(s.get(0))};
                         case LATE -> new Group[] {Group.of("late", s.get(0)).orEmpty(), Group.rest(s.get(1))};
                     };
+            for (int n = 0; n < groups.length; n++) groups[n] = averaged(groups[n], c.averages);
             Optimizer made = engine.optimizer(groups).guard(c.guard());
             return c.zeroes ? made.zeroGradients() : made;
+        }
+
+        private static Group averaged(Group group, Averages averages) {
+            if (group.schedule().isEmpty()) return group;
+            return switch (averages) {
+                case NONE -> group;
+                case EMA -> group.average(0.75);
+                case LOOKAHEAD -> group.lookahead(3, 0.5);
+            };
         }
 
         void change() {
@@ -340,6 +376,19 @@ class LawsTest {
             if (c.captured) graphs.put(params.keySet(), engine.capture(() -> optimizer.update(params, gradients)));
         }
 
+        /** While an evaluation is open each parameter is what is to be used of it, and afterwards what it was. */
+        private void checkUsed(Plain plain) {
+            try (Evaluation using = optimizer.evaluating(p)) {
+                assertTrue(optimizer.isEvaluating(), using::toString);
+                plain.states.forEach((name, arrays) -> assertSameBits(
+                        plain.used(name, rules.get(0)), p.get(name).get()));
+                if (c.groups == Groups.FROZEN)
+                    assertSameBits(plain.params.get("frozen"), p.get("frozen").get());
+            }
+            plain.params.forEach(
+                    (name, values) -> assertSameBits(values, p.get(name).get()));
+        }
+
         void check(Plain plain, Set<String> names, int t) {
             plain.params.forEach(
                     (name, values) -> assertSameBits(values, p.get(name).get()));
@@ -354,6 +403,7 @@ class LawsTest {
                     if (plain.states.containsKey(name))
                         assertSameBits(new float[SIZES.get(name)], g.get(name).get());
             if (!c.looks && t < UPDATES) return;
+            checkUsed(plain);
             assertEquals(new Counts(plain.steps, plain.skipped, plain.counts), optimizer.counts());
             if (c.guard().skips()) assertEquals(plain.norm, optimizer.norm());
         }

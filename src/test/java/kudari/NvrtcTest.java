@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -81,6 +82,22 @@ class NvrtcTest {
         Nvrtc.compile(source, 80, false);
         Nvrtc.compile(new Nvrtc.Source(source.name(), source.text() + "\n", source.header()), 90, false);
         assertEquals(4, files().size());
+    }
+
+    /** No file that is not there yet is damaged, nor somebody else's. */
+    @Test
+    void aFirstCompilationWarnsOfNothing() throws Throwable {
+        String log = log(() -> {
+            Nvrtc.compile(source, 90, false);
+            Nvrtc.compile(source, 90, false);
+        });
+        assertFalse(log.contains("WARNING"), log);
+        assertEquals(1, files().size());
+    }
+
+    @Test
+    void whatAKernelIsMadeOfIsEachForItself() {
+        assertNotEquals(KernelCache.of("ab", "c"), KernelCache.of("a", "bc"));
     }
 
     @Test

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import kudari.rule.AdaGrad;
@@ -85,6 +86,27 @@ class OptimizerTest {
         assertSameBits(floats(-0.25 - 0.375 - 1.5, 0.75 - 0.375 - 1.5), b.get());
     }
 
+    /** Whichever of them it is: the others are what they were. */
+    @Test
+    void oneTensorOfSeveralMayBeAnotherInTheSameMap() {
+        for (String changed : List.of("x", "y", "z")) {
+            Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
+            for (String name : List.of("x", "y", "z")) {
+                params.put(name, engine.zeros(1));
+                grads.put(name, engine.tensor(floats(1)));
+            }
+            Optimizer sgd = engine.optimizer(Sgd.of(1));
+            sgd.update(params, grads);
+            Tensor before = params.put(changed, engine.zeros(1));
+            sgd.update(params, grads);
+            assertSameBits(floats(-1), before.get());
+            assertSameBits(floats(-1), params.get(changed).get());
+            grads.put(changed, engine.tensor(floats(4)));
+            sgd.update(params, grads);
+            params.forEach((name, param) -> assertSameBits(floats(name.equals(changed) ? -5 : -3), param.get()));
+        }
+    }
+
     /** State goes by names, though the tensors are the same ones in the same order, in the same maps or in none. */
     @Test
     void aTensorUnderAnotherNameIsAnotherParameter() {
@@ -110,6 +132,17 @@ class OptimizerTest {
         assertEquals(3, momentum.steps());
     }
 
+    /** As PyTorch refuses an empty list: whoever has filled no map yet would train nothing and hear of nothing. Later a step may be of no parameter. */
+    @Test
+    void aFirstUpdateOfNothingIsRefused() {
+        Optimizer fresh = engine.optimizer(Momentum.of());
+        refused(IllegalArgumentException.class, () -> fresh.update(Map.of(), Map.of()), "params", "got none");
+        assertEquals(0, fresh.steps());
+        fresh.update(b, db);
+        fresh.update(Map.of(), Map.of());
+        assertEquals(2, fresh.steps());
+    }
+
     @Test
     void aSinglePairIsTheMapOfOne() {
         Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
@@ -118,6 +151,23 @@ class OptimizerTest {
         single.update(p, g);
         assertSameBits(floats(8 - 0.5 - 0.75), p.get());
         assertSameBits(floats(-0.75), single.state(Optimizer.SINGLE).get("v").get());
+    }
+
+    /** Though it was the first of several in the update before, or there was none. */
+    @Test
+    void aSinglePairIsNoPartOfAMap() {
+        Tensor p = engine.tensor(floats(8)), q = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+        Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
+        params.put(Optimizer.SINGLE, p);
+        params.put("q", q);
+        params.keySet().forEach(name -> grads.put(name, g));
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        sgd.update(params, grads);
+        sgd.update(p, g);
+        sgd.update(Map.of(), Map.of());
+        sgd.update(p, g);
+        assertSameBits(floats(5), p.get());
+        assertSameBits(floats(7), q.get());
     }
 
     @Test

@@ -31,6 +31,7 @@ import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
+import kudari.rule.NovoGrad;
 import kudari.rule.Peer;
 import kudari.rule.Preset;
 import kudari.rule.RAdam;
@@ -39,6 +40,7 @@ import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rprop;
 import kudari.rule.Rule;
+import kudari.rule.ScheduleFreeAdamW;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
 import org.junit.jupiter.api.Test;
@@ -140,6 +142,8 @@ class PeerTest {
                 "OPTAX   | Yogi     | –     | beta1=0.9 beta2=0.999 initialAccumulator=1e-6 eps=0.001",
                 "OPTAX   | Adan     | –     | beta1=0.98 beta2=0.92 beta3=0.99 ahead=0.08 eps=1e-8 epsRoot=1e-8",
                 "OPTAX   | AdEMAMix | –     | beta1=0.9 beta2=0.999 beta3=0.9999 alpha=5 eps=1e-8",
+                "OPTAX   | ScheduleFreeSgd   | 1      | beta=0.9",
+                "OPTAX   | ScheduleFreeAdamW | 0.0025 | beta1=0.9 beta2=0.999 eps=1e-8",
                 "OPTAX   | Adopt    | –     | beta1=0.9 beta2=0.9999 eps=1e-6 clips=true",
                 "OPTAX   | Lars     | –     | momentum=0.9 coefficient=0.001",
                 "OPTAX   | NovoGrad | –     | beta1=0.9 beta2=0.25 eps=1e-6 normed=true",
@@ -230,8 +234,17 @@ class PeerTest {
                 valley(Peer.OPTAX, SignSgd.class, 0.1, -6.9, 1.9, -4, 0),
                 valley(Peer.OPTAX, Rprop.class, 0.1, -7, 2, -0.0425085332098, 0.0333152398099),
                 valley(Peer.OPTAX, Madgrad.class, 0.1, -6.98087061294, 1.96580028234, -4.0144433869, -0.178297870876),
+                valley(
+                        Peer.OPTAX,
+                        ScheduleFreeAdamW.class,
+                        0.3,
+                        -6.70000000429,
+                        1.70000000075,
+                        -2.65657632558,
+                        -0.171442035599),
                 valley(Peer.KERAS, Ftrl.class, 0.5, -3.66248441799, 1.34393313247, -1.08879892066, 0.00651012842998),
                 valley(Peer.OPTAX, Adan.class, 0.3, -6.70000000735, 1.70000000084, 1.19243984023, 0.165132315663),
+                valley(Peer.OPTAX, NovoGrad.class, 0.1, -6.90000014286, 1.900000025, -0.593080452522, -0.093737864189),
                 valley(Peer.OPTAX, Lamb.class, 0.1, -6.3, 1.8, -0.296738107927, 0.0847823165504),
                 valley(Peer.OPTAX, Lars.class, 0.1, -6.9993, 1.9998, -6.85126113529, 1.95750318151),
                 valley(Peer.OPTAX, AdEMAMix.class, 0.3, -6.69985000429, 1.69985000075, 0.182311361764, 0.31923970194),

@@ -14,6 +14,8 @@ import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.RmsProp;
 import kudari.rule.Rule;
+import kudari.rule.ScheduleFreeAdamW;
+import kudari.rule.ScheduleFreeSgd;
 import kudari.rule.Sgd;
 import kudari.rule.TensorRule;
 
@@ -34,13 +36,15 @@ final class Plain {
     final Map<String, float[]> params = new TreeMap<>();
     final Map<String, float[][]> states = new HashMap<>();
     private final Guard guard;
+    final Average average;
     final List<Rules> groups = new ArrayList<>();
     final List<Long> counts = new ArrayList<>();
     long steps, skipped;
     double norm;
 
-    Plain(Guard guard) {
+    Plain(Guard guard, Average average) {
         this.guard = guard;
+        this.average = average;
     }
 
     /** A step over some parameters: of each name its group, or −1 for one that is frozen. */
@@ -79,8 +83,37 @@ final class Plain {
             Set.of(Sgd.class, Momentum.class, Nesterov.class, AdaGrad.class, RmsProp.class, Adam.class);
 
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
+        move(name, rule, t, grad, ownNorm);
+        float[][] s = states.get(name);
+        if (average.isKept()) average(params.get(name), s[s.length - 1], t);
+    }
+
+    /** What is to be used of a parameter: its average; else, under a Schedule-Free rule, what lies beyond it as seen from z. */
+    float[] used(String name, Rule rule) {
+        float[] used = params.get(name).clone();
+        float[][] s = states.get(name);
+        if (average.isKept()) return s[s.length - 1].clone();
+        double beta = rule instanceof ScheduleFreeSgd sgd
+                ? sgd.beta()
+                : rule instanceof ScheduleFreeAdamW adam ? adam.beta1() : 1;
+        if (beta == 1) return used;
+        float beyond = (float) (1 - 1 / beta);
+        for (int i = 0; i < used.length; i++) used[i] = used[i] + beyond * s[s.length - 1][i];
+        return used;
+    }
+
+    private void average(float[] p, float[] a, long t) {
+        if (average.back() && t % average.every() != 0) return;
+        float part = (float) average.pull();
+        for (int i = 0; i < p.length; i++) {
+            a[i] = mean(a[i] + part * (p[i] - a[i]));
+            if (average.back()) p[i] = a[i];
+        }
+    }
+
+    private void move(String name, Rule rule, long t, float[] grad, double ownNorm) {
         float[] p = params.get(name);
-        float[][] s = states.computeIfAbsent(name, key -> start(rule, p.length));
+        float[][] s = states.computeIfAbsent(name, key -> start(rule, p));
         double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
         boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
         float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
@@ -114,13 +147,15 @@ final class Plain {
         }
     }
 
-    private static float[][] start(Rule rule, int size) {
-        float[][] s = new float[rule.state().size()][];
-        for (int a = 0; a < s.length; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {size}))];
+    private float[][] start(Rule rule, float[] p) {
+        int own = rule.state().size();
+        float[][] s = new float[own + (average.isKept() ? 1 : 0)][];
+        for (int a = 0; a < own; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {p.length}))];
+        if (average.isKept()) s[own] = p.clone();
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;
-        for (int a = 0; a < s.length; a++) {
+        for (int a = 0; a < own; a++) {
             Arrays.fill(s[a], WRITTEN.contains(rule.getClass()) ? (float) start : rule.initial(a));
         }
         return s;

@@ -356,6 +356,61 @@ abstract class Reference {
         };
     }
 
+    static Reference scheduleFreeSgd(double p, double lr, double beta, int warmUp, double decay) {
+        return new ScheduleFree(p, lr, beta, warmUp, decay) {
+            @Override
+            double direction(double g, int t) {
+                return g;
+            }
+        };
+    }
+
+    static Reference scheduleFreeAdamW(
+            double p, double lr, double beta1, double beta2, double eps, int warmUp, double decay) {
+        return new ScheduleFree(p, lr, beta1, warmUp, decay) {
+            @Override
+            double direction(double g, int t) {
+                return g / (Math.sqrt(decayed(1 - beta2, beta2, 2) / (1 - Math.pow(beta2, t))) + eps);
+            }
+        };
+    }
+
+    /** The paper's three points: p is y, z goes its own way, and x is the mean of all z, weighed by the squares of their rates. */
+    abstract static class ScheduleFree extends Reference {
+        private final double lr, beta, decay;
+        private final int warmUp;
+        private final List<Double> zs = new ArrayList<>(), weights = new ArrayList<>();
+        private double z;
+
+        /** What is to be used. */
+        double x;
+
+        ScheduleFree(double p, double lr, double beta, int warmUp, double decay) {
+            super(p);
+            this.lr = lr;
+            this.beta = beta;
+            this.warmUp = warmUp;
+            this.decay = decay;
+            z = p;
+        }
+
+        abstract double direction(double g, int t);
+
+        @Override
+        void move(double g, int t) {
+            double rate = t < warmUp ? lr * t / warmUp : lr, sum = 0, weight = 0;
+            z -= rate * (direction(g, t) + decay * p);
+            zs.add(z);
+            weights.add(rate * rate);
+            for (int i = 0; i < t; i++) {
+                sum += weights.get(i) * zs.get(i);
+                weight += weights.get(i);
+            }
+            x = sum / weight;
+            p = (1 - beta) * z + beta * x;
+        }
+    }
+
     /** The authors', with clipping: a gradient is divided by what the gradients before it leave. */
     static Reference adopt(double p, double lr, double beta1, double beta2, double eps) {
         return new Reference(p) {

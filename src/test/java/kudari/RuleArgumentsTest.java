@@ -38,6 +38,8 @@ import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rprop;
 import kudari.rule.Rule;
+import kudari.rule.ScheduleFreeAdamW;
+import kudari.rule.ScheduleFreeSgd;
 import kudari.rule.Sgd;
 import kudari.rule.SignSgd;
 import kudari.rule.Yogi;
@@ -134,6 +136,14 @@ class RuleArgumentsTest {
                 bad("beta3", "1.0", () -> Adan.of(0.1).betas(0.98, 0.92, 1)),
                 bad("alpha", "-1.0", () -> AdEMAMix.of(0.1).alpha(-1)),
                 bad("warmUp", "-1.0", () -> AdEMAMix.of(0.1).warmUp(-1)),
+                bad("beta", "0.0", () -> ScheduleFreeSgd.of().beta(0)),
+                bad("beta", "1.0", () -> ScheduleFreeSgd.of().beta(1)),
+                bad("warmUp", "-1.0", () -> ScheduleFreeSgd.of().warmUp(-1)),
+                bad("beta1", "1.0E-39", () -> ScheduleFreeAdamW.of().betas(1e-39, 0.999)),
+                bad("beta1", "NaN", () -> ScheduleFreeAdamW.of().betas(Double.NaN, 0.999)),
+                bad("beta2", "1.0", () -> ScheduleFreeAdamW.of().betas(0.9, 1)),
+                bad("eps", "0.0", () -> ScheduleFreeAdamW.of().eps(0)),
+                bad("warmUp", "-2.0", () -> ScheduleFreeAdamW.of().warmUp(-2)),
                 bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)),
                 bad("momentum", "1.0", () -> Lars.of(0.1).momentum(1)),
                 bad("coefficient", "0.0", () -> Lars.of(0.1).coefficient(0)),
@@ -267,7 +277,7 @@ class RuleArgumentsTest {
         assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
         assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
         assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
-        assertEquals(new Lars(0.1, 0.9, 0.001, 0, false, 0, 0), Lars.of());
+        assertEquals(new Lars(1, 0.9, 0.001, 0, false, 0, 0), Lars.of());
         assertEquals(new Lars(0.5, 0.9, 0.001, 0, true, 0, 0), Lars.original(0.5));
         assertEquals(new NovoGrad(0.01, 0.9, 0.25, 1e-6, 0, true, false, false, 0, 0), NovoGrad.of());
         assertEquals(new NovoGrad(0.5, 0.9, 0.999, 1e-8, 0, false, true, true, 0, 0), NovoGrad.apex(0.5));
@@ -377,6 +387,18 @@ class RuleArgumentsTest {
                         .beta(5)
                         .lasso(6)
                         .ridge(7)
+                        .l2(2)
+                        .decay(3));
+        assertEquals(
+                new ScheduleFreeSgd(1, 0.5, 4, 2, 3),
+                ScheduleFreeSgd.of(9).lr(1).beta(0.5).warmUp(4).l2(2).decay(3));
+        assertEquals(
+                new ScheduleFreeAdamW(1, 0.5, 0.25, 5, 4, 2, 3),
+                ScheduleFreeAdamW.of(9)
+                        .lr(1)
+                        .betas(0.5, 0.25)
+                        .eps(5)
+                        .warmUp(4)
                         .l2(2)
                         .decay(3));
         assertEquals(new SignSgd(1, 2, 3), SignSgd.of(9).lr(1).l2(2).decay(3));

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -19,6 +20,7 @@ import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Lamb;
 import kudari.rule.Momentum;
+import kudari.rule.ScheduleFreeSgd;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -196,6 +198,38 @@ class ShardedOptimizerTest {
             assertEquals(1, sharded.counts().steps());
             return p.get();
         })) assertSameBits(floats(6, 14), result);
+    }
+
+    /** Under Schedule-Free the average is used, and every rank has only its own. */
+    @Test
+    void allRanksHaveWhatIsToBeUsedAndThenWhatTrains() {
+        float[] used, trained;
+        try (Engine engine = Engines.open()) {
+            Map<String, Tensor> p = params(engine), g = gradients(engine);
+            p.keySet().retainAll(g.keySet());
+            for (String name : g.keySet()) g.get(name).set(gradient(name, 0, 0, false));
+            Optimizer alone = engine.optimizer(ScheduleFreeSgd.of(0.1));
+            for (int step = 0; step < 3; step++) alone.update(p, g);
+            trained = joined(List.copyOf(p.values()));
+            Evaluation using = alone.evaluating(p);
+            used = joined(List.copyOf(p.values()));
+            using.close();
+        }
+        assertTrue(!Arrays.equals(used, trained));
+        run(3, (engine, collective) -> {
+            Map<String, Tensor> p = params(engine), g = gradients(engine);
+            p.keySet().retainAll(g.keySet());
+            ShardedOptimizer sharded = new ShardedOptimizer(engine, collective, Group.rest(ScheduleFreeSgd.of(0.1)));
+            for (int step = 0; step < 3; step++) {
+                for (String name : g.keySet()) // the sum is that of rank 0, the others have nothing
+                if (collective.rank() == 0) g.get(name).set(gradient(name, 0, 0, false));
+                    else g.get(name).zero();
+                sharded.update(p, g);
+            }
+            sharded.evaluating(p, () -> assertSameBits(used, joined(List.copyOf(p.values()))));
+            assertSameBits(trained, joined(List.copyOf(p.values())));
+            return used;
+        });
     }
 
     @Test

@@ -54,7 +54,7 @@ class SpecialValuesTest {
         }
         for (Guard guard : GUARDS) {
             for (Rule rule : List.of(plain, plain.l2(0.01).decay(0.1))) {
-                Plain expected = new Plain(guard);
+                Plain expected = new Plain(guard, Average.NONE);
                 expected.params.put(Optimizer.SINGLE, p.clone());
                 expected.states.put(Optimizer.SINGLE, copy(s));
                 expected.groups.add(t -> rule);

@@ -123,7 +123,7 @@ class TensorRuleTest {
     }
 
     private static Map<String, float[]> plain(Rule rule, Guard guard, Work work) {
-        Plain plain = new Plain(guard);
+        Plain plain = new Plain(guard, Average.NONE);
         plain.groups.add(t -> rule);
         plain.counts.add(0L);
         Map<String, Integer> groups = new HashMap<>();

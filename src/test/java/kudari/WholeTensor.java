@@ -20,7 +20,7 @@ final class WholeTensor {
     static void step(Rule rule, float[] k, float scale, float[] p, float[] g, float[][] s) {
         int size = p.length;
         if (rule instanceof TensorRule whole && size > 0) {
-            float[] x = g, n = whole.elementwise() < s.length ? s[whole.elementwise()] : new float[1];
+            float[] x = g, n = whole.elementwise() < rule.state().size() ? s[whole.elementwise()] : new float[1];
             if (whole.gathers()) whole.gather(k, scale, 0, size, p, g, s, x = new float[size]);
             double xp = whole.gathers() ? 0 : ReduceTest.tensor(x, p);
             float trust = whole.trust(

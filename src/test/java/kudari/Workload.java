@@ -7,6 +7,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.AdamW;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /**
  * What a benchmark steps: a rule and a set of tensors, by name.
@@ -95,9 +96,18 @@ record Workload(String rule, String shape) {
         return Arrays.stream(sizes()).asLongStream().sum();
     }
 
-    /** The bytes that a step must move for one parameter: p, g and state, and g once more for a norm. */
+    /**
+     * The bytes that a step must move for one parameter: p, g and state, and g once more for a norm; for sums of both p once more, too. A rule that gathers
+     * reads p and state twice.
+     */
     int bytes() {
-        return 12 + 8 * of().state().size() + (clips() ? 4 : 0);
+        return bytes(of()) + (clips() ? 4 : 0);
+    }
+
+    static int bytes(Rule rule) {
+        int arrays = StepSource.of(rule, false, false).arrays(), bytes = 12 + 8 * arrays;
+        if (!(rule instanceof TensorRule whole)) return bytes;
+        return bytes + (whole.gathers() ? 4 + 4 * arrays : 8);
     }
 
     /** A rule of the table or AdamW, by name. */

@@ -30,7 +30,18 @@ class WorkloadTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"Sgd, 12", "Momentum, 20", "RmsProp, 20", "Adam, 28", "Adam clipped, 32", "AdamW, 28", "Adan, 44"})
+    @CsvSource({
+        "Sgd, 12",
+        "Momentum, 20",
+        "RmsProp, 20",
+        "Adam, 28",
+        "Adam clipped, 32",
+        "AdamW, 28",
+        "Adan, 44",
+        "Lars, 28",
+        "NovoGrad, 28",
+        "Lamb, 40"
+    })
     void aStepMovesEachNumberOnceAndTheNormReadsTheGradientOnceMore(String rule, int bytes) {
         assertEquals(bytes, new Workload(rule, "1").bytes());
     }

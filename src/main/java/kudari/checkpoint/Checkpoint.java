@@ -83,8 +83,13 @@ public record Checkpoint(
      * @param params the parameters by name
      * @param facts what the run wants to know again
      * @throws IllegalArgumentException if a fact has no text, or a name that the checkpoint itself uses
+     * @throws IllegalStateException within {@link Optimizer#evaluating}, when the parameters are not those that train
      */
     public static Checkpoint of(Optimizer optimizer, Map<String, Tensor> params, Map<String, String> facts) {
+        if (optimizer.isEvaluating())
+            throw new IllegalStateException(
+                    "a checkpoint: expected parameters that hold what trains, got an open evaluation, in which they hold what is to be used;"
+                            + " close it first");
         SortedMap<String, Values> tensors = new TreeMap<>();
         SortedSet<String> rules = new TreeSet<>();
         Safetensors.sorted("params", params).forEach((name, param) -> {
@@ -127,7 +132,7 @@ public record Checkpoint(
 
     /**
      * Restores what fits, as where a part of a network is new: parameters of the same name, shape and type, and the state of those whose rule is of the
-     * same kind. The others stay as they are, and get new state. Where there are as many groups, their counts are restored; otherwise each goes on
+     * same kind. The others stay as they are, and get new state; so does an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
      * after as many steps as the run had done.
      *
      * @return what was left, a sentence for each tensor; empty if all of it fits
@@ -158,9 +163,9 @@ public record Checkpoint(
             if (!hasState(name)) return;
             optimizer.rule(name, param).ifPresent(rule -> {
                 rules.put(name, rule);
-                for (int n = 0; n < rule.state().size(); n++)
-                    expected.put(
-                            state(name, rule, rule.state().get(n)), new Like(Dtype.F32, rule.shape(n, param.shape())));
+                List<String> names = optimizer.stateNames(name, param);
+                for (int n = 0; n < names.size(); n++)
+                    expected.put(state(name, rule, names.get(n)), new Like(Dtype.F32, shape(rule, n, param)));
             });
         });
         List<String> faults = new ArrayList<>();
@@ -187,32 +192,44 @@ public record Checkpoint(
         List<Tensor> made = new ArrayList<>();
         try {
             Map<String, Map<String, Tensor>> state = new HashMap<>();
-            fit.rules.forEach((name, rule) -> state.put(name, placeholders(rule, params.get(name), optimizer, made)));
+            fit.rules.forEach(
+                    (name, rule) -> state.put(name, placeholders(name, rule, params.get(name), optimizer, made)));
             optimizer.resume(counts, state);
         } finally {
             made.forEach(Tensor::close);
         }
-        fit.rules.forEach((name, rule) -> optimizer
-                .state(name)
-                .forEach((array, tensor) ->
-                        tensor.set(tensors.get(state(name, rule, array)).floats())));
         params.forEach((name, param) -> {
             if (fit.values.contains(param(name)))
                 param.set(tensors.get(param(name)).floats());
         });
+        fit.rules.forEach((name, rule) -> {
+            if (!optimizer.knows(name)) return; // there is no state
+            optimizer.state(name).forEach((array, tensor) -> {
+                String saved = state(name, rule, array);
+                if (fit.values.contains(saved)) tensor.set(tensors.get(saved).floats());
+                else tensor.set(params.get(name)); // an average that was not saved begins as the parameter
+            });
+        });
     }
 
     /** What stands in for state, which the optimizer copies: the parameter, where it has the shape, or a tensor made for it. */
-    private static Map<String, Tensor> placeholders(Rule rule, Tensor param, Optimizer optimizer, List<Tensor> made) {
+    private static Map<String, Tensor> placeholders(
+            String name, Rule rule, Tensor param, Optimizer optimizer, List<Tensor> made) {
         Map<String, Tensor> arrays = new LinkedHashMap<>();
-        for (int n = 0; n < rule.state().size(); n++) {
-            long[] shape = rule.shape(n, param.shape());
+        List<String> names = optimizer.stateNames(name, param);
+        for (int n = 0; n < names.size(); n++) {
+            long[] shape = shape(rule, n, param);
             Tensor array = param;
             if (!Arrays.equals(shape, param.shape()))
                 made.add(array = optimizer.engine().zeros(shape));
-            arrays.put(rule.state().get(n), array);
+            arrays.put(names.get(n), array);
         }
         return arrays;
+    }
+
+    /** The shape of a state array; that of an average, behind the rule's own, is the parameter's. */
+    private static long[] shape(Rule rule, int array, Tensor param) {
+        return array < rule.state().size() ? rule.shape(array, param.shape()) : param.shape();
     }
 
     /** Whether the parameter was saved with state, be it another rule's. */

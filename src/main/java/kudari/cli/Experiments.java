@@ -9,6 +9,7 @@ import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 import kudari.CpuEngine;
 import kudari.Engine;
+import kudari.Evaluation;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.data.Dataset;
@@ -16,6 +17,7 @@ import kudari.data.Sampler;
 import kudari.nn.Init;
 import kudari.nn.Network;
 import kudari.nn.Samples;
+import kudari.nn.Score;
 import kudari.report.Comparison.BatchingRun;
 import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
@@ -95,6 +97,16 @@ final class Experiments {
         }
     }
 
+    /** How good a network is with the parameters that are to be used. */
+    static Score score(Network network, Optimizer optimizer, Samples samples) {
+        Evaluation using = optimizer.evaluating(network.params());
+        try {
+            return network.evaluate(samples);
+        } finally {
+            using.close();
+        }
+    }
+
     /**
      * Trains a network by one optimizer, writing the losses to the report as they come. The times are those of the training's own steps, for
      * what a step takes depends on its numbers: gradients that stay the same are not what an optimizer sees.
@@ -128,29 +140,33 @@ final class Experiments {
             optimizer.update(network.params(), network.grads());
             if (doneOnReturn) perUpdate.add((clock.getAsLong() - before) / 1e3);
         };
-        TrainingStep training = new TrainingStep(data.engine, network, data.train, batch, update);
         int written = 0, evaluateEvery = Math.max(1, steps / 20);
+        double seconds;
         long start = clock.getAsLong();
-        for (int step = 0; step < steps; ) {
-            int from = step, to = Math.min(steps, step + Math.min(MOST_TIMED, evaluateEvery - step % evaluateEvery));
-            long begun = clock.getAsLong();
-            for (; step < to; step++) {
-                interruption.check();
-                training.run(batches.next());
-                progress.advance(1);
+        try (network;
+                TrainingStep training = new TrainingStep(data.engine, network, data.train, batch, update)) {
+            for (int step = 0; step < steps; ) {
+                int from = step,
+                        to = Math.min(steps, step + Math.min(MOST_TIMED, evaluateEvery - step % evaluateEvery));
+                long begun = clock.getAsLong();
+                for (; step < to; step++) {
+                    interruption.check();
+                    training.run(batches.next());
+                    progress.advance(1);
+                }
+                network.loss(); // waits for the last gradient
+                perStep.add((clock.getAsLong() - begun) / 1e3 / (to - from));
+                if (step == steps || step % evaluateEvery == 0) {
+                    accuracies.add(new DataPoint(
+                            step, score(network, optimizer, data.test).accuracy()));
+                }
+                network.tellLosses();
+                for (; written < losses.size(); written++) {
+                    report.loss(name, written + 1, losses.get(written), nameOf(data.engine));
+                }
             }
-            network.loss(); // waits for the last gradient
-            perStep.add((clock.getAsLong() - begun) / 1e3 / (to - from));
-            if (step == steps || step % evaluateEvery == 0) {
-                accuracies.add(new DataPoint(step, network.evaluate(data.test).accuracy()));
-            }
-            network.tellLosses();
-            for (; written < losses.size(); written++) {
-                report.loss(name, written + 1, losses.get(written), nameOf(data.engine));
-            }
+            seconds = (clock.getAsLong() - start) / 1e9;
         }
-        double seconds = (clock.getAsLong() - start) / 1e9;
-        training.close();
         return new Training(
                 name, settings, nameOf(data.engine), losses, accuracies, median(perUpdate), median(perStep), seconds);
     }
@@ -165,31 +181,37 @@ final class Experiments {
     /** Gradient descent three ways, on few samples and a small network: the loss over all samples, after so many were seen. */
     static List<BatchingRun> batchingRuns(Data data, int seen, Interruption interruption) {
         int n = Math.min(data.train.size(), seen / 30), batch = Math.min(n, 32);
-        Samples few = data.head(n);
         Rule rule = Sgd.of(0.1);
-        return List.of(
-                batchingRun(data, few, "full batch", rule, Sampler.full(n), seen, interruption),
-                batchingRun(data, few, "single samples", rule, Sampler.single(n, data.seed), seen, interruption),
-                batchingRun(data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen, interruption));
+        try (Samples few = data.head(n)) {
+            return List.of(
+                    batchingRun(data, few, "full batch", rule, Sampler.full(n), seen, interruption),
+                    batchingRun(data, few, "single samples", rule, Sampler.single(n, data.seed), seen, interruption),
+                    batchingRun(
+                            data, few, "mini-batches", rule, Sampler.epochs(n, batch, data.seed), seen, interruption));
+        }
     }
 
     private static BatchingRun batchingRun(
             Data data, Samples few, String name, Rule rule, Sampler batches, int seen, Interruption interruption) {
-        Network network = data.network(50);
-        Optimizer optimizer = data.engine.optimizer(rule);
         List<DataPoint> losses = new ArrayList<>();
-        TrainingStep training = new TrainingStep(
-                data.engine, network, few, batches.batch(), () -> optimizer.update(network.params(), network.grads()));
-        // Points stand close at first and then further apart, as on a logarithmic axis.
-        for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
-            if (at >= next) {
-                losses.add(new DataPoint(at, network.evaluate(few).loss()));
-                next = at + Math.max(1, at / 8);
+        try (Network network = data.network(50);
+                Optimizer optimizer = data.engine.optimizer(rule);
+                TrainingStep training = new TrainingStep(
+                        data.engine,
+                        network,
+                        few,
+                        batches.batch(),
+                        () -> optimizer.update(network.params(), network.grads()))) {
+            // Points stand close at first and then further apart, as on a logarithmic axis.
+            for (long at = 0, next = 0; at <= seen; at += batches.batch()) {
+                if (at >= next) {
+                    losses.add(new DataPoint(at, score(network, optimizer, few).loss()));
+                    next = at + Math.max(1, at / 8);
+                }
+                interruption.check();
+                training.run(batches.next());
             }
-            interruption.check();
-            training.run(batches.next());
         }
-        training.close();
         return new BatchingRun(
                 name, RuleOption.describe(rule) + ", batches of " + batches.batch() + " out of " + few.size(), losses);
     }

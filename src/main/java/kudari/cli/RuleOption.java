@@ -15,6 +15,7 @@ import kudari.io.Say;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.Lars;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.Peer;
@@ -37,7 +38,7 @@ record RuleOption(Class<?> type) {
             .map(RuleOption::new)
             .toList();
 
-    /** The learning rates of the book's picture of paths. */
+    /** The learning rates of the book's picture of paths, and of a rule for which Adam's is none. */
     private static final Map<Class<?>, Double> PATH_RATES = Map.of(
             Sgd.class,
             0.95,
@@ -50,7 +51,9 @@ record RuleOption(Class<?> type) {
             RmsProp.class,
             0.3,
             Adam.class,
-            0.3);
+            0.3,
+            Lars.class, // of which a thousandth goes into a step
+            10.0);
 
     /** The learning rate on the path of a rule that is not in the book's picture: Adam's. */
     private static final double PATH_RATE = 0.3;

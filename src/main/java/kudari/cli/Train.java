@@ -16,9 +16,11 @@ import java.util.TreeMap;
 import java.util.UUID;
 import java.util.stream.Collectors;
 import kudari.Engine;
+import kudari.Group;
 import kudari.Guard;
 import kudari.LearningRate;
 import kudari.Optimizer;
+import kudari.Schedule;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.data.Dataset;
@@ -67,7 +69,7 @@ final class Train extends TrainingCommand {
 
     /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
     private static final List<String> SETTINGS =
-            List.of("rule", "lr", "decay", "schedule", "hidden", "batch", "clip", "seed");
+            List.of("rule", "lr", "decay", "average", "schedule", "hidden", "batch", "clip", "seed");
 
     /** Where the samples were, and what they were: they may lie elsewhere now, but not be others. */
     private static final String DATA = "data", TRAIN = "train-sha256", TEST = "test-sha256";
@@ -96,6 +98,14 @@ final class Train extends TrainingCommand {
             description = "decoupled weight decay: a step takes the learning rate times so much of each parameter away"
                     + " (default: the rule's own, 0.01 for adamw and 0 for the others)")
     private Double decay;
+
+    @Option(
+            names = "--average",
+            paramLabel = "PART",
+            description =
+                    "scores a moving average of the parameters, of which a step keeps so much, as 0.999; it is in the checkpoint,"
+                            + " beside the state (default: none)")
+    private Double average;
 
     @Option(
             names = "--schedule",
@@ -376,6 +386,7 @@ final class Train extends TrainingCommand {
         settings.put("rule", rule.name());
         settings.put("lr", String.valueOf(rate()));
         if (decay != null) settings.put("decay", String.valueOf(decay));
+        if (average != null) settings.put("average", String.valueOf(average));
         settings.put("schedule", schedule.toString());
         settings.put("hidden", Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining(",")));
         settings.put("batch", String.valueOf(batch));
@@ -391,6 +402,11 @@ final class Train extends TrainingCommand {
     Rule rule() {
         Rule chosen = rule.withRate(rate());
         return decay == null ? chosen : chosen.decay(decay);
+    }
+
+    private Group group(Schedule schedule) {
+        Group all = Group.rest(schedule);
+        return average == null ? all : all.average(average);
     }
 
     private void check() {
@@ -419,6 +435,11 @@ final class Train extends TrainingCommand {
             rule();
         } catch (IllegalArgumentException e) {
             throw refusal("--decay " + decay + ": " + e.getMessage());
+        }
+        try {
+            group(Schedule.of(rule()));
+        } catch (IllegalArgumentException e) {
+            throw refusal("--average " + average + ": " + e.getMessage());
         }
         if (decay != null && decay > 0 && rate() > 0 && (float) (rate() * decay) == 0)
             throw refusal("--decay: expected 0 or a number that float32 can hold when multiplied by the learning rate "
@@ -501,7 +522,7 @@ final class Train extends TrainingCommand {
             } catch (IllegalArgumentException e) {
                 throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
             }
-            optimizer = engine.optimizer(rates.of(rule()));
+            optimizer = engine.optimizer(group(rates.of(rule())));
             if (clip != null) optimizer.guard(Guard.clipNorm(clip));
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {
@@ -538,7 +559,7 @@ final class Train extends TrainingCommand {
                     return 130;
                 }
                 if (!saved) return diverged(metrics, step, checkpoints);
-                return done(net.evaluate(held.test()), until, metrics, sets, checkpoints);
+                return done(Experiments.score(net, optimizer, held.test()), until, metrics, sets, checkpoints);
             }
         }
 
@@ -572,8 +593,10 @@ final class Train extends TrainingCommand {
                 if (metrics.isEmpty()) continue;
                 metrics.stopClock(step);
                 boolean judges = epoch || step == until;
-                OptionalDouble accuracy =
-                        judges ? OptionalDouble.of(net.evaluate(held.test()).accuracy()) : OptionalDouble.empty();
+                OptionalDouble accuracy = judges
+                        ? OptionalDouble.of(
+                                Experiments.score(net, optimizer, held.test()).accuracy())
+                        : OptionalDouble.empty();
                 try {
                     metrics.write(accuracy);
                 } catch (IOException e) { // the disk of the table is full, say; that of the checkpoint may not be

@@ -16,21 +16,29 @@ final class Activations implements AutoCloseable {
     final Tensor labels; // [rows]
     final Tensor numbers; // [rows]: of the samples; an int takes the room of a float
 
+    private final Scope scope = new Scope();
+
     Activations(Engine engine, int rows, int... widths) {
         this.rows = rows;
         values = new Tensor[widths.length];
-        for (int l = 0; l < widths.length; l++) values[l] = engine.zeros(rows, widths[l]);
-        gradients = values.clone();
-        for (int l = 1; l < widths.length - 1; l++) gradients[l] = engine.zeros(rows, widths[l]);
-        labels = engine.zeros(rows);
-        numbers = engine.zeros(rows);
+        try {
+            for (int l = 0; l < widths.length; l++) values[l] = zeros(engine, rows, widths[l]);
+            gradients = values.clone();
+            for (int l = 1; l < widths.length - 1; l++) gradients[l] = zeros(engine, rows, widths[l]);
+            labels = zeros(engine, rows);
+            numbers = zeros(engine, rows);
+        } catch (RuntimeException | Error e) {
+            scope.abandon(e);
+            throw e;
+        }
+    }
+
+    private Tensor zeros(Engine engine, long... shape) {
+        return scope.add(engine.zeros(shape), Tensor::close);
     }
 
     @Override
     public void close() {
-        for (Tensor tensor : values) tensor.close();
-        for (Tensor tensor : gradients) tensor.close();
-        labels.close();
-        numbers.close();
+        scope.close();
     }
 }

@@ -9,7 +9,6 @@ import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.util.List;
 import jcuda.Pointer;
 import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
@@ -31,6 +30,7 @@ final class CudaDense implements Dense {
     private final CudaEngine engine;
     private final CUstream stream;
     private final cublasHandle cublas;
+    private final Scope scope = new Scope();
     private final CudaKernel gather, biasAndLowerBound, reluGradient, biasGradient, crossEntropy;
 
     /** The numbers of a batch's samples on their way to the device, where an int takes the room of a float. */
@@ -43,11 +43,20 @@ final class CudaDense implements Dense {
         stream = engine.stream();
         cublas = engine.cublas();
         String source = source();
-        gather = engine.kernel("kernels/nn.cu", source, "gather");
-        biasAndLowerBound = engine.kernel("kernels/nn.cu", source, "biasAndLowerBound");
-        reluGradient = engine.kernel("kernels/nn.cu", source, "reluGradient");
-        biasGradient = engine.kernel("kernels/nn.cu", source, "biasGradient");
-        crossEntropy = engine.kernel("kernels/nn.cu", source, "crossEntropy");
+        try {
+            gather = kernel(source, "gather");
+            biasAndLowerBound = kernel(source, "biasAndLowerBound");
+            reluGradient = kernel(source, "reluGradient");
+            biasGradient = kernel(source, "biasGradient");
+            crossEntropy = kernel(source, "crossEntropy");
+        } catch (RuntimeException | Error e) {
+            scope.abandon(e);
+            throw e;
+        }
+    }
+
+    private CudaKernel kernel(String source, String function) {
+        return scope.add(engine.kernel("kernels/nn.cu", source, function), CudaKernel::close);
     }
 
     private static String source() {
@@ -121,8 +130,7 @@ final class CudaDense implements Dense {
 
     @Override
     public void close() {
-        for (CudaKernel kernel : List.of(gather, biasAndLowerBound, reluGradient, biasGradient, crossEntropy))
-            kernel.close();
+        scope.close();
     }
 
     /**

@@ -22,15 +22,21 @@ final class Losses implements AutoCloseable {
     /** Of both windows each, when the one or the other is full. */
     private final AsyncRead[] reads = new AsyncRead[2];
 
+    private final Scope scope = new Scope();
     private DoubleConsumer listener = loss -> {};
 
     /** Batches so far; how many of them have been told, or came before there was a listener. */
     private long done, told;
 
     Losses(Engine engine) {
-        outcomes = engine.zeros(PLACES, 2);
-        place = engine.zeros(1);
-        for (int n = 0; n < 2; n++) reads[n] = outcomes.asyncRead();
+        try {
+            outcomes = scope.add(engine.zeros(PLACES, 2), Tensor::close);
+            place = scope.add(engine.zeros(1), Tensor::close);
+            for (int n = 0; n < 2; n++) reads[n] = scope.add(outcomes.asyncRead(), AsyncRead::close);
+        } catch (RuntimeException | Error e) {
+            scope.abandon(e);
+            throw e;
+        }
     }
 
     private AsyncRead read(long batch) {
@@ -76,8 +82,6 @@ final class Losses implements AutoCloseable {
 
     @Override
     public void close() {
-        for (AsyncRead read : reads) read.close();
-        outcomes.close();
-        place.close();
+        scope.close();
     }
 }

@@ -61,6 +61,7 @@ public final class Network implements AutoCloseable {
 
     private int count;
     private boolean closed;
+    private final Scope scope = new Scope();
     private final Runnable choose = this::choose, pass = this::pass;
 
     /**
@@ -91,36 +92,48 @@ public final class Network implements AutoCloseable {
                         + " weights in a layer, got " + widths[l - 1] + " · " + widths[l]);
         }
         this.engine = engine;
-        this.dense = Dense.on(engine);
         this.widths = widths.clone();
         this.layers = new Layer[widths.length - 1];
         Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
-        Random random = new Random(seed);
-        for (int l = 0; l < layers.length; l++) {
-            int in = widths[l], out = widths[l + 1];
-            float[] weights = new float[in * out];
-            double deviation = init.deviation(in);
-            for (int i = 0; i < weights.length; i++) weights[i] = (float) (deviation * random.nextGaussian());
-            Layer layer = new Layer(
-                    in,
-                    out,
-                    engine.tensor(weights, in, out),
-                    engine.zeros(out),
-                    engine.zeros(in, out),
-                    engine.zeros(out));
-            params.put("W" + (l + 1), layer.weight());
-            params.put("b" + (l + 1), layer.bias());
-            grads.put("W" + (l + 1), layer.dWeight());
-            grads.put("b" + (l + 1), layer.dBias());
-            layers[l] = layer;
-        }
         this.params = Collections.unmodifiableMap(params);
         this.grads = Collections.unmodifiableMap(grads);
-        this.training = new Activations(engine, 0, this.widths);
-        this.evaluation = new Activations(engine, 0, this.widths);
-        this.losses = new Losses(engine);
-        this.outcomes = engine.zeros(0, 2);
-        this.place = engine.zeros(1);
+        Random random = new Random(seed);
+        try {
+            this.dense = scope.add(Dense.on(engine), Dense::close);
+            for (int l = 0; l < layers.length; l++) {
+                int in = widths[l], out = widths[l + 1];
+                float[] weights = new float[in * out];
+                double deviation = init.deviation(in);
+                for (int i = 0; i < weights.length; i++) weights[i] = (float) (deviation * random.nextGaussian());
+                Layer layer = new Layer(
+                        in,
+                        out,
+                        mine(engine.tensor(weights, in, out)),
+                        mine(engine.zeros(out)),
+                        mine(engine.zeros(in, out)),
+                        mine(engine.zeros(out)));
+                params.put("W" + (l + 1), layer.weight());
+                params.put("b" + (l + 1), layer.bias());
+                grads.put("W" + (l + 1), layer.dWeight());
+                grads.put("b" + (l + 1), layer.dBias());
+                layers[l] = layer;
+            }
+            this.training = new Activations(engine, 0, this.widths);
+            scope.add(this, net -> net.training.close());
+            this.evaluation = new Activations(engine, 0, this.widths);
+            scope.add(this, net -> net.evaluation.close());
+            this.losses = scope.add(new Losses(engine), Losses::close);
+            this.outcomes = engine.zeros(0, 2);
+            scope.add(this, net -> net.outcomes.close());
+            this.place = mine(engine.zeros(1));
+        } catch (RuntimeException | Error e) {
+            scope.abandon(e);
+            throw e;
+        }
+    }
+
+    private Tensor mine(Tensor tensor) {
+        return scope.add(tensor, Tensor::close);
     }
 
     /** The weights and biases: "W1" [inputs, units], "b1" [units], "W2", "b2", … in this order. */
@@ -302,14 +315,7 @@ public final class Network implements AutoCloseable {
     /** Gives its memory back: parameters, gradients and all that it works in. Closing twice does nothing. */
     @Override
     public void close() {
-        params.values().forEach(Tensor::close);
-        grads.values().forEach(Tensor::close);
-        training.close();
-        evaluation.close();
-        losses.close();
-        outcomes.close();
-        place.close();
-        dense.close();
+        scope.close();
         closed = true;
     }
 

@@ -16,6 +16,7 @@ public final class Samples implements AutoCloseable {
 
     final Engine engine;
     private final int size, features, classes;
+    private final Scope scope = new Scope();
 
     /**
      * Examples of an engine.
@@ -46,8 +47,15 @@ public final class Samples implements AutoCloseable {
             largest = Math.max(largest, labels[i]);
         }
         classes = largest + 1;
-        this.x = engine instanceof CpuEngine cpu ? cpu.wrap(x, size, features) : engine.tensor(x, size, features);
-        this.labels = engine.tensor(classOf);
+        try {
+            this.x = scope.add(
+                    engine instanceof CpuEngine cpu ? cpu.wrap(x, size, features) : engine.tensor(x, size, features),
+                    Tensor::close);
+            this.labels = scope.add(engine.tensor(classOf), Tensor::close);
+        } catch (RuntimeException | Error e) {
+            scope.abandon(e);
+            throw e;
+        }
     }
 
     /** The number of examples. */
@@ -68,8 +76,7 @@ public final class Samples implements AutoCloseable {
     /** Gives their memory back. Closing twice does nothing. */
     @Override
     public void close() {
-        x.close();
-        labels.close();
+        scope.close();
     }
 
     /** As in {@code 60000 samples of 784 inputs in 10 classes}. */

@@ -33,6 +33,11 @@ public final class Arithmetic {
         return (x + power) - power;
     }
 
+    /** A point that follows p after it has gone a part of the way there; {@code Group.average}. */
+    public static float follow(float a, float p, float pull) {
+        return flush(a + pull * (p - a), MEAN);
+    }
+
     /** A learning rate times x, and 0 at a rate of 0 even where x has overflowed. */
     public static float rate(float lr, float x) {
         return lr == 0 ? 0 : lr * x;

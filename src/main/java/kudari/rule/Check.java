@@ -18,6 +18,15 @@ final class Check {
         require(x >= 0 && (float) x < 1, name, "a number from 0 up and below 1, also when rounded to float32", x);
     }
 
+    /** A weight of both of two points, so that either can be had from the other: above 0, with an inverse that float holds, and below 1. */
+    static void between(String name, double x) {
+        require(
+                (float) (1 / x) <= Float.MAX_VALUE && x > 0 && (float) x < 1,
+                name,
+                "a number above 0 and below 1, also when it and its inverse are rounded to float32",
+                x);
+    }
+
     /** A number from 0 up that, unless it is 0, does not vanish when it is multiplied by {@code scale} and rounded to float. */
     static void nonNegative(String name, double x, double scale) {
         require(

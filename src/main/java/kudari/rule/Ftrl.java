@@ -30,6 +30,7 @@ import java.util.List;
  *   <dd>{@code z} is lr times the paper's. While lr is constant that is the same; when it changes the paper's form, and Keras's, multiplies the parameters by
  *       the new rate over the old, and this goes on from where they are. At lr = 0 nothing moves. Keras's l2_regularization_strength is λ₂/2; its power of n
  *       is −1/2 here; its shrinkage goes into z alone, and {@code l2} here into the gradient.
+ *       A gradient beyond 1.8·10¹⁹, whose square float32 cannot hold, makes p NaN, as the formula has it; a {@code Guard} that clips keeps it out.
  *   <dt>State
  *   <dd>{@code n} and {@code z}, 8 bytes per parameter; a step moves 28.
  *   <dt>Neighbours

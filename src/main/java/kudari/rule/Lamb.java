@@ -19,7 +19,7 @@ import java.util.List;
  *   v ← β₂·v + (1 − β₂)·g²
  *   corrected:   u = m/c₁ / (√(v/c₂) + ε)         with cᵢ = 1 − βᵢᵗ
  *   else:        u = m / (√v + ε)                 and lr·√c₂/c₁ for lr below
- *   inside:      p ← p − lr·r·(u + λ·p)           with r = ‖p‖/‖u + λ·p‖
+ *   inside:      p ← p − lr·r·w                   with r = ‖p‖/‖w‖, w = u + λ·p
  *   else:        p ← p − lr·r·u − lr·λ·p          with r = ‖p‖/‖u‖</pre>
  *
  * <p>where ‖·‖ is over a whole tensor; r is held between {@code least} and {@code most}, and is 1 where one of its norms is 0.

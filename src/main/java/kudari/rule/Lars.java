@@ -53,9 +53,9 @@ public record Lars(double lr, double momentum, double coefficient, double eps, b
         Check.nonNegative("eps", eps, 1);
     }
 
-    /** optax's at lr 0.1. */
+    /** optax's at lr 1: a step is a hundredth of the parameter's norm, once the velocity has gathered. */
     public static Lars of() {
-        return of(0.1);
+        return of(1);
     }
 
     /** optax's: μ = 0.9, η = 0.001, ε = 0, and the norm of gradient and decay together. */

@@ -21,7 +21,8 @@ import java.util.stream.Stream;
  *
  * where scale, which is 1 unless a guard says otherwise, and trust, which is 1 but for a {@link TensorRule}, come from outside the loop. Coupled decay: A. Krogh and J. A. Hertz, "A Simple Weight
  * Decay Can Improve Generalization", NIPS 1991. Decoupled: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
- * arXiv:1711.05101, as PyTorch scales it, with the learning rate.
+ * arXiv:1711.05101, as PyTorch scales it, with the learning rate. The Schedule-Free rules alone, which average over their steps, have it in u, as their paper
+ * does.
  *
  * <p>State that decays without new gradients stops at a few multiples of 2<sup>−102</sup> (a mean) or 2<sup>−126</sup> (a mean of squares) and
  * never becomes subnormal, for a processor works on subnormal numbers up to a hundred times slower. Gradients below about 3·10<sup>−18</sup>,
@@ -51,10 +52,12 @@ public sealed interface Rule
                 Adan,
                 AdEMAMix,
                 Adopt,
+                ScheduleFreeSgd,
+                ScheduleFreeAdamW,
                 TensorRule,
                 CustomRule {
 
-    /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last, which is the engine's. */
+    /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last three, which are the engine's. */
     int SCALARS = 16;
 
     /** The classes of all rules that are here, in the order in which they are permitted: those of the records. */
@@ -107,6 +110,16 @@ public sealed interface Rule
      * @param array its number, in the order of {@link #state}
      */
     default float initial(int array) {
+        return 0;
+    }
+
+    /**
+     * How the parameter that is to be used lies beside the one that trains: it is p + Σ evaluation(a)·s[a]. 0 for every array, for they are one, unless
+     * the rule says otherwise, as those do that take gradients elsewhere than where they have got to.
+     *
+     * @param array its number, in the order of {@link #state}
+     */
+    default float evaluation(int array) {
         return 0;
     }
 

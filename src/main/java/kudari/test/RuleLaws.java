@@ -110,18 +110,26 @@ public abstract class RuleLaws {
         return rule instanceof CustomRule custom ? custom.kernel() : "";
     }
 
-    /** The arrays of state have the same names and beginnings whenever they are asked for. */
+    /** The arrays of state have the same names and beginnings, and the same part in what is to be used, whenever they are asked for. */
     @Test
     public void theStateStaysWhatItIs() {
         Rule rule = rule();
         List<String> names = List.copyOf(rule.state());
         float[][] before = Elements.begun(rule, new float[1]).s();
+        float[] used = evaluation(rule);
         try (Engine engine = Engine.cpu(1)) {
             engine.optimizer(rule).update(engine.zeros(1), engine.zeros(1));
         }
         require(names.equals(rule.state()), "state(): expected " + names + " again, got " + rule.state());
         float[][] after = Elements.begun(rule, new float[1]).s();
         for (int a = 0; a < before.length; a++) same(before[a], after[a], "initial(" + a + "), asked again");
+        same(used, evaluation(rule), "evaluation(…), asked again");
+    }
+
+    private static float[] evaluation(Rule rule) {
+        float[] factors = new float[rule.state().size()];
+        for (int a = 0; a < factors.length; a++) factors[a] = rule.evaluation(a);
+        return factors;
     }
 
     /** The scalars of a step are the same however often, and after which other step, they are asked for, and finite; the engine's is left alone. */
@@ -138,7 +146,8 @@ public abstract class RuleLaws {
             same(first.get(t), k, "at(" + t + ", k), asked again");
             for (float scalar : k)
                 require(Float.isFinite(scalar), "at(" + t + ", k): expected finite numbers, got " + scalar);
-            require(k[Rule.SCALARS - 1] == 0, "at(" + t + ", k): expected the last of k, the engine's, left alone");
+            for (int own = Rule.SCALARS - 3; own < Rule.SCALARS; own++)
+                require(k[own] == 0, "at(" + t + ", k): expected the last three of k, the engine's, left alone");
         }
         // What was there before must not matter.
         float[] other = new float[Rule.SCALARS];

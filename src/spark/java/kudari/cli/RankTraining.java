@@ -7,8 +7,11 @@ import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
 import kudari.CudaEngine;
 import kudari.Engine;
+import kudari.Evaluation;
 import kudari.Group;
 import kudari.Guard;
 import kudari.Optimizer;
@@ -16,6 +19,7 @@ import kudari.ShardedOptimizer;
 import kudari.Tensor;
 import kudari.data.Sampler;
 import kudari.nn.Network;
+import kudari.nn.Samples;
 import kudari.nn.Score;
 import kudari.spark.Rank;
 import kudari.spark.TrainingLoop;
@@ -94,8 +98,8 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
             net.tellLosses();
             double[] means = means(rank, losses);
             double seconds = (System.nanoTime() - clock) / 1e9;
-            double accuracy =
-                    first && (epoch || last) ? net.evaluate(held.test()).accuracy() : Double.NaN;
+            Optional<Score> score = Optional.empty();
+            if (epoch || last) score = score(steps, first, net, held.test());
             // The same on every rank, for the weights and these losses are.
             boolean good = saves && isFinite(net.params(), means);
             if (good) steps.save().run();
@@ -105,7 +109,7 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
                     skipped,
                     means,
                     optimizer.skipped(),
-                    accuracy,
+                    score.map(Score::accuracy).orElse(Double.NaN),
                     seconds,
                     good,
                     saves && !good));
@@ -114,9 +118,18 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
             losses.clear();
             clock = System.nanoTime();
         }
-        if (!first) return new double[0];
-        Score score = net.evaluate(held.test());
-        return new double[] {score.loss(), score.accuracy()};
+        return score(steps, first, net, held.test())
+                .map(score -> new double[] {score.loss(), score.accuracy()})
+                .orElse(new double[0]);
+    }
+
+    /** How good the network is with the parameters that are to be used; only rank 0 looks, but all may be needed for it. */
+    private static Optional<Score> score(Steps steps, boolean first, Network net, Samples samples) {
+        List<Score> score = new ArrayList<>();
+        steps.evaluating().accept(() -> {
+            if (first) score.add(net.evaluate(samples));
+        });
+        return score.stream().findFirst();
     }
 
     /** Something that may fail as files do. */
@@ -129,8 +142,9 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
      *
      * @param optimizer that counts them
      * @param update adds up the gradients of all ranks, and steps
+     * @param evaluating does something with the parameters as they are to be used
      */
-    private record Steps(Optimizer optimizer, Runnable update, Saving save) {}
+    private record Steps(Optimizer optimizer, Runnable update, Saving save, Consumer<Runnable> evaluating) {}
 
     private Steps steps(Train train, Rank rank, Network net) throws IOException {
         Guard guard = (train.clip == null ? Guard.NONE : Guard.clipNorm(train.clip)).scale(1.0 / rank.size());
@@ -141,7 +155,8 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
             return new Steps(
                     sharded.own(),
                     () -> sharded.update(net.params(), net.grads()),
-                    () -> rank.save(sharded, net.params(), Map.of()));
+                    () -> rank.save(sharded, net.params(), Map.of()),
+                    body -> sharded.evaluating(net.params(), body));
         }
         Optimizer optimizer = rank.engine().optimizer(all).guard(guard);
         rank.restore(optimizer, net.params());
@@ -151,7 +166,15 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
                     rank.sum(net.grads());
                     optimizer.update(net.params(), net.grads());
                 },
-                () -> rank.save(optimizer, net.params(), Map.of()));
+                () -> rank.save(optimizer, net.params(), Map.of()),
+                body -> {
+                    Evaluation using = optimizer.evaluating(net.params());
+                    try {
+                        body.run();
+                    } finally {
+                        using.close();
+                    }
+                });
     }
 
     private static void checkDevice(Train train, Engine engine) throws IOException {

@@ -23,8 +23,8 @@ final class SparkBench {
     private SparkBench() {}
 
     public static void main(String[] args) throws Exception {
-        System.out.println("parameters  Adam alone  all-reduce  all-reduce + Adam  sharded Adam   (ms, median of " + TIMED
-                + ", 2 ranks of 1 thread)");
+        System.out.println("parameters  Adam alone  all-reduce  all-reduce + Adam  sharded Adam   (ms, median of "
+                + TIMED + ", 2 ranks of 1 thread)");
         try (JavaSparkContext spark = Contexts.cluster(2, 1500)) {
             for (int n : new int[] {100_000, 1_000_000, 10_000_000}) {
                 double[] ms = TrainingJob.of(2)

@@ -1,6 +1,8 @@
 package kudari.cli;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -10,10 +12,20 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongSupplier;
+import kudari.CudaEngine;
 import kudari.Engine;
 import kudari.Engines;
+import kudari.Optimizer;
+import kudari.data.Dataset;
+import kudari.data.Digits;
+import kudari.report.Report;
+import kudari.rule.Adam;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command {@code compare} on a device, and on the CPU beside it. */
 class CudaCompareTest {
@@ -57,6 +69,37 @@ class CudaCompareTest {
         assertTrue(
                 summary.contains("\"device\": \"CPU\"") && summary.contains("\"device\": \"" + device + "\""), summary);
         assertTrue(out.toString().contains(device), out::toString);
+    }
+
+    /** Whether an experiment ends, or the process is asked to end in the middle of it. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void anExperimentLeavesNothingOnTheDevice(boolean stops) throws IOException {
+        Dataset digits = Digits.train(60, 1);
+        try (CudaEngine engine = (CudaEngine) Engines.open();
+                Report report = Report.open(folder, false);
+                Progress progress = new Progress("", 1, 0);
+                Interruption interruption = new Interruption()) {
+            engine.cublas(); // whose workspace stays with the engine
+            Experiments.Data data = Experiments.Data.of(engine, digits, digits, 1);
+            long before = engine.allocated();
+            long[] reads = {0};
+            LongSupplier clock = () -> {
+                if (stops && ++reads[0] == 8) throw new Interruption.Stopped();
+                return 0;
+            };
+            int[] hidden = {5};
+            try (Optimizer adam = engine.optimizer(Adam.of())) {
+                Executable train = () ->
+                        Experiments.train("Adam", adam, data, hidden, 10, 40, report, progress, clock, interruption);
+                if (stops) assertThrows(Interruption.Stopped.class, train);
+                else assertDoesNotThrow(train);
+                assertTrue(adam.steps() > (stops ? 0 : 39), "steps by a graph: " + adam.steps());
+            }
+            assertEquals(before, engine.allocated());
+            Experiments.batchingRuns(data, 120, interruption);
+            assertEquals(before, engine.allocated());
+        }
     }
 
     /** The lines of one device, without it. */

@@ -3,6 +3,7 @@ package kudari.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -77,6 +78,7 @@ class TrainTest {
                 "--rule=adam",
                 "--rule=adamw --decay=0.1",
                 "--rule=momentum --clip=0.5",
+                "--rule=schedulefreeadamw --average=0.9",
                 "--rule=sgd --schedule=warmup-step:20,10,0.5"
             })
     void aResumedRunHasTheBitsOfOneThatNeverStopped(String options) throws IOException {
@@ -143,6 +145,18 @@ class TrainTest {
             double ulps = 0x1p-23 * (Math.abs(from[i]) + Math.abs(without[i]));
             assertEquals(without[i] - 0.125 * from[i], with[i], ulps, "weight " + i);
         }
+    }
+
+    /** What trains is what it is without an average; what is scored is not. */
+    @Test
+    void anAverageIsScoredAndDoesNotTrain() throws IOException {
+        Path plain = folder.resolve("plain"), averaged = folder.resolve("averaged");
+        trained(SMALL, plain, "--rule=sgd", "--steps=20", "--lr=0.5");
+        String without = out.toString();
+        trained(SMALL, averaged, "--rule=sgd", "--steps=20", "--lr=0.5", "--average=0.75");
+        assertArrayEquals(weights(plain), weights(averaged));
+        assertNotEquals(without, out.toString());
+        assertTrue(Checkpoint.read(model(averaged)).tensors().containsKey("state/W1/Sgd.average"), "it is saved");
     }
 
     private float[] weights(Path into) throws IOException {
@@ -609,6 +623,7 @@ class TrainTest {
                 "2 | --lr=0.01            | --lr 0.01: |was trained with 0.001",
                 "2 | --seed=2             | --seed 2: |was trained with 1",
                 "2 | --decay=0.1          | --decay 0.1: |was trained with none",
+                "2 | --average=0.9        | --average 0.9: |was trained with none",
                 "2 | --clip=1             | --clip 1.0: |was trained with none",
                 "2 | --hidden=8           | --hidden 8: |was trained with 8,7",
                 "1 | --data=digits:64,17  | --data digits:64,17: the samples held out are not those|begin anew",
@@ -677,6 +692,7 @@ class TrainTest {
                 "2|--rule=foo                |'foo'",
                 "2|--lr=1e-50                |--lr 1.0E-50: lr: expected 0 or a number that float32 can hold",
                 "2|--decay=-1                |--decay -1.0: decay: expected a finite number from 0 up, got -1.0",
+                "2|--average=1               |--average 1.0: decay: expected a number from 0 up and below 1, got 1.0",
                 "2|--decay=1e-50             |--decay: expected 0 or a number that float32 can hold when multiplied by",
                 "2|--threads=2147483647      |--threads: expected at most 1024, got 2147483647",
                 "2|--hidden=2147483647       |--hidden 2147483647: widths: expected at most 2147483639 weights in a layer",
