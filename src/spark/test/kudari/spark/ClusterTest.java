@@ -13,6 +13,7 @@ import java.util.Random;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -70,6 +71,7 @@ class ClusterTest {
     }
 
     @Test
+    @Tag("slow") // it waits until Spark has missed enough heartbeats
     void aFrozenExecutorIsGivenUpAndWhenItThawsChangesNothing(@TempDir Path folder) throws Exception {
         DigitsLoop.Fault fault = (rank, step) -> {
             if (rank.attempt() == 1 && rank.rank() == 0 && step == 12) {
