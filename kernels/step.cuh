@@ -297,8 +297,7 @@ __device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, con
   }
 }
 
-// The first of two loops of a rule that gathers, over four elements at a time of which so many are there; and what it sums up. Not streaming, for the step
-// reads them again.
+// The first of two loops of a rule that gathers, over four elements of which so many are there, and what it sums up.
 template <bool WIDE, int STATES, typename Rule>
 __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
   bool limited = common.limit <= LARGEST;
@@ -369,7 +368,7 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
 #define TRUST(name, GATHERS)                                                                                                            \
   struct name##Trust {                                                                                                                  \
     static constexpr bool WHOLE = true, GATHERED = GATHERS;                                                                             \
-    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);            \
+    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);             \
   };                                                                                                                                    \
   __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, float* n)
 

@@ -146,11 +146,12 @@ install_packages() {
   fi
 }
 
-# Maven with plain output: without its reset of colours at the end either. From Java 23 the JVM would warn of what Maven's own libraries do.
+# Maven, on the project of $pom where that is set, with plain output: without its reset of colours at the end either. From Java 23 the JVM would warn
+# of what Maven's own libraries do.
 maven() {
   local options="-Djansi.noreset=true"
   [ "${jdk:-0}" -lt 23 ] || options+=" --sun-misc-unsafe-memory-access=allow"
-  MAVEN_OPTS="${MAVEN_OPTS:-} $options" mvn -B -Dstyle.color=never --no-transfer-progress ${maven_options[@]+"${maven_options[@]}"} -f "$root/pom.xml" "$@"
+  MAVEN_OPTS="${MAVEN_OPTS:-} $options" mvn -B -Dstyle.color=never --no-transfer-progress ${maven_options[@]+"${maven_options[@]}"} -f "${pom:-$root/pom.xml}" "$@"
 }
 
 # Runs a command that fetches something into Maven's folder, and shows meanwhile how much has come.
@@ -255,4 +256,12 @@ fetch_nvrtc() {
 fetch_nvrtc_for_driver() {
   [ "$(uname -sm)" = "Linux x86_64" ] && has_library libcuda.so.1 && ! has_library libnvrtc.so.12 || return 0
   fetch_nvrtc || say "NVRTC could not be fetched; scripts/kudari doctor says what else will do"
+}
+
+# What became of the tests whose reports are in a folder.
+count_tests() {
+  find "$1" -name 'TEST-*.xml' -exec grep -h -m1 '<testsuite ' {} + | awk '
+    function count(name) { return match($0, " " name "=\"[0-9]+\"") ? substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4) : 0 }
+    { tests += count("tests"); failed += count("failures") + count("errors"); skipped += count("skipped") }
+    END { printf "%d passed, %d failed%s", tests - failed - skipped, failed, skipped ? ", " skipped " skipped" : "" }'
 }

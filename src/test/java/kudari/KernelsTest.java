@@ -21,6 +21,7 @@ import kudari.test.LoopText;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -255,9 +256,11 @@ class KernelsTest {
     }
 
     /** A block's partial is written, then fenced, then counted; and who counts last fences again before it reads. No GPU in software shows it. */
-    @Test
-    void theBlocksOfTheNormFenceTheirPartialsOnBothSidesOfTheCounter() {
-        String ptx = ptx("reduce.cu");
+    @ParameterizedTest
+    @CsvSource({"reduce.cu, reduce", "lamb.cu, lamb_gather"})
+    void theBlocksOfASumFenceTheirPartialsOnBothSidesOfTheCounter(String file, String kernel) {
+        String all = ptx(file), ptx = all.substring(all.indexOf(".entry " + kernel + "("));
+        if (ptx.indexOf(".entry ", 1) > 0) ptx = ptx.substring(0, ptx.indexOf(".entry ", 1));
         int counted = ptx.indexOf("atom.global.add.u64");
         assertTrue(counted > 0, ptx);
         assertTrue(

@@ -129,8 +129,11 @@ public record ScheduleFreeAdamW(double lr, double beta1, double beta2, double ep
         float c = k[6], kept = k[7], now = k[8], beta1 = k[9];
         float[] v = s[0], d = s[1];
         for (int i = from; i < to; i++) {
-            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            float gi = gradient(g[i], p[i], scale, l2);
             v[i] = flush(beta2 * v[i] + rest2 * (gi * gi), SQUARE);
+        }
+        for (int i = from; i < to; i++) {
+            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
             float step = alpha * gi / (sqrt(v[i]) + eps) + decay * pi, u = now * step - c * d[i];
             d[i] = flush(kept * (d[i] - beta1 * step), MEAN);
             p[i] = descend(pi, u, 0, trust);
