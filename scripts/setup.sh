@@ -214,6 +214,27 @@ is_built() {
   [ -e "$stamp" ] && [ -z "$(find "$root/pom.xml" "$root/kernels" "$root/src/main" -newer "$stamp" -print -quit)" ]
 }
 
+# For kudari train --spark: the commands with Kudari's part for Spark, and Spark itself as a class path, in target/run-spark.
+build_spark() {
+  local run=$root/target/run-spark
+  if [ -e "$run/.built" ] && [ -z "$(find "$root/pom.xml" "$root/kernels" "$root/src/main" "$root/src/spark" -newer "$run/.built" -print -quit)" ]; then return; fi
+  mkdir -p "$run"
+  exec 9>"$root/target/.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+  say "building Kudari's part for Spark into target/run-spark"
+  [ -d "$repository/org/apache/spark" ] || say "the first time, Maven fetches Spark and what it needs: about 150 MB, into $repository"
+  touch "$run/.building"
+  if ! fetching maven -q -P 'spark,!soft' -DskipTests package dependency:build-classpath -Dmdep.outputFile="$run/.classpath" -Dmdep.includeScope=compile >&2; then
+    say "the build failed, see above; a first build needs the network"
+    exit 1
+  fi
+  mv "$run/.classpath" "$run/classpath"
+  cp "$root/target/kudari.jar" "$run/.new"
+  mv "$run/.new" "$run/kudari.jar"
+  mv "$run/.building" "$run/.built"
+  exec 9>&-
+}
+
 # Whether the dynamic linker finds a library.
 has_library() {
   local folder

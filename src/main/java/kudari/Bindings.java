@@ -37,6 +37,10 @@ final class Bindings {
     Guard guard = Guard.NONE;
 
     boolean zeroes;
+
+    /** Who else has gradients of the same step. */
+    OtherRanks others = OtherRanks.NONE;
+
     private Optional<Driver> driver = Optional.empty();
 
     /** The set of the last update, or none; and those of updates before, the latest first. */
@@ -123,7 +127,8 @@ final class Bindings {
         Map<String, Tensor> param = params.sorted(), grad = grads.sorted();
         if (param.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
         param.forEach((name, tensor) -> checkPlace("params '" + name + "'", tensor));
-        Map<String, Integer> partOf = groups.parts(param, driver.isEmpty());
+        // Among ranks, one may have nothing of its own.
+        Map<String, Integer> partOf = groups.parts(param, driver.isEmpty() && others == OtherRanks.NONE);
         checkNames(param, grad, partOf);
         param.forEach((name, tensor) -> {
             State known = states.get(name);
@@ -187,6 +192,7 @@ final class Bindings {
         if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
         Driver first = engine.driver(control.first(), control.averaged(), guard, zeroes);
         try {
+            if (guard.reduces() && others != OtherRanks.NONE) first.join(others);
             Driver.Layout layout = first.layout(plan, Optional.empty());
             control.drive(first, guard.reduces());
             driver = Optional.of(first);

@@ -142,6 +142,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private int count, portion;
     private long done, skipped;
     private double norm;
+    private OtherRanks others = OtherRanks.NONE;
     private final Tally tally = new Tally();
 
     /**
@@ -164,6 +165,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.k = ring[0];
         boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
         this.products = multiplies ? Optional.of(engine.products()) : Optional.empty();
+    }
+
+    @Override
+    void join(OtherRanks others) {
+        this.others = others;
     }
 
     @Override
@@ -310,7 +316,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         double[] lanes = this.lanes[0], partials = laid.partials[0];
         float[] scale = laid.scale;
         int[] firsts = laid.firsts;
-        norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
+        norm = guard.scale() * Math.sqrt(Reduce.all(others.partials(partials), lanes));
         float all = guard.factor(norm), smallest = Math.abs(all);
         Arrays.fill(scale, all);
         for (int n = 0; n < scale.length && guard.clip() == Guard.Clip.TENSOR_NORM; n++) {
@@ -318,6 +324,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             scale[n] = guard.factor(own);
             smallest = n == 0 ? Math.abs(scale[n]) : Math.min(smallest, Math.abs(scale[n]));
         }
+        if (guard.clip() == Guard.Clip.TENSOR_NORM) smallest = others.smallest(scale.length > 0, smallest);
         return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL;
     }
 

@@ -56,6 +56,13 @@ public final class Optimizer implements AutoCloseable {
         return this;
     }
 
+    /** Has the guard see the gradients of other ranks, too, which have parameters of their own. */
+    Optimizer join(OtherRanks others) {
+        checkNew("join");
+        bindings.others = others;
+        return this;
+    }
+
     /**
      * Has every update leave 0 in the gradients, ready for the next to be added up there, also where it leaves the step out.
      *
