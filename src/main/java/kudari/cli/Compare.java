@@ -20,6 +20,7 @@ import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -205,9 +206,10 @@ final class Compare extends TrainingCommand {
     }
 
     private ComparedRule facts(RuleOption option) {
+        Rule rule = option.defaults();
         return new ComparedRule(
                 option.toString(),
-                option.defaults().state(),
+                rule instanceof TensorRule whole ? rule.state().subList(0, whole.elementwise()) : rule.state(),
                 option.rateOnThePath(),
                 rates.containsKey(option) ? "--lr" : option.rateOfDefaults());
     }

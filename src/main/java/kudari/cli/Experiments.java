@@ -127,8 +127,7 @@ final class Experiments {
             Interruption interruption)
             throws IOException {
         Network network = data.network(hidden);
-        String settings = RuleOption.describe(
-                optimizer.rule("W1", network.params().get("W1")).orElseThrow());
+        String settings = RuleOption.describe(optimizer, network);
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
         List<Float> losses = new ArrayList<>();
         List<DataPoint> accuracies = new ArrayList<>();

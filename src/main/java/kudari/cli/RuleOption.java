@@ -13,7 +13,9 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import kudari.Group;
 import kudari.LearningRate;
+import kudari.Optimizer;
 import kudari.io.Say;
+import kudari.nn.Network;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
@@ -168,6 +170,17 @@ record RuleOption(Class<?> type) {
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(type.getSimpleName() + ": a rule has of() and of(double lr)", e);
         }
+    }
+
+    /** What a network is trained by; where its biases follow another rule than its weights, by that, too. */
+    static String describe(Optimizer optimizer, Network network) {
+        Rule weights = rule(optimizer, network, "W1"), biases = rule(optimizer, network, "b1");
+        boolean same = weights.getClass() == biases.getClass();
+        return describe(weights) + (same ? "" : "; vectors by AdamW, lr " + Say.number(biases.lr()));
+    }
+
+    private static Rule rule(Optimizer optimizer, Network network, String name) {
+        return optimizer.rule(name, network.params().get(name)).orElseThrow();
     }
 
     /** The learning rate, then the hyperparameters that are not 0 or off, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */
