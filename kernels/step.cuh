@@ -363,20 +363,21 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
   if (threadIdx.x == 0) control->arrived = 0;
 }
 
-// The first of two loops of a rule whose update is made orthogonal, over four elements of which so many are there. The last array takes the update, and what
-// it held counts for nothing.
+// The first of two loops of a rule whose update is made orthogonal, over four elements of which so many are there. The last array of
+// its own takes the update, and what it held counts for nothing.
 template <bool WIDE, int STATES, typename Rule>
 __device__ __forceinline__ void gatherMatrixAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common) {
   bool limited = common.limit <= LARGEST;
-  float p[4], g[4], s[STATES][4];
+  constexpr int OWN = STATES - MORE;
+  float p[4], g[4], s[OWN][4];
   fetch<WIDE>(p, chunk.p + i, there);
   fetch<WIDE>(g, chunk.g + i, there);
-  for (int a = 0; a < STATES - 1; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
+  for (int a = 0; a < OWN - 1; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
   if (limited) {
     for (int n = 0; n < 4; n++) g[n] = clamp(common.scale * g[n], common.limit);
   }
   Rule::template gather<4>(common.k, limited ? 1 : common.scale, p, g, s);
-  for (int a = 0; a < STATES; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
+  for (int a = 0; a < OWN; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
 }
 
 template <int STATES, typename Rule>

@@ -2,6 +2,8 @@ package kudari;
 
 import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
+import static kudari.rule.Arithmetic.MEAN;
+import static kudari.rule.Arithmetic.flush;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -332,6 +334,26 @@ class MuonTest {
         float[] values = new float[size];
         Arrays.fill(values, value);
         return values;
+    }
+
+    /** In elements, chunks and ends; and the parameter takes the steps that it takes without. */
+    @Test
+    void anAverageFollowsItsMatrices() {
+        Random random = new Random(11);
+        float[] start = normal(random, new long[] {41, 37});
+        Tensor averaged = engine.tensor(start, 41, 37), alone = engine.tensor(start, 41, 37), g = engine.zeros(41, 37);
+        Optimizer with = engine.optimizer(Group.rest(Muon.of(0.02)).average(0.75));
+        Optimizer without = engine.optimizer(Muon.of(0.02));
+        float[] average = start;
+        for (int t = 0; t < 5; t++) {
+            g.set(normal(random, new long[] {41, 37}));
+            with.update(averaged, g);
+            without.update(alone, g);
+            float[] p = averaged.get();
+            assertSameBits(alone.get(), p);
+            for (int i = 0; i < p.length; i++) average[i] = flush(average[i] + 0.25f * (p[i] - average[i]), MEAN);
+            assertSameBits(average, with.state(Optimizer.SINGLE).get("average").get());
+        }
     }
 
     @Test
