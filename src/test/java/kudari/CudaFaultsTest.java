@@ -35,7 +35,9 @@ import kudari.nn.Init;
 import kudari.nn.Network;
 import kudari.nn.Samples;
 import kudari.rule.AdaGrad;
+import kudari.rule.Adafactor;
 import kudari.rule.Adam;
+import kudari.rule.FactoredRule;
 import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Momentum;
@@ -267,10 +269,11 @@ class CudaFaultsTest {
         assertEquals(10, control.launches());
     }
 
-    /** LARS and NovoGrad 2, clipped or not; LAMB 2, and 3 where a guard needs the norm first. */
+    /** LARS and NovoGrad 2, clipped or not; LAMB 2 and Adafactor 3, and one more where a guard needs the norm first. */
     private static int launchesOf(Rule rule, Guard guard) {
         if (!(rule instanceof TensorRule whole)) return guard.reduces() ? 2 : 1;
-        return whole.gathers() && guard.reduces() ? 3 : 2;
+        int passes = rule instanceof FactoredRule ? 3 : 2;
+        return whole.gathers() && guard.reduces() ? passes + 1 : passes;
     }
 
     static Stream<Arguments> launchesOfRules() {
@@ -282,7 +285,10 @@ class CudaFaultsTest {
                 Arguments.of(NovoGrad.of(0.1), Guard.clipTensorNorm(1), 2),
                 Arguments.of(Lamb.of(0.1), Guard.NONE, 2),
                 Arguments.of(Lamb.of(0.1), Guard.clipValue(1), 2),
-                Arguments.of(Lamb.of(0.1), Guard.clipNorm(1), 3));
+                Arguments.of(Lamb.of(0.1), Guard.clipNorm(1), 3),
+                Arguments.of(Adafactor.of(0.1), Guard.NONE, 3),
+                Arguments.of(Adafactor.of(0.1), Guard.clipValue(1), 3),
+                Arguments.of(Adafactor.of(0.1), Guard.clipNorm(1), 4));
     }
 
     /** For any number of tensors, of which some have no elements. */
@@ -1034,7 +1040,7 @@ class CudaFaultsTest {
         int row = 2 + bases.length;
         Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});
         LongBuffer buffer = LongBuffer.allocate(row << 20);
-        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 2);
+        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 0, 2);
         long[] words = Arrays.copyOf(buffer.array(), buffer.position());
         assertEquals(0, words.length % row);
         long done = 0;
