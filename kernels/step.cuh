@@ -605,7 +605,7 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
     template <int E>                                                                                                                     \
     static __device__ __forceinline__ void gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u); \
   };                                                                                                                                     \
-  extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                               \
+  extern "C" __global__ void __launch_bounds__(THREADS, FACTOR::FACTORED ? 2 : 3)                                                                               \
       name##_gather(const Chunk<STATES + MORE>* chunks, u64 count, Told* told, Control* control, double* partials, const u64* firsts,    \
                     u64 tensors, u64 pieces, unsigned pass) {                                                                            \
     gather<STATES + MORE, name##Gather, FACTOR>(chunks, count, told, control, partials, firsts, tensors, pieces, pass);                          \
@@ -614,7 +614,8 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
   __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u)
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
-// 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
+// 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way;
+// 2, too, where factors are found for each element, some of them in double.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
 #define STEP_BY(name, STATES, TRUSTED)                                                                                              \
@@ -623,7 +624,7 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
     template <int E>                                                                                                                \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
   };                                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256, STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                              \
+  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED ? 2 : STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                              \
       name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
     drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
   }                                                                                                                                 \

@@ -175,8 +175,10 @@ final class CpuDriver extends Driver implements Workers.Job {
             Optional<CpuFactors> factors = p.size() == 0
                     ? Optional.empty()
                     : factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, p, g, s));
-            int elementwise = factors.isPresent() ? 0 : whole.map(TensorRule::elementwise).orElse(own);
-            for (int t = 0; factors.isPresent() && t < factors.get().tiles(); t++) parts.add(new Part(factors.get(), t));
+            int elementwise =
+                    factors.isPresent() ? 0 : whole.map(TensorRule::elementwise).orElse(own);
+            for (int t = 0; factors.isPresent() && t < factors.get().tiles(); t++)
+                parts.add(new Part(factors.get(), t));
             for (int m = 0; factors.isPresent() && m < factors.get().matrices(); m++)
                 matrices.add(new Part(factors.get(), m));
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
@@ -221,7 +223,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
             float[][] arrays = engine.tile(thread, 4 + state), s = Arrays.copyOfRange(arrays, 4, 4 + state);
-            CpuFactors.Room room = new CpuFactors.Room(arrays[0], arrays[1], lanes.length > 0 ? lanes[thread] : NO_LANES, lanes.length > 0 ? new double[Reduce.LANES] : NO_LANES);
+            CpuFactors.Room room = new CpuFactors.Room(
+                    arrays[0],
+                    arrays[1],
+                    lanes.length > 0 ? lanes[thread] : NO_LANES,
+                    lanes.length > 0 ? new double[Reduce.LANES] : NO_LANES);
             tiles[thread] = new Tile(
                     arrays[0], arrays[1], s, new float[][] {state > 0 ? s[0] : NO_AVERAGE}, arrays[2], arrays[3], room);
         }
@@ -349,7 +355,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
         float[] p = chunk.p.array, g = chunk.g.array;
-        if (p != null && g != null && chunk.factors.isEmpty()) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
+        if (p != null && g != null && chunk.factors.isEmpty())
+            apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
         else applyToCopies(chunk, tiles[thread]);
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }

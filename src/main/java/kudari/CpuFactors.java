@@ -102,8 +102,7 @@ final class CpuFactors {
             int at = matrix * rows + r;
             gradients(at * columns + column, count, k, scale, limit, room);
             rowSums[at * across + part] = Reduce.piece(room.g, 0, count, room.lanes);
-            for (int i = 0, lane = r % side * width; i < count; i++)
-                sums[lane + i] += (double) room.g[i] * room.g[i];
+            for (int i = 0, lane = r % side * width; i < count; i++) sums[lane + i] += (double) room.g[i] * room.g[i];
         }
         for (int i = 0, to = (matrix * down + strip) * columns + column; i < count; i++) {
             double sum = 0;

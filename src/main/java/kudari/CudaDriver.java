@@ -124,7 +124,13 @@ final class CudaDriver extends Driver {
         /** In which moments are taken. */
         long tiles;
 
-        Launch(CudaKernel kernel, Optional<CudaKernel> gather, Optional<CudaKernel> moments, Rule rule, int arrays, int more) {
+        Launch(
+                CudaKernel kernel,
+                Optional<CudaKernel> gather,
+                Optional<CudaKernel> moments,
+                Rule rule,
+                int arrays,
+                int more) {
             this.kernel = kernel;
             this.gather = gather;
             this.moments = moments;
@@ -327,7 +333,8 @@ final class CudaDriver extends Driver {
         for (int n = 0; n < tensors; n++) {
             int group = plan.groups()[n], kind = kind(group);
             Launch launch = kinds[kind];
-            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.first, launch.arrays);
+            chunk[kind] = putChunks(
+                    to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.first, launch.arrays);
             to.put(firstsAt + n, piece);
             long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
             int pass = launch.pass(kind);
@@ -336,13 +343,17 @@ final class CudaDriver extends Driver {
                 to.put(Math.min(Reduce.PIECE, elements - from)).put(g + from * Float.BYTES);
                 to.put(pass == BY_GRADIENT ? p + from * Float.BYTES : 0);
             }
-            long number = launch.moments.isEmpty() && launch.arrays < launch.states ? address(plan.state()[n][launch.arrays]) : 0;
+            long number = launch.moments.isEmpty() && launch.arrays < launch.states
+                    ? address(plan.state()[n][launch.arrays])
+                    : 0;
             to.position(toldAt + TOLD * n);
             to.put(pair(Float.floatToRawIntBits((float) guard.signedScale()), Float.floatToRawIntBits(1f)));
             to.put(0L).put(0L).put(0L).put(p).put(number).put(pair(0, pass)).put(elements);
             Optional<Factors> of =
                     launch.moments.isEmpty() || elements == 0 ? Optional.empty() : Optional.of(Factors.of(plan, n));
-            to.put(of.filter(Factors::factored).map(f -> base + (long) factors[kind] * Long.BYTES).orElse(0L));
+            to.put(of.filter(Factors::factored)
+                    .map(f -> base + (long) factors[kind] * Long.BYTES)
+                    .orElse(0L));
             if (of.isEmpty()) continue;
             to.position(factors[kind]);
             of.get().put(to, tiles[kind], plan, n, base + (long) arrivals * Long.BYTES, free);
@@ -561,7 +572,10 @@ final class CudaDriver extends Driver {
         for (int kind = 0; kind < kinds.length; kind++) {
             int blocks = engine.blocks(kinds[kind].rows);
             if (kinds[kind].moments.isPresent())
-                kinds[kind].moments.get().start(engine.blocks((int) Math.min(kinds[kind].tiles, Integer.MAX_VALUE)), THREADS);
+                kinds[kind]
+                        .moments
+                        .get()
+                        .start(engine.blocks((int) Math.min(kinds[kind].tiles, Integer.MAX_VALUE)), THREADS);
             if (kinds[kind].gather.isPresent()) kinds[kind].gather.get().start(blocks, THREADS);
             kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);
         }

@@ -108,8 +108,8 @@ final class Groups {
                 .filter(name -> group.takes(name, params.get(name).shape()))
                 .findFirst();
         String said = lost.isPresent()
-                ? ": group " + all.get(group(lost.get(), params.get(lost.get()).shape())) + " before it takes '" + lost.get()
-                        + "'; the first that fits takes a parameter, so the narrower group goes first"
+                ? ": group " + all.get(group(lost.get(), params.get(lost.get()).shape())) + " before it takes '"
+                        + lost.get() + "'; the first that fits takes a parameter, so the narrower group goes first"
                 : ": takes none of the parameters " + Bindings.told(params.keySet())
                         + "; if they come later, say orEmpty()";
         return new IllegalArgumentException("group " + group + said);

@@ -215,8 +215,7 @@ class AdafactorTest {
         try (Engine engine = Engines.open()) {
             Map<String, Tensor> p = Map.of("W", engine.zeros(2, 3, 4), "b", engine.zeros(5), "s", engine.zeros(2, 128));
             Optimizer optimizer = engine.optimizer(Adafactor.of().smallest(3));
-            optimizer.update(
-                    p, Map.of("W", engine.zeros(2, 3, 4), "b", engine.zeros(5), "s", engine.zeros(2, 128)));
+            optimizer.update(p, Map.of("W", engine.zeros(2, 3, 4), "b", engine.zeros(5), "s", engine.zeros(2, 128)));
             Map<String, Tensor> w = optimizer.state("W"), b = optimizer.state("b"), s = optimizer.state("s");
             assertEquals(List.of("row", "col", "v"), List.copyOf(w.keySet()));
             assertArrayEquals(new long[] {2, 3}, w.get("row").shape());
@@ -251,8 +250,7 @@ class AdafactorTest {
                 stopped.update(b, g);
                 if (t != 3) continue;
                 Optimizer resumed = engine.optimizer(groups);
-                resumed.resume(
-                        stopped.steps(), Map.of("W", stopped.state("W"), "b", stopped.state("b")));
+                resumed.resume(stopped.steps(), Map.of("W", stopped.state("W"), "b", stopped.state("b")));
                 stopped = resumed;
             }
             assertSameBits(a.get("W").get(), b.get("W").get());
@@ -264,7 +262,9 @@ class AdafactorTest {
     void aStepThatIsLeftOutChangesNoMomentAndTheNextIsDone() {
         try (Engine engine = Engines.open()) {
             Tensor p = engine.tensor(random(new Random(SEED), 12), 3, 4), g = engine.zeros(3, 4);
-            Optimizer optimizer = engine.optimizer(Adafactor.of(0.1)).guard(Guard.skipNonFinite()).zeroGradients();
+            Optimizer optimizer = engine.optimizer(Adafactor.of(0.1))
+                    .guard(Guard.skipNonFinite())
+                    .zeroGradients();
             List<float[]> before = new ArrayList<>(), after = new ArrayList<>();
             g.set(random(new Random(1), 12));
             optimizer.update(p, g);
