@@ -537,10 +537,22 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
     if (of.v != nullptr) {
       u64 end = (t + 1) * VECTOR < of.columns ? (t + 1) * VECTOR : of.columns;
 #pragma unroll 1
-      for (u64 i = t * VECTOR + threadIdx.x; i < end; i += THREADS) {
-        float x[4];
-        gradients(x, of.p + i, of.g + i, 1, scale, l2, limit);
-        of.v[i] = Moment::moment(k, of.v[i], (double)x[0] * (double)x[0]);
+      for (u64 i = t * VECTOR + threadIdx.x * 4; i < end; i += THREADS * 4) {
+        float x[4], v[4];
+        u64 there = end - i;
+        gradients(x, of.p + i, of.g + i, there, scale, l2, limit);
+        bool wide = there >= 4 && ((u64)of.v & 15) == 0;
+        if (wide) {
+          fetch<true>(v, of.v + i, 4);
+        } else {
+          fetch<false>(v, of.v + i, there);
+        }
+        for (int n = 0; n < 4; n++) v[n] = Moment::moment(k, v[n], (double)x[n] * (double)x[n]);
+        if (wide) {
+          put<true>(of.v + i, v, 4);
+        } else {
+          put<false>(of.v + i, v, there);
+        }
       }
       continue;
     }

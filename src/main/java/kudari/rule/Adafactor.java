@@ -36,7 +36,7 @@ import java.util.List;
  *       its decay is not multiplied by lr: its {@code weight_decay_rate} is lr·decay here. There is no momentum.
  *   <dt>State
  *   <dd>{@code row} and {@code col} of a matrix, 4 bytes for each row and column; {@code v} of what is not factored, 4 bytes per parameter. Those that a
- *       parameter does not have are tensors without elements. A step moves 28.
+ *       parameter does not have are tensors without elements. A step moves 28, and 44 of a vector.
  *   <dt>Neighbours
  *   <dd>{@link RmsProp} keeps the second moment of each element, {@link Lamb} both moments, and goes by the size of the tensor too.
  * </dl>
