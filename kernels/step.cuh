@@ -228,6 +228,12 @@ struct Elementwise : Unfactored {
   static __device__ __forceinline__ float trust(const float*, double, double, double, double, double, float*) { return 1; }
 };
 
+// A rule whose update is made orthogonal between its two loops.
+struct Orthogonal : Unfactored {
+  static constexpr bool WHOLE = false, GATHERED = true;
+  static __device__ __forceinline__ float trust(const float*, double, double, double, double, double, float*) { return 1; }
+};
+
 // What a tensor's update is multiplied by, and the number that its rule keeps of it, which the thread that has its first element writes.
 template <typename Trust>
 __device__ __forceinline__ float trusted(const Told& told, const Common& common, bool first) {
@@ -354,8 +360,7 @@ __device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, con
   }
 }
 
-// The first of two loops of a rule that gathers, over four elements at a time of which so many are there; and what it sums up. Not streaming, for the step
-// reads them again.
+// The first of two loops of a rule that gathers, over four elements of which so many are there, and what it sums up.
 template <bool WIDE, int STATES, typename Rule, typename Factor>
 __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
   bool limited = common.limit <= LARGEST;
@@ -592,6 +597,42 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
   }                                                                                                                                     \
   __device__ __forceinline__ float name##Factor::factor(const float* k, float moment, double mean)
 
+// The first of two loops of a rule whose update is made orthogonal, over four elements of which so many are there. The last array takes the update, and what
+// it held counts for nothing.
+template <bool WIDE, int STATES, typename Rule>
+__device__ __forceinline__ void gatherMatrixAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common) {
+  bool limited = common.limit <= LARGEST;
+  float p[4], g[4], s[STATES][4];
+  fetch<WIDE>(p, chunk.p + i, there);
+  fetch<WIDE>(g, chunk.g + i, there);
+  for (int a = 0; a < STATES - 1; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
+  if (limited) {
+    for (int n = 0; n < 4; n++) g[n] = clamp(common.scale * g[n], common.limit);
+  }
+  Rule::template gather<4>(common.k, limited ? 1 : common.scale, p, g, s);
+  for (int a = 0; a < STATES; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
+}
+
+template <int STATES, typename Rule>
+__device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 count, const Told* told, const Control* control) {
+  bool known;
+  const Slot* slot = found(control, known);
+  if (!known || !control->go) return;
+  Common common;
+  common.limit = control->limit;
+  for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
+    const Chunk<STATES> chunk = chunks[c];
+    const float* k = (const float*)(slot + 1) + chunk.group * K;
+    for (int n = 0; n < K; n++) common.k[n] = k[n];
+    common.scale = told[chunk.tensor].scale;
+    unsigned whole = wide(chunk), i = threadIdx.x * 4;
+#pragma unroll 1
+    for (; i < whole; i += THREADS * 4) gatherMatrixAt<true, STATES, Rule>(chunk, i, 4, common);
+#pragma unroll 1
+    for (; i < chunk.count; i += THREADS * 4) gatherMatrixAt<false, STATES, Rule>(chunk, i, chunk.count - i, common);
+  }
+}
+
 // How many arrays of state the rule names; with more or fewer its kernel would read addresses that are none.
 #ifdef ARRAYS
 #define FITS(STATES) static_assert(STATES == ARRAYS, "STEP has another number of arrays than state() of the rule")
@@ -625,11 +666,25 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
   template <int E>                                                                                                                       \
   __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u)
 
+// The same of a rule whose update is made orthogonal, which is the last of so many arrays.
+#define MATRIX_GATHER(name, STATES)                                                                                                     \
+  struct name##Gather {                                                                                                                 \
+    template <int E>                                                                                                                    \
+    static __device__ __forceinline__ void gather(const float* k, float scale, const float* p, const float* g, float (*s)[E]);          \
+  };                                                                                                                                    \
+  extern "C" __global__ void __launch_bounds__(THREADS, 4)                                                                              \
+      name##_gather(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, const Control* control) {                                 \
+    gatherMatrix<STATES + MORE, name##Gather>(chunks, count, told, control);                                                                   \
+  }                                                                                                                                     \
+  template <int E>                                                                                                                      \
+  __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E])
+
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way;
 // 2, too, where factors are found for each element, some of them in double.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
+#define MATRIX_STEP(name, STATES) STEP_BY(name, STATES, Orthogonal)
 #define STEP_BY(name, STATES, TRUSTED)                                                                                              \
   FITS(STATES);                                                                                                                     \
   struct name##Rule {                                                                                                               \

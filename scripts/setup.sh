@@ -146,11 +146,12 @@ install_packages() {
   fi
 }
 
-# Maven with plain output: without its reset of colours at the end either. From Java 23 the JVM would warn of what Maven's own libraries do.
+# Maven, on the project of $pom where that is set, with plain output: without its reset of colours at the end either. From Java 23 the JVM would warn
+# of what Maven's own libraries do.
 maven() {
   local options="-Djansi.noreset=true"
   [ "${jdk:-0}" -lt 23 ] || options+=" --sun-misc-unsafe-memory-access=allow"
-  MAVEN_OPTS="${MAVEN_OPTS:-} $options" mvn -B -Dstyle.color=never --no-transfer-progress ${maven_options[@]+"${maven_options[@]}"} -f "$root/pom.xml" "$@"
+  MAVEN_OPTS="${MAVEN_OPTS:-} $options" mvn -B -Dstyle.color=never --no-transfer-progress ${maven_options[@]+"${maven_options[@]}"} -f "${pom:-$root/pom.xml}" "$@"
 }
 
 # Runs a command that fetches something into Maven's folder, and shows meanwhile how much has come.
@@ -213,6 +214,27 @@ is_built() {
   [ -e "$stamp" ] && [ -z "$(find "$root/pom.xml" "$root/kernels" "$root/src/main" -newer "$stamp" -print -quit)" ]
 }
 
+# For kudari train --spark: the commands with Kudari's part for Spark, and Spark itself as a class path, in target/run-spark.
+build_spark() {
+  local run=$root/target/run-spark
+  if [ -e "$run/.built" ] && [ -z "$(find "$root/pom.xml" "$root/kernels" "$root/src/main" "$root/src/spark" -newer "$run/.built" -print -quit)" ]; then return; fi
+  mkdir -p "$run"
+  exec 9>"$root/target/.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+  say "building Kudari's part for Spark into target/run-spark"
+  [ -d "$repository/org/apache/spark" ] || say "the first time, Maven fetches Spark and what it needs: about 150 MB, into $repository"
+  touch "$run/.building"
+  if ! fetching maven -q -P 'spark,!soft' -DskipTests package dependency:build-classpath -Dmdep.outputFile="$run/.classpath" -Dmdep.includeScope=compile >&2; then
+    say "the build failed, see above; a first build needs the network"
+    exit 1
+  fi
+  mv "$run/.classpath" "$run/classpath"
+  cp "$root/target/kudari.jar" "$run/.new"
+  mv "$run/.new" "$run/kudari.jar"
+  mv "$run/.building" "$run/.built"
+  exec 9>&-
+}
+
 # Whether the dynamic linker finds a library.
 has_library() {
   local folder
@@ -234,4 +256,12 @@ fetch_nvrtc() {
 fetch_nvrtc_for_driver() {
   [ "$(uname -sm)" = "Linux x86_64" ] && has_library libcuda.so.1 && ! has_library libnvrtc.so.12 || return 0
   fetch_nvrtc || say "NVRTC could not be fetched; scripts/kudari doctor says what else will do"
+}
+
+# What became of the tests whose reports are in a folder.
+count_tests() {
+  find "$1" -name 'TEST-*.xml' -exec grep -h -m1 '<testsuite ' {} + | awk '
+    function count(name) { return match($0, " " name "=\"[0-9]+\"") ? substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4) : 0 }
+    { tests += count("tests"); failed += count("failures") + count("errors"); skipped += count("skipped") }
+    END { printf "%d passed, %d failed%s", tests - failed - skipped, failed, skipped ? ", " skipped " skipped" : "" }'
 }

@@ -50,6 +50,9 @@ OPTIMIZERS = {
     "ScheduleFreeSgd": lambda: contrib.schedule_free_sgd(1e-3),
     "ScheduleFreeAdamW": lambda: contrib.schedule_free_adamw(1e-3),
     "Madgrad": lambda: contrib.madgrad(1e-3),
+    "Lars": lambda: optax.lars(1e-3),
+    "NovoGrad": lambda: optax.novograd(1e-3),
+    "Lamb": lambda: optax.lamb(1e-3),
 }
 
 

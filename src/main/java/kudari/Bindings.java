@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 
 /**
@@ -36,6 +37,10 @@ final class Bindings {
     Guard guard = Guard.NONE;
 
     boolean zeroes;
+
+    /** Who else has gradients of the same step. */
+    OtherRanks others = OtherRanks.NONE;
+
     private Optional<Driver> driver = Optional.empty();
 
     /** The set of the last update, or none; and those of updates before, the latest first. */
@@ -122,7 +127,8 @@ final class Bindings {
         Map<String, Tensor> param = params.sorted(), grad = grads.sorted();
         if (param.containsKey(null)) throw new IllegalArgumentException("params: a name is null");
         param.forEach((name, tensor) -> checkPlace("params '" + name + "'", tensor));
-        Map<String, Integer> partOf = groups.parts(param, driver.isEmpty());
+        // Among ranks, one may have nothing of its own.
+        Map<String, Integer> partOf = groups.parts(param, driver.isEmpty() && others == OtherRanks.NONE);
         checkNames(param, grad, partOf);
         param.forEach((name, tensor) -> {
             State known = states.get(name);
@@ -150,6 +156,7 @@ final class Bindings {
                 p[n] = param.get(name);
                 g[n] = grad.get(name);
                 of[n] = partOf.get(name);
+                if (control.first()[of[n]] instanceof MatrixRule rule) checkMatrix(name, p[n], rule);
                 active[of[n]] = true;
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
@@ -185,6 +192,7 @@ final class Bindings {
         if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
         Driver first = engine.driver(control.first(), control.averaged(), guard, zeroes);
         try {
+            if (guard.reduces() && others != OtherRanks.NONE) first.join(others);
             Driver.Layout layout = first.layout(plan, Optional.empty());
             control.drive(first, guard.reduces());
             driver = Optional.of(first);
@@ -262,6 +270,14 @@ final class Bindings {
         if (!expected.equals(state.names))
             throw new IllegalArgumentException(
                     "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
+    }
+
+    private static void checkMatrix(String name, Tensor param, MatrixRule rule) {
+        if (param.shape().length < 2)
+            throw new IllegalArgumentException("params '" + name + "' of shape " + Arrays.toString(param.shape()) + ": "
+                    + rule.getClass().getSimpleName()
+                    + " takes matrices, of two extents or more; give a vector to another group, as"
+                    + " Group.vectors(\"*\", AdamW.of()) before this one");
     }
 
     private void checkPlace(String what, Tensor tensor) {

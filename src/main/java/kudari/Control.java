@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.LongConsumer;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 
 /**
@@ -95,6 +96,9 @@ final class Control {
                 throw new IllegalStateException("the schedule gives " + rule + " for step " + t
                         + ", but the state is that of " + kind.getSimpleName() + ", " + own);
             }
+            if (rule instanceof MatrixRule matrix && !((MatrixRule) first).mayBecome(matrix))
+                throw new IllegalStateException("the schedule gives " + rule + " for step " + t
+                        + ", which makes matrices orthogonal in another way than " + first);
             last = RuleCheck.checked(rule);
             return rule;
         }

@@ -2,11 +2,14 @@ package kudari;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.stream.Stream;
 import kudari.rule.Arithmetic;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -59,6 +62,21 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** A tensor whose rule looks at all of it: its number, its group, its elements, the number that it keeps, and its first partial and the one behind its last. */
     private record Whole(int tensor, int group, TensorRule rule, long count, float[] n, int first, int end) {}
 
+    /** An update that is made orthogonal before it is applied. */
+    private record Matrix(float[] u, int rows, int columns, NewtonSchulz how, double scale) {
+
+        int shorter() {
+            return Math.min(rows, columns);
+        }
+
+        int longer() {
+            return Math.max(rows, columns);
+        }
+    }
+
+    /** Matrices of one shape that a thread makes orthogonal one after the other, in one place. */
+    private record Turn(CpuNewtonSchulz place, List<Matrix> matrices) {}
+
     /** What is shared out: the pieces from one to another of it, done by a thread. */
     private interface Work {
         void run(int from, int to, int thread);
@@ -73,12 +91,16 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final double[][] lanes;
     private final AtomicIntegerArray next;
     private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll, gather = this::gatherAll;
-    private final Work moments = this::momentsAll, matrices = this::matricesAll;
+    private final Work moments = this::momentsAll, factor = this::factorAll;
+    private final Work orthogonalize = this::orthogonalizeAll;
 
     /** For each step that was sent, at its number modulo their count, and for each group, its scalars. */
     private final float[][][] ring;
 
     private float[][] k;
+
+    /** Where a rule asks for them. */
+    private final Optional<Products> products;
 
     /** Of each thread, where there is a chunk that needs copies. */
     private Tile[] tiles = {};
@@ -88,6 +110,7 @@ final class CpuDriver extends Driver implements Workers.Job {
      *
      * @param gathered the chunks of the rules that gather
      * @param tiles in which the rules that factor take moments, and the matrices of which they do
+     * @param turns the matrices that are made orthogonal
      * @param wholes the tensors of the rules that look at all of one
      * @param firsts the first piece of each tensor, and behind the last tensor the number of pieces
      * @param partials of each piece Σg²; and Σx², Σx·p and Σp² where a rule asks for it
@@ -99,7 +122,8 @@ final class CpuDriver extends Driver implements Workers.Job {
             Chunk[] chunks,
             Chunk[] gathered,
             Part[] tiles,
-            Part[] matrices,
+            Part[] factored,
+            Turn[] turns,
             Piece[] pieces,
             Whole[] wholes,
             int[] firsts,
@@ -119,6 +143,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             new Chunk[0],
             new Part[0],
             new Part[0],
+            new Turn[0],
             new Piece[0],
             new Whole[0],
             new int[] {0},
@@ -130,6 +155,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private int count, portion;
     private long done, skipped;
     private double norm;
+    private OtherRanks others = OtherRanks.NONE;
     private final Tally tally = new Tally();
 
     /**
@@ -150,37 +176,50 @@ final class CpuDriver extends Driver implements Workers.Job {
         this.next = new AtomicIntegerArray(engine.threads() * APART);
         this.ring = new float[Control.RING][rules.length][Rule.SCALARS];
         this.k = ring[0];
+        boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
+        this.products = multiplies ? Optional.of(engine.products()) : Optional.empty();
+    }
+
+    @Override
+    void join(OtherRanks others) {
+        this.others = others;
     }
 
     @Override
     Layout layout(Plan plan, Optional<Layout> old) {
         List<Chunk> chunks = new ArrayList<>(), gathered = new ArrayList<>();
-        List<Part> parts = new ArrayList<>(), matrices = new ArrayList<>();
+        List<Part> parts = new ArrayList<>(), factored = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         List<Whole> wholes = new ArrayList<>();
+        List<Matrix> matrices = new ArrayList<>();
         int[] firsts = new int[plan.size() + 1];
         boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
             int tensor = n, group = plan.groups()[n], first = pieces.size();
             Optional<TensorRule> whole = whole(rules[group]);
-            boolean gathers = whole.isPresent() && whole.get().gathers();
+            boolean isMatrix = rules[group] instanceof MatrixRule;
+            boolean gathers = whole.isPresent() && whole.get().gathers() || isMatrix;
             boolean inArrays = p.array != null && g.array != null;
-            copies |= !inArrays || whole.isPresent();
+            copies |= !inArrays || whole.isPresent() || isMatrix;
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             int own = plan.state()[n].length - (averaged[group] ? 1 : 0);
-            float[][] s = new float[own][];
+            float[][] s = new float[own + (isMatrix ? 1 : 0)][];
             for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
+            if (isMatrix) {
+                s[own] = new float[(int) p.size()];
+                if (p.size() > 0) matrices.add(matrix((MatrixRule) rules[group], p, s[own]));
+            }
             float[] average = averaged[group] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
             Optional<CpuFactors> factors = p.size() == 0
                     ? Optional.empty()
-                    : factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, p, g, s));
+                    : Driver.factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, p, g, s));
             int elementwise =
-                    factors.isPresent() ? 0 : whole.map(TensorRule::elementwise).orElse(own);
+                    factors.isPresent() ? 0 : whole.map(TensorRule::elementwise).orElse(s.length);
             for (int t = 0; factors.isPresent() && t < factors.get().tiles(); t++)
                 parts.add(new Part(factors.get(), t));
             for (int m = 0; factors.isPresent() && m < factors.get().matrices(); m++)
-                matrices.add(new Part(factors.get(), m));
+                factored.add(new Part(factors.get(), m));
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
                 Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, factors, elementwise, (int) from, to);
@@ -202,7 +241,8 @@ final class CpuDriver extends Driver implements Workers.Job {
                 chunks.toArray(new Chunk[0]),
                 gathered.toArray(new Chunk[0]),
                 parts.toArray(new Part[0]),
-                matrices.toArray(new Part[0]),
+                factored.toArray(new Part[0]),
+                turns(matrices).toArray(new Turn[0]),
                 pieces.toArray(new Piece[0]),
                 wholes.toArray(new Whole[0]),
                 firsts,
@@ -212,6 +252,30 @@ final class CpuDriver extends Driver implements Workers.Job {
                 engine.shares(plan.elements()));
     }
 
+    private static Matrix matrix(MatrixRule rule, CpuTensor p, float[] u) {
+        int rows = Math.toIntExact(p.shape()[0]), columns = Math.toIntExact(p.size() / rows);
+        return new Matrix(u, rows, columns, NewtonSchulz.of(rule), rule.scale(rows, columns));
+    }
+
+    /** Of each shape as many as threads can take at once, for each needs a place of some times a matrix's size. */
+    private List<Turn> turns(List<Matrix> matrices) {
+        Map<List<Object>, List<Matrix>> shapes = new LinkedHashMap<>();
+        for (Matrix matrix : matrices)
+            shapes.computeIfAbsent(List.of(matrix.how, matrix.shorter(), matrix.longer()), shape -> new ArrayList<>())
+                    .add(matrix);
+        List<Turn> turns = new ArrayList<>();
+        for (List<Matrix> same : shapes.values()) {
+            Matrix one = same.get(0);
+            int places = Math.min(engine.threads(), same.size());
+            for (int n = 0; n < places; n++) {
+                CpuNewtonSchulz place =
+                        new CpuNewtonSchulz(products.orElseThrow(), one.how, one.shorter(), one.longer());
+                turns.add(new Turn(place, same.subList(same.size() * n / places, same.size() * (n + 1) / places)));
+            }
+        }
+        return turns;
+    }
+
     @Override
     void use(Layout layout) {
         laid = (Laid) layout;
@@ -219,7 +283,7 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private Tile[] tiles() {
         int state = 0;
-        for (Rule rule : rules) state = Math.max(state, rule.state().size());
+        for (Rule rule : rules) state = Math.max(state, rule.state().size() + (rule instanceof MatrixRule ? 1 : 0));
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
             float[][] arrays = engine.tile(thread, 4 + state), s = Arrays.copyOfRange(arrays, 4, 4 + state);
@@ -263,8 +327,9 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void move() {
         if (laid.tiles.length > 0) share(moments, laid.tiles.length);
-        if (laid.matrices.length > 0) share(matrices, laid.matrices.length);
+        if (laid.factored.length > 0) share(factor, laid.factored.length);
         if (laid.gathered.length > 0) share(gather, laid.gathered.length);
+        if (laid.turns.length > 0) share(orthogonalize, laid.turns.length);
         double[][] partials = laid.partials;
         for (Whole whole : laid.wholes) {
             TensorRule rule = whole.rule;
@@ -283,7 +348,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         double[] lanes = this.lanes[0], partials = laid.partials[0];
         float[] scale = laid.scale;
         int[] firsts = laid.firsts;
-        norm = guard.scale() * Math.sqrt(Reduce.all(partials, lanes));
+        norm = guard.scale() * Math.sqrt(Reduce.all(others.partials(partials), lanes));
         float all = guard.factor(norm), smallest = Math.abs(all);
         Arrays.fill(scale, all);
         for (int n = 0; n < scale.length && guard.clip() == Guard.Clip.TENSOR_NORM; n++) {
@@ -291,6 +356,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             scale[n] = guard.factor(own);
             smallest = n == 0 ? Math.abs(scale[n]) : Math.min(smallest, Math.abs(scale[n]));
         }
+        if (guard.clip() == Guard.Clip.TENSOR_NORM) smallest = others.smallest(scale.length > 0, smallest);
         return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL;
     }
 
@@ -341,10 +407,20 @@ final class CpuDriver extends Driver implements Workers.Job {
         }
     }
 
-    private void matricesAll(int from, int to, int thread) {
+    private void factorAll(int from, int to, int thread) {
         for (int c = from; c < to; c++) {
-            CpuFactors of = laid.matrices[c].of;
-            of.matrix(laid.matrices[c].n, k[of.group], lanes[thread]);
+            CpuFactors of = laid.factored[c].of;
+            of.matrix(laid.factored[c].n, k[of.group], lanes[thread]);
+        }
+    }
+
+    private void orthogonalizeAll(int from, int to, int thread) {
+        for (int t = from; t < to; t++) {
+            Turn turn = laid.turns[t];
+            for (int n = 0; n < turn.matrices.size(); n++) {
+                Matrix matrix = turn.matrices.get(n);
+                turn.place.orthogonalize(matrix.u, matrix.rows, matrix.columns, matrix.scale);
+            }
         }
     }
 
@@ -402,6 +478,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (limit < Float.POSITIVE_INFINITY) {
             clip(g, g, 0, count, scale, limit);
             scale = 1;
+        }
+        if (rules[chunk.group] instanceof MatrixRule matrix) {
+            matrix.gather(k[chunk.group], scale, 0, count, p, g, s);
+            store(chunk, s);
+            return;
         }
         ((TensorRule) rules[chunk.group]).gather(k[chunk.group], scale, 0, count, p, g, s, u);
         store(chunk, s);

@@ -147,6 +147,27 @@ public final class CpuEngine extends Engine {
         return array;
     }
 
+    /**
+     * OpenBLAS, with one thread for the whole process from the first call on; as {@link CudaEngine#cublas} on a device.
+     *
+     * @throws UnsupportedOperationException if org.bytedeco:openblas is not on the class path, or not with its natives for this machine
+     */
+    public OpenBlas openBlas() {
+        checkOpen();
+        return new OpenBlas();
+    }
+
+    /** Products of matrices, by OpenBLAS where it is there. */
+    Products products() {
+        try {
+            return openBlas();
+        } catch (UnsupportedOperationException e) {
+            System.getLogger(CpuEngine.class.getName())
+                    .log(System.Logger.Level.WARNING, "matrices are multiplied by plain loops, for " + e.getMessage());
+            return Products.loops();
+        }
+    }
+
     @Override
     Tensor allocate(Dtype dtype, long[] shape) {
         long size = Tensor.size(shape);

@@ -7,12 +7,16 @@ import static kudari.CudaException.must;
 import java.nio.ByteBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -41,6 +45,9 @@ final class CudaDriver extends Driver {
 
     /** Words of what a tensor is told, of the row of a piece, and of that of a tensor whose rule factors. */
     private static final int TOLD = 9, PIECE = 3, FACTORS = 17;
+
+    /** Bytes, at a multiple of which an update begins. */
+    private static final long ALIGNED = 256;
 
     /** When a tensor's sums are taken: in no pass; before the step, of its gradient; and by each kind of rule that gathers, in a pass of its own. */
     private static final int IN_NONE = 0, BY_GRADIENT = 1, BY_KIND = 2;
@@ -104,7 +111,7 @@ final class CudaDriver extends Driver {
 
         final CudaKernel kernel;
 
-        /** Goes over all elements first, where the rule gathers. */
+        /** Goes over all elements first, where the rule gathers or its update is made orthogonal. */
         final Optional<CudaKernel> gather;
 
         /** Takes the moments before that, where the rule factors them. */
@@ -116,8 +123,8 @@ final class CudaDriver extends Driver {
          */
         final int states, first, arrays, more, words;
 
-        /** Whether the rule looks at whole tensors. */
-        final boolean whole;
+        /** Whether the rule looks at whole tensors, or has its update made orthogonal. */
+        final boolean whole, matrix;
 
         int rows;
 
@@ -140,6 +147,7 @@ final class CudaDriver extends Driver {
             this.more = more;
             words = 4 + Math.max(1, arrays + more);
             whole = whole(rule).isPresent();
+            matrix = rule instanceof MatrixRule;
         }
 
         /** When the sums over its tensors are taken. */
@@ -149,6 +157,7 @@ final class CudaDriver extends Driver {
     }
 
     private final CudaEngine engine;
+    private final Rule[] rules;
     private final Guard guard;
 
     /** Of each group; groups of one kind share one. And each of them once. */
@@ -161,6 +170,11 @@ final class CudaDriver extends Driver {
 
     private int pieces;
     private boolean sums;
+
+    /** What makes updates orthogonal, where a rule asks for it, and the updates. */
+    private final Optional<CudaNewtonSchulz> orthogonal;
+
+    private Optional<Updates> updates = Optional.empty();
 
     /** step.cuh's Control, in device memory. */
     private final CUdeviceptr control;
@@ -181,6 +195,20 @@ final class CudaDriver extends Driver {
 
     private Optional<Upload> tables = Optional.empty();
 
+    /** The updates that are made orthogonal, one behind the other, and that work laid out. */
+    private record Updates(
+            CudaEngine engine, CUdeviceptr memory, List<CudaNewtonSchulz.Matrix> matrices, CudaNewtonSchulz.Laid laid) {
+
+        long address(int matrix) {
+            return JCudaAddress.of(memory) + matrices.get(matrix).at();
+        }
+
+        void free() {
+            laid.free();
+            engine.discard(memory);
+        }
+    }
+
     /**
      * The work over some tensors, in one block of device memory: for each kind of rule the rows of its chunks; the rows of the pieces to sum; the first
      * piece of each tensor; what each tensor is told; and room for the partials of each piece.
@@ -189,6 +217,7 @@ final class CudaDriver extends Driver {
      * @param sums whether a rule asks for the sums of its gradients
      * @param rows of chunks, of each kind
      * @param at where those of each kind begin, in words, as the parts do that follow
+     * @param updates in memory of their own
      * @param tiles in which the moments of each kind are taken
      * @param factored tensors of each kind that have them
      * @param factorsAt where their rows begin
@@ -206,6 +235,7 @@ final class CudaDriver extends Driver {
             int firstsAt,
             int toldAt,
             int partialsAt,
+            Optional<Updates> updates,
             long[] tiles,
             int[] factored,
             int[] factorsAt)
@@ -217,6 +247,7 @@ final class CudaDriver extends Driver {
 
         @Override
         public void free() {
+            updates.ifPresent(Updates::free);
             engine.discard(memory);
         }
     }
@@ -229,6 +260,7 @@ final class CudaDriver extends Driver {
      */
     CudaDriver(CudaEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
+        this.rules = rules;
         this.guard = guard;
         slotBytes = SLOT + rules.length * SCALARS;
         launches = new Launch[rules.length];
@@ -241,6 +273,9 @@ final class CudaDriver extends Driver {
                         StepSource.of(rule, averaged[n], zeroes), step -> launch(rule, more, step));
             }
             this.kinds = kinds.values().toArray(new Launch[0]);
+            boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
+            orthogonal = multiplies ? Optional.of(new CudaNewtonSchulz(engine)) : Optional.empty();
+            orthogonal.ifPresent(work -> frees.push(work::free));
             reduce = mine(engine.kernel(
                     "kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), "reduce"));
             scalars = new Upload(engine, (long) Control.WINDOW * slotBytes, "the scalars of an optimizer");
@@ -265,9 +300,11 @@ final class CudaDriver extends Driver {
 
     private Launch launch(Rule rule, int more, StepSource step) {
         CudaKernel kernel = mine(engine.kernel(step.file(), step.text(), step.function()));
-        Optional<CudaKernel> gather = whole(rule)
-                .filter(TensorRule::gathers)
-                .map(gathers -> mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")));
+        boolean gathers = rule instanceof MatrixRule
+                || whole(rule).map(TensorRule::gathers).orElse(false);
+        Optional<CudaKernel> gather = gathers
+                ? Optional.of(mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")))
+                : Optional.empty();
         Optional<CudaKernel> moments = factored(rule)
                 .map(factors -> mine(engine.kernel(step.file(), step.text(), step.function() + "_moments")));
         return new Launch(kernel, gather, moments, rule, step.arrays() - more, more);
@@ -324,17 +361,34 @@ final class CudaDriver extends Driver {
         Optional<Table> before = old.map(Table.class::cast);
         // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
         boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.isRead(before.get().memory);
-        CUdeviceptr memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
+        Optional<Updates> known = before.flatMap(Table::updates), updates = updates(plan, known);
+        CUdeviceptr memory;
+        try {
+            memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
+        } catch (CudaException e) {
+            if (!updates.equals(known)) updates.ifPresent(of -> Engine.cleanUp(e, of::free));
+            throw e;
+        }
         long base = JCudaAddress.of(memory), free = base + scratchAt * Long.BYTES;
         int arrivals = arrivedAt;
         for (int word = arrivedAt; word < arrivedAt + arrived; word++) page.putLong(word * Long.BYTES, 0);
         int[] chunk = at.clone(), factors = factorsAt.clone();
-        int piece = 0;
+        int piece = 0, matrix = 0;
         for (int n = 0; n < tensors; n++) {
             int group = plan.groups()[n], kind = kind(group);
             Launch launch = kinds[kind];
+            long update = launch.matrix && plan.params()[n].size() > 0
+                    ? updates.orElseThrow().address(matrix++)
+                    : 0;
             chunk[kind] = putChunks(
-                    to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.first, launch.arrays);
+                    to.position(chunk[kind]),
+                    plan,
+                    n,
+                    size(launch, size),
+                    launch.words,
+                    launch.first,
+                    launch.arrays,
+                    update);
             to.put(firstsAt + n, piece);
             long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
             int pass = launch.pass(kind);
@@ -369,9 +423,11 @@ final class CudaDriver extends Driver {
             tables.get().send(memory);
         } catch (CudaException e) {
             if (!fits) engine.discard(memory);
+            if (!updates.equals(known)) updates.ifPresent(of -> Engine.cleanUp(e, of::free));
             throw e;
         }
-        if (!fits) before.ifPresent(Table::free);
+        if (!updates.equals(known)) known.ifPresent(Updates::free);
+        if (!fits) before.ifPresent(table -> engine.discard(table.memory));
         return new Table(
                 engine,
                 memory,
@@ -385,6 +441,7 @@ final class CudaDriver extends Driver {
                 firstsAt,
                 toldAt,
                 partialsAt,
+                updates,
                 tiles,
                 factored,
                 factorsAt);
@@ -437,6 +494,33 @@ final class CudaDriver extends Driver {
         }
     }
 
+    /** Room for the updates that are made orthogonal: what there is, where it is for the same. None where there are none. */
+    private Optional<Updates> updates(Plan plan, Optional<Updates> known) {
+        List<CudaNewtonSchulz.Matrix> matrices = new ArrayList<>();
+        long bytes = 0;
+        for (int n = 0; n < plan.size(); n++) {
+            long elements = plan.params()[n].size();
+            if (!(rules[plan.groups()[n]] instanceof MatrixRule rule) || elements == 0) continue;
+            int rows = Math.toIntExact(plan.params()[n].shape()[0]), columns = Math.toIntExact(elements / rows);
+            matrices.add(new CudaNewtonSchulz.Matrix(
+                    bytes, rows, columns, NewtonSchulz.of(rule), rule.scale(rows, columns)));
+            bytes += ALIGNED * up(elements * Float.BYTES, ALIGNED);
+        }
+        if (matrices.isEmpty()) return Optional.empty();
+        if (known.isPresent() && known.get().matrices.equals(matrices)) return known;
+        CUdeviceptr memory = engine.allocateBytes(bytes, "the updates of matrices");
+        try {
+            long all = bytes;
+            // A step that is left out makes nothing of them, but goes over them.
+            must(() -> cuMemsetD8Async(memory, (byte) 0, all, engine.stream), "cuMemsetD8Async of the updates");
+            CudaNewtonSchulz.Laid laid = orthogonal.orElseThrow().layout(JCudaAddress.of(memory), matrices);
+            return Optional.of(new Updates(engine, memory, matrices, laid));
+        } catch (CudaException e) {
+            engine.discard(memory);
+            throw e;
+        }
+    }
+
     /** To write a table to. */
     private ByteBuffer page(int bytes) {
         if (tables.isEmpty() || tables.get().capacity() < bytes) {
@@ -461,6 +545,7 @@ final class CudaDriver extends Driver {
         long partials = table.address(table.partialsAt), firsts = table.address(table.firstsAt);
         pieces = table.pieces;
         sums = table.sums;
+        updates = table.updates;
         reduce.set(0, table.address(table.piecesAt))
                 .set(1, (long) table.pieces)
                 .set(2, partials)
@@ -504,8 +589,11 @@ final class CudaDriver extends Driver {
         for (int kind = 0; ; kind++) if (kinds[kind] == launches[group]) return kind;
     }
 
-    /** The rows of one tensor: count, p, g, so many arrays of state from the first of them on and, behind all state, an average; tensor and group. */
-    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int first, int arrays) {
+    /**
+     * The rows of one tensor: count, p, g, so many arrays of state from the first of them on, of which the last is the update if it has an address; an
+     * average; tensor and group.
+     */
+    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int first, int arrays, long update) {
         long elements = plan.params()[n].size();
         Tensor[] state = plan.state()[n];
         for (long from = 0; from < elements; from += size) {
@@ -513,7 +601,8 @@ final class CudaDriver extends Driver {
             long offset = from * Float.BYTES;
             to.put(Math.min(size, elements - from));
             to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
-            for (int a = 0; a < arrays; a++) to.put(address(state[first + a]) + offset);
+            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[first + a]) + offset);
+            if (update != 0) to.put(update + offset);
             if (to.position() < end - 1 && state.length > 0) to.put(address(state[state.length - 1]) + offset);
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
         }
@@ -577,6 +666,7 @@ final class CudaDriver extends Driver {
                         .get()
                         .start(engine.blocks((int) Math.min(kinds[kind].tiles, Integer.MAX_VALUE)), THREADS);
             if (kinds[kind].gather.isPresent()) kinds[kind].gather.get().start(blocks, THREADS);
+            if (kinds[kind].matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
             kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);
         }
     }

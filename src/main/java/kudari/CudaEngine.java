@@ -76,7 +76,8 @@ import kudari.CudaException.Call;
 import kudari.rule.Rule;
 
 /**
- * The CUDA engine: tensors are device memory, a step is one kernel launch over all of them. Its results equal the CPU engine's bit for bit.
+ * The CUDA engine: tensors are device memory, a step is one kernel launch over all of them. Its results equal the CPU engine's bit for bit, but for rules
+ * that multiply matrices ({@link Rule#isExact}).
  *
  * <p>All work goes to one stream, in order and asynchronously: {@link Optimizer#update} and {@link Tensor#set} return at once, {@link
  * Tensor#get} waits. This class is the one place where JCuda's types show: {@link #wrap} makes a tensor of memory that somebody else owns,

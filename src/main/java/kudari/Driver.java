@@ -33,6 +33,13 @@ abstract class Driver {
      */
     abstract Layout layout(Plan plan, Optional<Layout> old);
 
+    /** Has norms be those over more ranks than this; of a guard that takes none, nothing changes. */
+    void join(OtherRanks others) {
+        throw new UnsupportedOperationException(
+                "guard: a norm over several ranks, or the check of all their gradients, is the CPU engine's alone so far;"
+                        + " expected a guard that takes none");
+    }
+
     /** Makes this the work of the steps to come. */
     abstract void use(Layout layout);
 

@@ -124,7 +124,7 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
 
     private static float[] walk(Engine engine, Rule rule, Stage stage) {
         LearningRate rate = LearningRate.constant(rule.lr()).then(FALLS, LearningRate.constant(rule.lr() / 10));
-        Tensor p = engine.tensor(START), g = engine.zeros(2);
+        Tensor p = engine.tensor(START, 1, 2), g = engine.zeros(1, 2); // a matrix, as some rules need
         Optimizer optimizer = engine.optimizer(rate.of(rule));
         for (int t = 1; t <= stage.steps; t++) {
             float[] xy = p.get();

@@ -56,6 +56,13 @@ public final class Optimizer implements AutoCloseable {
         return this;
     }
 
+    /** Has the guard see the gradients of other ranks, too, which have parameters of their own. */
+    Optimizer join(OtherRanks others) {
+        checkNew("join");
+        bindings.others = others;
+        return this;
+    }
+
     /**
      * Has every update leave 0 in the gradients, ready for the next to be added up there, also where it leaves the step out.
      *
@@ -113,7 +120,8 @@ public final class Optimizer implements AutoCloseable {
      * @param params the parameters by name
      * @param grads the gradients, under the same names and of the same shapes; those of frozen parameters may be left out
      * @throws IllegalArgumentException if the names or shapes do not match, no group takes a parameter, there is none at the first update or a
-     *     group has none then, a tensor is another engine's, or memory overlaps; nothing has changed then
+     *     group has none then, a vector's group has a rule that takes matrices alone, a tensor is another engine's, or memory overlaps; nothing has
+     *     changed then
      * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule has no rule of the right kind
      *     for the step; nothing has changed then
      */

@@ -2,6 +2,7 @@ package kudari;
 
 import java.util.Locale;
 import kudari.rule.CustomRule;
+import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -12,7 +13,7 @@ import kudari.rule.TensorRule;
  * @param file what the compiler calls it
  * @param text with what is said of the rule before its first line
  * @param function its name
- * @param arrays of state, with an element for each of the parameter's, an average's among them
+ * @param arrays with an element for each of the parameter's: those of state, the update where it is made orthogonal, and an average's
  */
 record StepSource(String file, String text, String function, int arrays) {
 
@@ -37,7 +38,7 @@ record StepSource(String file, String text, String function, int arrays) {
         }
         int arrays = Driver.whole(rule)
                 .map(TensorRule::elementwise)
-                .orElse(rule.state().size());
+                .orElse(rule.state().size() + (rule instanceof MatrixRule ? 1 : 0));
         String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + "#define ARRAYS " + arrays + "\n" + LINES;
         return new StepSource(file, head + text, function, arrays + (averaged ? 1 : 0));
     }

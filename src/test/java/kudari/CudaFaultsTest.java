@@ -1041,7 +1041,7 @@ class CudaFaultsTest {
         int row = 2 + bases.length;
         Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});
         LongBuffer buffer = LongBuffer.allocate(row << 20);
-        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 0, 2);
+        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 0, 2, 0);
         long[] words = Arrays.copyOf(buffer.array(), buffer.position());
         assertEquals(0, words.length % row);
         long done = 0;

@@ -303,6 +303,24 @@ class CustomRuleTest {
         }
     }
 
+    /** Which only rules of ours have. */
+    record Shaped(double lr) implements Plain {
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("n");
+        }
+
+        @Override
+        public long[] shape(int array, long[] param) {
+            return new long[] {1};
+        }
+    }
+
     static Stream<Arguments> wrongFromTheStart() {
         Wrong right = Wrong.RIGHT;
         String[] many = IntStream.range(0, 17).mapToObj(n -> "s" + n).toArray(String[]::new);
@@ -321,6 +339,9 @@ class CustomRuleTest {
                         right.named("m", null),
                         "Wrong: state(): expected names of letters, digits and _, got [m, null]"),
                 arguments(right.named("a/b"), "Wrong: state(): expected names of letters, digits and _, got [a/b]"),
+                arguments(
+                        new Shaped(1),
+                        "Shaped: shape(0, …): expected the parameter's shape, which all state of a rule of one's own has, got [1] for [3, 2]"),
                 arguments(right.named(many), "Wrong: state(): expected at most 16 arrays, got 17"));
     }
 

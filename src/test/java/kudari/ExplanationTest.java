@@ -18,6 +18,7 @@ import kudari.rule.Ftrl;
 import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Momentum;
+import kudari.rule.Muon;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.NovoGrad;
@@ -85,6 +86,9 @@ class ExplanationTest {
                                 "n ← n + g²",
                                 "z ← z + 0.5·g − (√n − √n_before)·p",
                                 "p ← −(z − clamp(z, ±0)) / (√n + 0.5·0.25)")),
+                Arguments.of(
+                        Muon.of(0.5),
+                        List.of("m ← 0.95·m + 0.05·g", "u = 0.05/cₜ·g + 0.95/cₜ₊₁·m", "p ← p − 0.5·s·O(u)", "cₜ = 1")),
                 Arguments.of(
                         RAdam.optax(0.5),
                         List.of(

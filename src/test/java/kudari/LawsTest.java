@@ -143,7 +143,7 @@ class LawsTest {
         }
     }
 
-    /** Every rule in every form that libraries know, by the methods that take a learning rate and make one; and some forms more. */
+    /** Every rule of which bits can be asked, in every form that libraries know, by the methods that take a learning rate and make one; and some forms more. */
     static Stream<Rule> rules() {
         Stream<Rule> named = RulesTest.TABLE.stream()
                 .flatMap(row -> Stream.of(row.of().apply(1).getClass().getMethods()))
@@ -163,7 +163,7 @@ class LawsTest {
                 AdaBelief.of(0.01).epsRoot(0),
                 AdEMAMix.of(0.01).betas(0.9, 0.999, 0.99),
                 Adam.pytorch(0.01).epsRoot(0.5));
-        return Stream.concat(named, more).distinct();
+        return Stream.concat(named, more).distinct().filter(Rule::isExact);
     }
 
     private static Rule made(Method method) {

@@ -153,6 +153,10 @@ class PeerTest {
                 "OPTAX   | Adafactor | –     | exponent=0.8 eps=1e-30 least=0.001 threshold=1 scaled=true smallest=128",
                 "KERAS   | Adafactor | 0.001 | exponent=0.8 eps=1e-30 least=0.001 threshold=1 relative=true scaled=true",
                 "KERAS   | Lamb     | 0.001 | beta1=0.9 beta2=0.999 eps=1e-7 most=Infinity corrected=true everywhere=true",
+                "PYTORCH | Muon     | 0.001 | momentum=0.95 nesterov=true coefficients=JORDAN iterations=5 eps=1e-7 gram=true scaling=ORIGINAL decay=0.1",
+                "KERAS   | Muon     | 0.001 | momentum=0.95 nesterov=true coefficients=JORDAN iterations=5 eps=1e-7 gram=true scaling=MATCH_RMS_ADAMW decay=0.004",
+                "OPTAX   | Muon     | –     | momentum=0.95 nesterov=true biasCorrection=true coefficients=JORDAN iterations=5 eps=1e-8 gram=true scaling=ORIGINAL_IN_OUT",
+                "DL4J    | Muon     | –     | –",
             })
     void theDefaultsAreTheLibrarys(Peer peer, String name, String lr, String numbers) {
         Class<?> type = type(name);
@@ -176,6 +180,7 @@ class PeerTest {
             if (value instanceof Double number)
                 assertEquals(said == null ? 0 : Double.parseDouble(said), number, component.getName());
             else if (value instanceof Boolean is) assertEquals(Boolean.parseBoolean(said), is, component.getName());
+            else if (said != null) assertEquals(said, value.toString(), component.getName());
         }
         assertEquals(Map.of(), left, "not a hyperparameter of " + name);
     }

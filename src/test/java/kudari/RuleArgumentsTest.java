@@ -30,6 +30,7 @@ import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
 import kudari.rule.Momentum;
+import kudari.rule.Muon;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.NovoGrad;
@@ -146,6 +147,10 @@ class RuleArgumentsTest {
                 bad("eps", "0.0", () -> ScheduleFreeAdamW.of().eps(0)),
                 bad("warmUp", "-2.0", () -> ScheduleFreeAdamW.of().warmUp(-2)),
                 bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)),
+                bad("momentum", "1.0", () -> Muon.of(0.1).momentum(1)),
+                bad("iterations", "0.0", () -> Muon.of(0.1).iterations(0)),
+                bad("iterations", "21.0", () -> Muon.of(0.1).iterations(21)),
+                bad("eps", "0.0", () -> Muon.of(0.1).eps(0)),
                 bad("momentum", "1.0", () -> Lars.of(0.1).momentum(1)),
                 bad("coefficient", "0.0", () -> Lars.of(0.1).coefficient(0)),
                 bad("coefficient", "1.0E-46", () -> Lars.of(0.1).coefficient(1e-46)),
@@ -188,11 +193,14 @@ class RuleArgumentsTest {
         });
     }
 
+    static Stream<Rule> rules() {
+        return Stream.concat(RulesTest.TABLE.stream().map(row -> row.of().apply(0.5)), Stream.of(Muon.of(0.5)));
+    }
+
     /** What is no number or negative, a fraction that keeps all, and what float32 cannot tell from 0. */
     @ParameterizedTest
-    @MethodSource("kudari.RulesTest#table")
-    void noNumberOfAnyRuleIsLeftUnchecked(RulesTest.Row row) throws ReflectiveOperationException {
-        Rule rule = row.of().apply(0.5);
+    @MethodSource("rules")
+    void noNumberOfAnyRuleIsLeftUnchecked(Rule rule) throws ReflectiveOperationException {
         RecordComponent[] components = rule.getClass().getRecordComponents();
         Constructor<?> constructor = rule.getClass()
                 .getConstructor(

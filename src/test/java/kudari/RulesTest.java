@@ -32,6 +32,7 @@ import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
+import kudari.rule.MatrixRule;
 import kudari.rule.Momentum;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
@@ -659,12 +660,9 @@ class RulesTest {
 
     /** The Schedule-Free step of z, without warm-up, as it moves p and the array that has z − p. */
     private static void averaged(Rounded[] s, int d, Rounded step, double beta, int t) {
-        double c = 1.0 / t;
-        Rounded u = Rounded.once(1 - beta * (1 - c))
-                .times(step)
-                .minus(Rounded.once(c).times(s[d]));
-        s[d] = Rounded.once(1 - c).times(s[d].minus(Rounded.once(beta).times(step)));
-        s[0] = s[0].minus(u);
+        Rounded before = s[d];
+        s[d] = Rounded.once(1 - 1.0 / t).times(before.minus(Rounded.once(beta).times(step)));
+        s[0] = s[0].minus(step.minus(before).plus(s[d]));
     }
 
     /** β·m + (1 − β)·x, as every mean is taken. */
@@ -691,7 +689,11 @@ class RulesTest {
         expected.addAll(Set.of(TensorRule.class.getPermittedSubclasses()));
         assertTrue(expected.remove(FactoredRule.class), "nor is that");
         expected.addAll(Set.of(FactoredRule.class.getPermittedSubclasses()));
+        assertTrue(
+                expected.remove(MatrixRule.class),
+                "whose laws are in MuonTest, for they are not of bits, nor of vectors");
         assertEquals(expected, rows);
+        expected.addAll(Set.of(MatrixRule.class.getPermittedSubclasses()));
         assertEquals(expected, Set.copyOf(Rule.classes()));
     }
 

@@ -67,12 +67,13 @@ class ScheduleFreeTest {
         float[] k = new float[Rule.SCALARS];
         for (int t = 1; t <= c.length; t++) {
             ScheduleFreeSgd.of(1).warmUp(4).at(t, k);
-            assertEquals((float) c[t - 1], k[3], "c of step " + t);
+            assertEquals((float) (1 - c[t - 1]), k[3], "1 − c of step " + t);
             ScheduleFreeAdamW.of(1).warmUp(4).at(t, k);
-            assertEquals((float) c[t - 1], k[6], "c of step " + t);
+            assertEquals((float) (1 - c[t - 1]), k[6], "1 − c of step " + t);
         }
-        ScheduleFreeSgd.of(1).at(1_000_000_000_000L, k);
-        assertEquals(1e-12f, k[3], "c of a late step");
+        ScheduleFreeSgd.of(1).warmUp(1_000).at(100_000, k);
+        // The squares of the first thousand make up a third of a thousand, and a half, and a little.
+        assertEquals((float) (1 - 1 / (99_000 + 1001 * 2001 / 6000.0)), k[3], "1 − c of a late step");
     }
 
     /** At a rate of 0 after other rates everything stays where it is, also on the way from p to z. */

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -352,7 +353,7 @@ class TensorRuleTest {
     void stateWithANumberGoesOn() {
         try (Engine engine = Engines.open()) {
             Optimizer optimizer = engine.optimizer(Group.matrices("*", NovoGrad.of(0.1)), Group.rest(Adam.of()));
-            Map<String, Tensor> saved = new TreeMap<>(java.util.Comparator.reverseOrder()); // n before m
+            Map<String, Tensor> saved = new TreeMap<>(Comparator.reverseOrder()); // n before m
             saved.put("m", engine.tensor(new float[] {1, 2}, 1, 2));
             saved.put("n", engine.tensor(floats(3)));
             optimizer.resume(5, Map.of("w", saved));

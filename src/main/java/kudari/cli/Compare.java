@@ -11,6 +11,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import kudari.Engine;
+import kudari.LearningRate;
 import kudari.data.Dataset;
 import kudari.report.Comparison;
 import kudari.report.Comparison.BatchingRun;
@@ -19,6 +20,7 @@ import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -167,7 +169,8 @@ final class Compare extends TrainingCommand {
                     progress.say(engines.size() == 1 ? name : name + " on " + Experiments.nameOf(engine));
                     trainings.add(Experiments.train(
                             name,
-                            engine.optimizer(entry.getValue()),
+                            engine.optimizer(RuleOption.groups(
+                                    LearningRate.constant(entry.getValue().lr()), entry.getValue())),
                             held,
                             HIDDEN,
                             batch,
@@ -203,9 +206,10 @@ final class Compare extends TrainingCommand {
     }
 
     private ComparedRule facts(RuleOption option) {
+        Rule rule = option.defaults();
         return new ComparedRule(
                 option.toString(),
-                option.defaults().state(),
+                rule instanceof TensorRule whole ? rule.state().subList(0, whole.elementwise()) : rule.state(),
                 option.rateOnThePath(),
                 rates.containsKey(option) ? "--lr" : option.rateOfDefaults());
     }

@@ -53,7 +53,8 @@ final class Experiments {
     /** The path of a rule over f(x, y) = x²/20 + y² from (−7, 2): the start and 30 steps. */
     static Trajectory path(Engine engine, RuleOption option) {
         Rule rule = option.onThePath();
-        Tensor param = engine.tensor(new float[] {-7, 2}), grad = engine.zeros(2);
+        Tensor param = engine.tensor(new float[] {-7, 2}, 1, 2),
+                grad = engine.zeros(1, 2); // a matrix, as some rules need
         Optimizer optimizer = engine.optimizer(rule);
         List<Point> points = new ArrayList<>();
         for (int step = 0; ; step++) {
@@ -126,8 +127,7 @@ final class Experiments {
             Interruption interruption)
             throws IOException {
         Network network = data.network(hidden);
-        String settings = RuleOption.describe(
-                optimizer.rule("W1", network.params().get("W1")).orElseThrow());
+        String settings = RuleOption.describe(optimizer, network);
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
         List<Float> losses = new ArrayList<>();
         List<DataPoint> accuracies = new ArrayList<>();

@@ -75,6 +75,11 @@ final class MetricsLog {
         samplesPerSecond = (step - clockStep) * batch / ((System.nanoTime() - clock) / 1e9);
     }
 
+    /** Takes the speed from who has measured it, in samples per second. */
+    void pace(double samplesPerSecond) {
+        this.samplesPerSecond = samplesPerSecond;
+    }
+
     /**
      * Writes all that has been told. The schedule waits for the steps that are skipped: where one of these is among them, those before it are
      * given the rate of one step earlier.

@@ -11,11 +11,16 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import kudari.Group;
+import kudari.LearningRate;
+import kudari.Optimizer;
 import kudari.io.Say;
+import kudari.nn.Network;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Lars;
+import kudari.rule.MatrixRule;
 import kudari.rule.Momentum;
 import kudari.rule.Nesterov;
 import kudari.rule.Peer;
@@ -32,6 +37,9 @@ import picocli.CommandLine.TypeConversionException;
  * @param type the class that has these two: the rule's record, or a form of it that has a name of its own
  */
 record RuleOption(Class<?> type) {
+
+    /** What AdamW's rate is of Muon's, by the defaults of both. */
+    private static final double VECTORS = 0.05;
 
     /** All of them, in the order in which {@link Rule} names them. */
     static final List<RuleOption> ALL = Stream.concat(Rule.classes().stream(), Stream.of(AdamW.class))
@@ -111,6 +119,18 @@ record RuleOption(Class<?> type) {
         return withRate(PATH_RATES.getOrDefault(type, PATH_RATE));
     }
 
+    /**
+     * The groups of a network's parameters that are trained by a rule: all of them, or, where it takes matrices alone, those, and the biases by AdamW.
+     *
+     * @param rates of the rule
+     */
+    static Group[] groups(LearningRate rates, Rule rule) {
+        if (!(rule instanceof MatrixRule)) return new Group[] {Group.rest(rates.of(rule))};
+        return new Group[] {
+            Group.matrices("*", rates.of(rule)), Group.rest(rates.times(VECTORS).of(AdamW.of()))
+        };
+    }
+
     /** Where its learning rate comes from. */
     String rateOnThePath() {
         return PATH_RATES.containsKey(type) ? "the book's picture" : "Adam's in the book's picture";
@@ -150,6 +170,17 @@ record RuleOption(Class<?> type) {
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(type.getSimpleName() + ": a rule has of() and of(double lr)", e);
         }
+    }
+
+    /** What a network is trained by; where its biases follow another rule than its weights, by that, too. */
+    static String describe(Optimizer optimizer, Network network) {
+        Rule weights = rule(optimizer, network, "W1"), biases = rule(optimizer, network, "b1");
+        boolean same = weights.getClass() == biases.getClass();
+        return describe(weights) + (same ? "" : "; vectors by AdamW, lr " + Say.number(biases.lr()));
+    }
+
+    private static Rule rule(Optimizer optimizer, Network network, String name) {
+        return optimizer.rule(name, network.params().get(name)).orElseThrow();
     }
 
     /** The learning rate, then the hyperparameters that are not 0 or off, as in {@code lr 0.01, rho 0.99, eps 1e-7}. */

@@ -20,7 +20,6 @@ import kudari.Group;
 import kudari.Guard;
 import kudari.LearningRate;
 import kudari.Optimizer;
-import kudari.Schedule;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.data.Dataset;
@@ -62,7 +61,7 @@ final class Train extends TrainingCommand {
     private static final int DIVERGED = 3;
 
     /** So many steps in a row without a finite loss, or skipped, are no accident any more. */
-    private static final int PATIENCE = 50;
+    static final int PATIENCE = 50;
 
     /** More steps than any run has; a damaged or forged number is likely to be larger. */
     private static final long MOST_STEPS = 1_000_000_000_000L;
@@ -78,16 +77,18 @@ final class Train extends TrainingCommand {
      * What else a checkpoint holds: the name of the run, which its event files bear too, the batches drawn, the steps of the whole run, and for
      * people the widths of the network.
      */
-    private static final String RUN = Checkpoints.RUN, POSITION = "position", UNTIL = "until", WIDTHS = "widths";
+    static final String RUN = Checkpoints.RUN, POSITION = "position", UNTIL = "until", WIDTHS = "widths";
 
     @Option(
             names = "--rule",
             paramLabel = "RULE",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})",
+            description =
+                    "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). muon takes matrices alone, and leaves the biases to"
+                            + " adamw at a twentieth of the learning rate",
             defaultValue = "adam",
             converter = RuleOption.Converter.class,
             completionCandidates = RuleOption.Converter.class)
-    private RuleOption rule;
+    RuleOption rule;
 
     @Option(names = "--lr", paramLabel = "RATE", description = "the highest learning rate (default: the rule's own)")
     private Double lr;
@@ -118,7 +119,7 @@ final class Train extends TrainingCommand {
                             + " warmup-step:STEPS,EVERY,FACTOR (default: ${DEFAULT-VALUE})",
             defaultValue = "constant",
             converter = ScheduleOption.Converter.class)
-    private ScheduleOption schedule;
+    ScheduleOption schedule;
 
     @Option(
             names = "--hidden",
@@ -126,7 +127,7 @@ final class Train extends TrainingCommand {
             paramLabel = "UNITS",
             description = "the units of each hidden layer (default: ${DEFAULT-VALUE})",
             defaultValue = "100,100,100,100")
-    private int[] hidden;
+    int[] hidden;
 
     @Option(names = "--epochs", paramLabel = "N", description = "how often to go over the samples (default: 10)")
     private Integer epochs;
@@ -141,7 +142,7 @@ final class Train extends TrainingCommand {
                     "digits drawn by the program, so many of them, or a folder of IDX files (default: ${DEFAULT-VALUE})",
             defaultValue = "digits",
             converter = DataOption.Converter.class)
-    private DataOption data;
+    DataOption data;
 
     @Option(
             names = "--device",
@@ -149,13 +150,13 @@ final class Train extends TrainingCommand {
             description = "where it runs (default: ${DEFAULT-VALUE})",
             defaultValue = "auto",
             converter = Device.Converter.class)
-    private Device device;
+    Device device;
 
     @Option(
             names = "--clip",
             paramLabel = "NORM",
             description = "the largest norm of the gradients; longer ones are shortened (default: none)")
-    private Double clip;
+    Double clip;
 
     @Option(
             names = "--save",
@@ -167,7 +168,7 @@ final class Train extends TrainingCommand {
             names = "--save-every",
             paramLabel = "STEPS",
             description = "how often to save (default: after each epoch); always at the end")
-    private Long saveEvery;
+    Long saveEvery;
 
     @Option(
             names = "--keep",
@@ -176,13 +177,13 @@ final class Train extends TrainingCommand {
                     "how many checkpoints to keep: the newest, and beside it the N − 1 before it, as model-step600.safetensors"
                             + " (default: ${DEFAULT-VALUE})",
             defaultValue = "1")
-    private int keep;
+    int keep;
 
     @Option(
             names = "--resume",
             paramLabel = "FILE",
             description = "goes on from this checkpoint, with its settings; device, --steps and places may be others")
-    private Path resume;
+    Path resume;
 
     @Option(
             names = "--out",
@@ -191,6 +192,33 @@ final class Train extends TrainingCommand {
                     "the folder to write, new or empty (default: training, or the folder of the file of --resume, where a run that goes"
                             + " on continues its table)")
     private Path out;
+
+    @Option(
+            names = "--spark",
+            paramLabel = "MASTER",
+            arity = "0..1",
+            fallbackValue = "local-cluster",
+            description =
+                    "trains on --ranks executors of Apache Spark, each on its part of every batch: of a cluster (spark://HOST:PORT, yarn, k8s://...), or"
+                            + " on this machine (local-cluster, if no master is named)")
+    String spark;
+
+    @Option(names = "--ranks", paramLabel = "N", description = "how many, with --spark (default: 2)")
+    private Integer ranks;
+
+    @Option(
+            names = "--zero",
+            description =
+                    "with --spark: each rank keeps the state of its share of the parameters alone, and steps those; the bits are the same")
+    boolean zero;
+
+    @Option(
+            names = "--shards",
+            paramLabel = "URI",
+            description =
+                    "with --spark: the folder in which the ranks leave what they go on from where one is lost, on a file system that all of them"
+                            + " reach, as in hdfs://HOST/DIR; removed at the end (default: shards in --out)")
+    String shards;
 
     @Override
     public Integer call() throws IOException {
@@ -201,9 +229,53 @@ final class Train extends TrainingCommand {
         Sets sets = samples();
         Experiments.check(data, sets.train(), sets.test());
         if (saved.isPresent()) sameSamples(saved.get(), sets);
+        if (spark != null) return onSpark().train(this, saved, places, sets);
         try (Engine engine = device.open(threads)) {
             return new Run(engine, sets, saved, places).go();
         }
+    }
+
+    /** The part of the command that needs Spark, which not every build has. */
+    interface OnSpark {
+
+        /** Trains, and returns the exit status. */
+        int train(Train command, Optional<Checkpoint> saved, Places places, Sets sets) throws IOException;
+    }
+
+    private static OnSpark onSpark() throws IOException {
+        try {
+            return (OnSpark) Class.forName("kudari.cli.SparkTrain")
+                    .getDeclaredConstructor()
+                    .newInstance();
+        } catch (ReflectiveOperationException | LinkageError e) {
+            throw new IOException(
+                    "--spark: expected Kudari's part for Spark and Spark itself on the class path, got " + e
+                            + "; scripts/kudari train --spark fetches and builds both",
+                    e);
+        }
+    }
+
+    /** The command as a rank is given it, without where it runs and writes. */
+    static Train of(List<String> arguments) {
+        Train train = new Train();
+        new CommandLine(train).setCaseInsensitiveEnumValuesAllowed(true).parseArgs(arguments.toArray(new String[0]));
+        return train;
+    }
+
+    /** Arguments for {@link #of}: all that decides the bits. */
+    List<String> arguments() {
+        SortedMap<String, String> settings = settings();
+        settings.put(DATA, data.argument());
+        settings.put("device", device.toString());
+        List<String> arguments = new ArrayList<>();
+        settings.forEach((name, value) -> arguments.add("--" + name + "=" + value));
+        if (zero) arguments.add("--zero");
+        return arguments;
+    }
+
+    /** How many ranks train, with --spark. */
+    int ranks() {
+        return ranks == null ? 2 : ranks;
     }
 
     /**
@@ -213,7 +285,7 @@ final class Train extends TrainingCommand {
      * @param file the checkpoint
      * @param goesOn whether the table that is there is this run's
      */
-    private record Places(String run, Path out, Path file, boolean goesOn) {}
+    record Places(String run, Path out, Path file, boolean goesOn) {}
 
     /** Finds out where the run is to write, and that it may, before anything is trained. */
     private Places places(Optional<Checkpoint> saved) throws IOException {
@@ -258,7 +330,7 @@ final class Train extends TrainingCommand {
         return a.equals(b) || Files.exists(a) && Files.exists(b) && Files.isSameFile(a, b);
     }
 
-    private Sets samples() throws IOException {
+    Sets samples() throws IOException {
         try {
             return read(data);
         } catch (IOException e) {
@@ -328,14 +400,15 @@ final class Train extends TrainingCommand {
         return lr == null ? rule.defaults().lr() : lr;
     }
 
-    private Rule rule() {
+    Rule rule() {
         Rule chosen = rule.withRate(rate());
         return decay == null ? chosen : chosen.decay(decay);
     }
 
-    private Group group(Schedule schedule) {
-        Group all = Group.rest(schedule);
-        return average == null ? all : all.average(average);
+    private Group[] groups(LearningRate rates) {
+        Group[] groups = RuleOption.groups(rates, rule());
+        if (average != null) for (int n = 0; n < groups.length; n++) groups[n] = groups[n].average(average);
+        return groups;
     }
 
     private void check() {
@@ -347,6 +420,12 @@ final class Train extends TrainingCommand {
         atLeastOne("--batch", batch);
         checkThreads();
         for (int units : hidden) atLeastOne("--hidden", units);
+        String alone = ranks != null ? "--ranks" : shards != null ? "--shards" : zero ? "--zero" : "";
+        if (spark == null && !alone.isEmpty()) throw refusal(alone + ": expected --spark beside it, got none");
+        atLeastOne("--ranks", ranks());
+        if (spark != null && batch % ranks() != 0)
+            throw refusal(
+                    "--batch: expected a multiple of --ranks " + ranks() + ", for each takes its part, got " + batch);
         if (clip != null && !(clip.floatValue() > 0 && clip.floatValue() < Float.POSITIVE_INFINITY))
             throw refusal("--clip: expected a positive norm that float32 can hold, got " + clip);
         try {
@@ -360,7 +439,7 @@ final class Train extends TrainingCommand {
             throw refusal("--decay " + decay + ": " + e.getMessage());
         }
         try {
-            group(Schedule.of(rule()));
+            groups(LearningRate.constant(rate()));
         } catch (IllegalArgumentException e) {
             throw refusal("--average " + average + ": " + e.getMessage());
         }
@@ -370,7 +449,7 @@ final class Train extends TrainingCommand {
     }
 
     /** How many batches the whole run takes, those before a checkpoint among them. */
-    private long until(int samples, Optional<Checkpoint> saved) {
+    long until(int samples, Optional<Checkpoint> saved) {
         String option = steps != null ? "--steps " + steps : "--epochs " + (epochs == null ? 10 : epochs);
         long asked =
                 steps != null ? steps : (Math.multiplyFull(epochs == null ? 10 : epochs, samples) + batch - 1) / batch;
@@ -393,11 +472,29 @@ final class Train extends TrainingCommand {
         return asked;
     }
 
-    private long number(Checkpoint saved, String name) {
+    long number(Checkpoint saved, String name) {
         String text = String.valueOf(saved.facts().get(name));
         if (!text.matches("\\d{1,18}"))
             throw refusal("--resume " + resume + ": no checkpoint of this command: its '" + name + "' is " + text);
         return Long.parseLong(text);
+    }
+
+    /** Where the checkpoints go of a run that begins after so many batches. */
+    Checkpoints checkpoints(Places places, long position) throws IOException {
+        boolean there = resume != null && same(resume, places.file());
+        return new Checkpoints(places.file(), keep, there ? position : -1, places.run(), overwrite);
+    }
+
+    /** What a checkpoint holds beside parameters and state, but for the position. */
+    SortedMap<String, String> facts(Places places, Sets sets, long until) {
+        SortedMap<String, String> facts = settings();
+        facts.put(RUN, places.run());
+        facts.put(DATA, data.argument());
+        facts.put(TRAIN, sets.train().sha256());
+        facts.put(TEST, sets.test().sha256());
+        facts.put(UNTIL, String.valueOf(until));
+        facts.put(WIDTHS, Experiments.describe(sets.train(), hidden));
+        return facts;
     }
 
     /** A run on an engine, from where the checkpoint stood, or from the start. */
@@ -427,7 +524,7 @@ final class Train extends TrainingCommand {
             } catch (IllegalArgumentException e) {
                 throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
             }
-            optimizer = engine.optimizer(group(rates.of(rule())));
+            optimizer = engine.optimizer(groups(rates));
             if (clip != null) optimizer.guard(Guard.clipNorm(clip));
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {
@@ -438,37 +535,18 @@ final class Train extends TrainingCommand {
                 }
                 batches.seek(number(saved.get(), POSITION));
             }
-            boolean there = resume != null && same(resume, places.file());
-            checkpoints =
-                    new Checkpoints(places.file(), keep, there ? batches.position() : -1, places.run(), overwrite);
-            facts = settings();
-            facts.put(RUN, places.run());
-            facts.put(DATA, data.argument());
-            facts.put(TRAIN, sets.train().sha256());
-            facts.put(TEST, sets.test().sha256());
-            facts.put(UNTIL, String.valueOf(until));
-            facts.put(WIDTHS, Experiments.describe(sets.train(), hidden));
+            checkpoints = checkpoints(places, batches.position());
+            facts = facts(places, sets, until);
         }
 
         /** Trains to the last step, or until the process is asked to end, or the run has diverged. */
         int go() throws IOException {
             long start = batches.position();
-            say(String.format(
-                    Locale.ROOT,
-                    "on %s, %s, %s by %s from step %,d to %,d, into %s",
-                    engine,
-                    facts.get(WIDTHS),
-                    schedule,
-                    rule,
-                    start,
-                    until,
-                    places.out()));
+            sayWhat(engine.toString(), facts, start, until, places);
             try (Interruption interruption = new Interruption()) {
                 MetricsLog metrics;
                 boolean saved;
-                try (RunWriter writer = places.goesOn()
-                                ? RunWriter.resume(places.out(), places.run(), start)
-                                : RunWriter.open(places.out(), places.run(), start, overwrite);
+                try (RunWriter writer = open(places, start);
                         Progress progress = new Progress("train", until, start)) {
                     metrics = new MetricsLog(writer, rates, batch, start, optimizer.skipped());
                     saved = train(metrics, progress, interruption);
@@ -477,26 +555,13 @@ final class Train extends TrainingCommand {
                 if (interruption.asked() && step < until) {
                     say("stopped after step " + step
                             + (saved ? "" : ", which was not saved: " + metrics.complaint()) + "; "
-                            + (checkpoints.saved() < 0 ? "nothing was saved" : "to go on: " + goOn()));
+                            + (checkpoints.saved() < 0
+                                    ? "nothing was saved"
+                                    : "to go on: " + goOn(places, checkpoints)));
                     return 130;
                 }
-                if (!saved) return diverged(metrics, step);
-                Score score = Experiments.score(net, optimizer, held.test());
-                spec.commandLine()
-                        .getOut()
-                        .printf(
-                                Locale.ROOT,
-                                "%s, %,d steps%s: on %,d samples held out, loss %.6f and accuracy %.2f %%%n",
-                                rule,
-                                until,
-                                metrics.skipped() == 0
-                                        ? ""
-                                        : String.format(Locale.ROOT, ", %,d of them skipped", metrics.skipped()),
-                                sets.test().size(),
-                                score.loss(),
-                                100 * score.accuracy());
-                say("the checkpoint is " + checkpoints);
-                return 0;
+                if (!saved) return diverged(metrics, step, checkpoints);
+                return done(Experiments.score(net, optimizer, held.test()), until, metrics, sets, checkpoints);
             }
         }
 
@@ -539,7 +604,9 @@ final class Train extends TrainingCommand {
                 } catch (IOException e) { // the disk of the table is full, say; that of the checkpoint may not be
                     if (save(metrics, step))
                         throw new IOException(
-                                e.getMessage() + "; the run is saved after step " + step + "; to go on: " + goOn(), e);
+                                e.getMessage() + "; the run is saved after step " + step + "; to go on: "
+                                        + goOn(places, checkpoints),
+                                e);
                     throw e;
                 }
                 if (metrics.lost() >= PATIENCE) return false;
@@ -548,15 +615,7 @@ final class Train extends TrainingCommand {
                     if (!saved && metrics.lost() == 0) return false; // the weights are no numbers any more
                 }
                 progress.say(metrics.toString());
-                if ((epoch || metrics.skipped() > skipped) && !progress.watched()) {
-                    say(String.format(
-                            Locale.ROOT,
-                            "epoch %,d, step %,d of %,d: %s",
-                            step * batch / sets.train().size(),
-                            step,
-                            until,
-                            metrics));
-                }
+                if ((epoch || metrics.skipped() > skipped) && !progress.watched()) sayEpoch(sets, step, until, metrics);
                 metrics.startClock(step);
             }
             return saved;
@@ -571,31 +630,80 @@ final class Train extends TrainingCommand {
             checkpoints.write(checkpoint, step);
             return true;
         }
+    }
 
-        private int diverged(MetricsLog metrics, long step) {
-            String what = metrics.lost() == 0 ? "weights or state are not finite" : metrics.complaint();
-            String left = checkpoints.saved() >= 0
-                    ? "the last good checkpoint is " + checkpoints + ", after step " + checkpoints.saved()
-                    : resume != null
-                            ? "the last good checkpoint is " + resume
-                            : "no checkpoint was saved: the model was never without NaN or infinity";
-            say("the run has diverged: stopped after step " + step + ", " + what + "; " + left
-                    + "; try a lower --lr than " + rate() + ", a warm-up (as in --schedule warmup-cosine:100)"
-                    + (clip == null ? ", or --clip 1" : ", or a lower --clip than " + clip));
-            return DIVERGED;
-        }
+    /** The table of the run, from a step on. */
+    RunWriter open(Places places, long start) throws IOException {
+        return places.goesOn()
+                ? RunWriter.resume(places.out(), places.run(), start)
+                : RunWriter.open(places.out(), places.run(), start, overwrite);
+    }
 
-        /** The command that goes on from the newest checkpoint, to the same places. */
-        private String goOn() throws IOException {
-            boolean home = same(places.out(), places.file().resolveSibling(""));
-            boolean named = home || same(places.file(), places.out().resolve("model.safetensors"));
-            return "scripts/kudari train --resume " + word(checkpoints) + (home ? "" : " --out " + word(places.out()))
-                    + (named ? "" : " --save " + word(places.file()));
-        }
+    void sayWhat(String where, Map<String, String> facts, long start, long until, Places places) {
+        say(String.format(
+                Locale.ROOT,
+                "on %s, %s, %s by %s from step %,d to %,d, into %s",
+                where,
+                facts.get(WIDTHS),
+                schedule,
+                rule,
+                start,
+                until,
+                places.out()));
+    }
+
+    void sayEpoch(Sets sets, long step, long until, MetricsLog metrics) {
+        say(String.format(
+                Locale.ROOT,
+                "epoch %,d, step %,d of %,d: %s",
+                step * batch / sets.train().size(),
+                step,
+                until,
+                metrics));
+    }
+
+    /** Says what a run has come to. */
+    int done(Score score, long until, MetricsLog metrics, Sets sets, Checkpoints checkpoints) {
+        spec.commandLine()
+                .getOut()
+                .printf(
+                        Locale.ROOT,
+                        "%s, %,d steps%s: on %,d samples held out, loss %.6f and accuracy %.2f %%%n",
+                        rule,
+                        until,
+                        metrics.skipped() == 0
+                                ? ""
+                                : String.format(Locale.ROOT, ", %,d of them skipped", metrics.skipped()),
+                        sets.test().size(),
+                        score.loss(),
+                        100 * score.accuracy());
+        say("the checkpoint is " + checkpoints);
+        return 0;
+    }
+
+    int diverged(MetricsLog metrics, long step, Checkpoints checkpoints) {
+        String what = metrics.lost() == 0 ? "weights or state are not finite" : metrics.complaint();
+        String left = checkpoints.saved() >= 0
+                ? "the last good checkpoint is " + checkpoints + ", after step " + checkpoints.saved()
+                : resume != null
+                        ? "the last good checkpoint is " + resume
+                        : "no checkpoint was saved: the model was never without NaN or infinity";
+        say("the run has diverged: stopped after step " + step + ", " + what + "; " + left
+                + "; try a lower --lr than " + rate() + ", a warm-up (as in --schedule warmup-cosine:100)"
+                + (clip == null ? ", or --clip 1" : ", or a lower --clip than " + clip));
+        return DIVERGED;
+    }
+
+    /** The command that goes on from the newest checkpoint, to the same places. */
+    String goOn(Places places, Checkpoints checkpoints) throws IOException {
+        boolean home = same(places.out(), places.file().resolveSibling(""));
+        boolean named = home || same(places.file(), places.out().resolve("model.safetensors"));
+        return "scripts/kudari train --resume " + word(checkpoints) + (home ? "" : " --out " + word(places.out()))
+                + (named ? "" : " --save " + word(places.file()));
     }
 
     /** State that has become infinite only stops its weights; what is not a number takes them along. */
-    private static boolean isFinite(Checkpoint checkpoint) {
+    static boolean isFinite(Checkpoint checkpoint) {
         for (Map.Entry<String, Values> tensor : checkpoint.tensors().entrySet()) {
             boolean param = tensor.getKey().startsWith("params/");
             for (float x : tensor.getValue().floats()) {
@@ -605,7 +713,7 @@ final class Train extends TrainingCommand {
         return true;
     }
 
-    private LearningRate rates(long until) {
+    LearningRate rates(long until) {
         try {
             return schedule.over(rate(), until);
         } catch (IllegalArgumentException e) {

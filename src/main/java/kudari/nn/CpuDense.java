@@ -1,31 +1,22 @@
 package kudari.nn;
 
-import static org.bytedeco.openblas.global.openblas_nolapack.CblasNoTrans;
-import static org.bytedeco.openblas.global.openblas_nolapack.CblasRowMajor;
-import static org.bytedeco.openblas.global.openblas_nolapack.CblasTrans;
-
 import java.util.Arrays;
 import kudari.CpuEngine;
+import kudari.OpenBlas;
 import kudari.Tensor;
-import kudari.io.PrivateFolder;
-import org.bytedeco.openblas.global.openblas_nolapack;
 
 /** The dense operations on the CPU: OpenBLAS for the products, plain loops for the rest. */
 final class CpuDense implements Dense {
 
     private final CpuEngine engine;
+    private final OpenBlas openBlas;
 
     CpuDense(CpuEngine engine) {
         this.engine = engine;
-        PrivateFolder.forJavaCpp();
         try {
-            // One thread, however many the engine has. OpenBLAS's last bits depend on the number of its threads,
-            // and that is one number for the whole process. A second thread would gain a seventh of a step on an
-            // idle machine; on a busy one OpenBLAS spins until it is there: 8 ms for a product of 0.04 ms.
-            openblas_nolapack.blas_set_num_threads(1);
-        } catch (LinkageError e) {
-            throw new UnsupportedOperationException(
-                    "a network needs org.bytedeco:openblas on the class path, with its natives for this machine", e);
+            openBlas = engine.openBlas();
+        } catch (UnsupportedOperationException e) {
+            throw new UnsupportedOperationException("a network needs OpenBLAS: " + e.getMessage(), e.getCause());
         }
     }
 
@@ -52,7 +43,7 @@ final class CpuDense implements Dense {
     public void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor y) {
         float[] values = engine.array(y), bias = engine.array(layer.bias());
         for (int row = 0; row < rows; row++) System.arraycopy(bias, 0, values, row * layer.out(), layer.out());
-        multiply(rows, layer.out(), layer.in(), CblasNoTrans, x, CblasNoTrans, layer.weight(), 1, y);
+        multiply(rows, layer.out(), layer.in(), false, x, false, layer.weight(), 1, y);
         int count = rows * layer.out();
         for (int i = 0; i < count; i++) values[i] = Math.max(values[i], lowerBound);
     }
@@ -86,7 +77,7 @@ final class CpuDense implements Dense {
 
     @Override
     public void parameterGradient(Layer layer, int rows, Tensor x, Tensor dy) {
-        multiply(layer.in(), layer.out(), rows, CblasTrans, x, CblasNoTrans, dy, 0, layer.dWeight());
+        multiply(layer.in(), layer.out(), rows, true, x, false, dy, 0, layer.dWeight());
         float[] d = engine.array(dy), sums = engine.array(layer.dBias());
         Arrays.fill(sums, 0);
         for (int row = 0, i = 0; row < rows; row++) {
@@ -96,7 +87,7 @@ final class CpuDense implements Dense {
 
     @Override
     public void inputGradient(Layer layer, int rows, Tensor dy, Tensor dx) {
-        multiply(rows, layer.in(), layer.out(), CblasNoTrans, dy, CblasTrans, layer.weight(), 0, dx);
+        multiply(rows, layer.in(), layer.out(), false, dy, true, layer.weight(), 0, dx);
     }
 
     @Override
@@ -118,21 +109,9 @@ final class CpuDense implements Dense {
     }
 
     /** c ← a · b + keep·c, where the product is [m, n], a sum of k terms. */
-    private void multiply(int m, int n, int k, int formA, Tensor a, int formB, Tensor b, float keep, Tensor c) {
-        openblas_nolapack.cblas_sgemm(
-                CblasRowMajor,
-                formA,
-                formB,
-                m,
-                n,
-                k,
-                1,
-                engine.array(a),
-                formA == CblasNoTrans ? k : m,
-                engine.array(b),
-                formB == CblasNoTrans ? n : k,
-                keep,
-                engine.array(c),
-                n);
+    private void multiply(
+            int m, int n, int k, boolean transposedA, Tensor a, boolean transposedB, Tensor b, float keep, Tensor c) {
+        openBlas.multiply(
+                transposedA, transposedB, m, n, k, 1, engine.array(a), engine.array(b), keep, engine.array(c));
     }
 }

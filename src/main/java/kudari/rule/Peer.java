@@ -21,7 +21,7 @@ public enum Peer {
     /** PyTorch, {@code torch.optim}. */
     PYTORCH(
             "PyTorch",
-            "PyTorch's weight_decay is .l2(…) here, but AdamW's is .decay(…); clip_grad_norm_ is Guard.clipNorm, clip_grad_value_ is"
+            "PyTorch's weight_decay is .l2(…) here, but that of AdamW and Muon is .decay(…); clip_grad_norm_ is Guard.clipNorm, clip_grad_value_ is"
                     + " Guard.clipValue."),
 
     /** Keras 3, {@code keras.optimizers}. */

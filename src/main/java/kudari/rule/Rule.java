@@ -55,6 +55,7 @@ public sealed interface Rule
                 ScheduleFreeSgd,
                 ScheduleFreeAdamW,
                 TensorRule,
+                MatrixRule,
                 CustomRule {
 
     /** The length of the array that {@link #at} fills: 16 floats. A rule uses as many as it needs, but not the last three, which are the engine's. */
@@ -62,7 +63,7 @@ public sealed interface Rule
 
     /** The classes of all rules that are here, in the order in which they are permitted: those of the records. */
     static List<Class<?>> classes() {
-        return Stream.of(Rule.class, TensorRule.class, FactoredRule.class)
+        return Stream.of(Rule.class, TensorRule.class, FactoredRule.class, MatrixRule.class)
                 .flatMap(type -> Stream.of(type.getPermittedSubclasses()))
                 .filter(Class::isRecord)
                 .toList();
@@ -120,6 +121,11 @@ public sealed interface Rule
      */
     default float initial(int array) {
         return 0;
+    }
+
+    /** Whether every engine computes the same bits. A {@link MatrixRule}, whose products have no one order of additions, says no. */
+    default boolean isExact() {
+        return true;
     }
 
     /**

@@ -17,8 +17,8 @@ import java.util.List;
  * <pre>
  *   v ← β₂·v + (1 − β₂)·g²
  *   Δ = lrₜ·(g/(√(v/c₂) + ε) + λ·p)                  with c₂ = 1 − β₂ᵗ, lrₜ = lr·min(1, t/T), T = warmUp
- *   p ← p + c·d − (1 − β₁·(1 − c))·Δ                 with c = lrₜ²/(lr₁² + … + lrₜ²)
- *   d ← (1 − c)·(d − β₁·Δ)</pre>
+ *   p ← p − Δ + d − d′                               with d′ = (1 − c)·(d − β₁·Δ), c = lrₜ²/(lr₁² + … + lrₜ²)
+ *   d ← d′</pre>
  *
  * <p>p is where the gradient is taken, and x = p − (1/β₁ − 1)·d, an average, <em>is what is to be used</em>: {@code Optimizer.evaluating} puts it into the
  * parameters. {@link ScheduleFreeSgd} tells of that, of T and of a learning rate from a schedule.
@@ -117,23 +117,24 @@ public record ScheduleFreeAdamW(double lr, double beta1, double beta2, double ep
         k[3] = (float) (1 - beta2);
         k[4] = (float) (rate * root);
         k[5] = (float) (eps * root);
-        k[6] = (float) c;
-        k[7] = (float) (1 - c);
-        k[8] = (float) (1 - beta1 * (1 - c));
-        k[9] = (float) beta1;
+        k[6] = (float) (1 - c);
+        k[7] = (float) beta1;
     }
 
     @Override
     public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
         float l2 = k[0], decay = k[1], beta2 = k[2], rest2 = k[3], alpha = k[4], eps = k[5];
-        float c = k[6], kept = k[7], now = k[8], beta1 = k[9];
+        float kept = k[6], beta1 = k[7];
         float[] v = s[0], d = s[1];
         for (int i = from; i < to; i++) {
-            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            float gi = gradient(g[i], p[i], scale, l2);
             v[i] = flush(beta2 * v[i] + rest2 * (gi * gi), SQUARE);
-            float step = alpha * gi / (sqrt(v[i]) + eps) + decay * pi, u = now * step - c * d[i];
-            d[i] = flush(kept * (d[i] - beta1 * step), MEAN);
-            p[i] = descend(pi, u, 0, trust);
+        }
+        for (int i = from; i < to; i++) {
+            float pi = p[i], gi = gradient(g[i], pi, scale, l2);
+            float step = alpha * gi / (sqrt(v[i]) + eps) + decay * pi, before = d[i];
+            d[i] = flush(kept * (before - beta1 * step), MEAN);
+            p[i] = descend(pi, step - before + d[i], 0, trust);
         }
     }
 }

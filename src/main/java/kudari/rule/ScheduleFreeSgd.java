@@ -13,8 +13,8 @@ import java.util.List;
  *
  * <pre>
  *   Δ = lrₜ·(g + λ·p)                                with lrₜ = lr·min(1, t/T), T = warmUp
- *   p ← p + c·d − (1 − β·(1 − c))·Δ                  with c = lrₜ²/(lr₁² + … + lrₜ²)
- *   d ← (1 − c)·(d − β·Δ)</pre>
+ *   p ← p − Δ + d − d′                               with d′ = (1 − c)·(d − β·Δ), c = lrₜ²/(lr₁² + … + lrₜ²)
+ *   d ← d′</pre>
  *
  * <p>The paper's three points are one and a distance here: p is y, where the gradient is taken; z = p + d, which goes by SGD's steps; and x = p −
  * (1/β − 1)·d, the average of all z so far, <em>which is what is to be used</em>: {@code Optimizer.evaluating} puts it into the parameters for as long as
@@ -104,10 +104,8 @@ public record ScheduleFreeSgd(double lr, double beta, long warmUp, double l2, do
         k[0] = (float) l2;
         k[1] = (float) (rate * decay);
         k[2] = (float) rate;
-        k[3] = (float) c;
-        k[4] = (float) (1 - c);
-        k[5] = (float) (1 - beta * (1 - c));
-        k[6] = (float) beta;
+        k[3] = (float) (1 - c);
+        k[4] = (float) beta;
     }
 
     /** What a learning rate is multiplied by in a step. */
@@ -124,12 +122,12 @@ public record ScheduleFreeSgd(double lr, double beta, long warmUp, double l2, do
 
     @Override
     public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
-        float l2 = k[0], decay = k[1], lr = k[2], c = k[3], kept = k[4], now = k[5], beta = k[6];
+        float l2 = k[0], decay = k[1], lr = k[2], kept = k[3], beta = k[4];
         float[] d = s[0];
         for (int i = from; i < to; i++) {
-            float pi = p[i], step = lr * gradient(g[i], pi, scale, l2) + decay * pi, u = now * step - c * d[i];
-            d[i] = flush(kept * (d[i] - beta * step), MEAN);
-            p[i] = descend(pi, u, 0, trust);
+            float pi = p[i], step = lr * gradient(g[i], pi, scale, l2) + decay * pi, before = d[i];
+            d[i] = flush(kept * (before - beta * step), MEAN);
+            p[i] = descend(pi, step - before + d[i], 0, trust);
         }
     }
 }

@@ -79,6 +79,7 @@ class TrainTest {
                 "--rule=adamw --decay=0.1",
                 "--rule=momentum --clip=0.5",
                 "--rule=schedulefreeadamw --average=0.9",
+                "--rule=muon --decay=0.1 --schedule=step:20,0.5",
                 "--rule=sgd --schedule=warmup-step:20,10,0.5"
             })
     void aResumedRunHasTheBitsOfOneThatNeverStopped(String options) throws IOException {
@@ -846,5 +847,27 @@ class TrainTest {
                         Float.floatToRawIntBits(floats[i]),
                         name + " " + i);
         });
+    }
+
+    @Test
+    void ranksWithoutSparkAreRefusedAndBatchesThatTheyCannotShare() {
+        assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--ranks", "2")));
+        assertTrue(err.toString().contains("--ranks: expected --spark beside it, got none"), () -> err.toString());
+        assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--zero")));
+        assertTrue(err.toString().contains("--zero: expected --spark beside it, got none"), () -> err.toString());
+        assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--spark", "--ranks", "3")));
+        assertTrue(
+                err.toString().contains("--batch: expected a multiple of --ranks 3, for each takes its part, got 10"),
+                () -> err.toString());
+        assertEquals(2, kudari(train(SMALL, folder.resolve("a"), "--spark", "--ranks", "0")));
+        assertTrue(err.toString().contains("--ranks: expected at least 1, got 0"), () -> err.toString());
+    }
+
+    /** As in every build but that of scripts/kudari train --spark. */
+    @Test
+    void withoutSparkOnTheClassPathTheCommandSaysHowToGetIt() {
+        assertEquals(1, kudari(train(SMALL, folder.resolve("a"), "--spark", "--ranks", "2")));
+        assertTrue(
+                err.toString().contains("scripts/kudari train --spark fetches and builds both"), () -> err.toString());
     }
 }

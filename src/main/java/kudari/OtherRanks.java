@@ -1,0 +1,33 @@
+package kudari;
+
+/** What a guard must know of the gradients that other ranks have, whose parameters this rank does not step. */
+interface OtherRanks {
+
+    /** There are none. */
+    OtherRanks NONE = new OtherRanks() {
+        @Override
+        public double[] partials(double[] own) {
+            return own;
+        }
+
+        @Override
+        public float smallest(boolean has, float own) {
+            return own;
+        }
+    };
+
+    /**
+     * The sums of squares of all ranks' gradients, piece by piece in the order of all names: what one optimizer of all parameters has.
+     *
+     * @param own those of this rank, in the order of its names
+     */
+    double[] partials(double[] own);
+
+    /**
+     * The smallest factor of all ranks' gradients.
+     *
+     * @param has whether this rank has gradients
+     * @param own the smallest of them
+     */
+    float smallest(boolean has, float own);
+}

@@ -1,0 +1,108 @@
+package kudari.spark;
+
+import java.nio.ByteBuffer;
+import java.util.Optional;
+import org.apache.spark.SparkEnv;
+import org.apache.spark.network.buffer.NioManagedBuffer;
+import org.apache.spark.storage.BlockData;
+import org.apache.spark.storage.BlockId;
+import org.apache.spark.storage.BlockManager;
+import org.apache.spark.storage.StorageLevel;
+import org.apache.spark.storage.TestBlockId;
+import scala.Option;
+import scala.collection.Iterator;
+import scala.concurrent.Future;
+import scala.reflect.ClassTag;
+import scala.reflect.ClassTag$;
+import scala.runtime.AbstractFunction1;
+import scala.runtime.BoxedUnit;
+
+/**
+ * Messages as blocks of Spark's, pushed to the process that waits for them. So nothing listens that Spark has not opened, no library is needed that Spark
+ * has not, and all is authenticated and encrypted where Spark is. The idea is BigDL's (arXiv 1804.05839).
+ *
+ * <p>Spark keeps this to itself ({@code private[spark]}): this class is all that knows of it, and the tests say with which versions it works.
+ */
+final class Blocks {
+
+    /** What is never evicted unread: on disk at worst. */
+    private static final StorageLevel LEVEL = StorageLevel.MEMORY_AND_DISK_SER();
+
+    private static final ClassTag<Object> BYTES = ClassTag$.MODULE$.Object();
+
+    private final BlockManager manager = SparkEnv.get().blockManager();
+
+    /** A process that takes blocks. */
+    record Place(String executor, String host, int port) {
+
+        static Place of(String text) {
+            String[] parts = text.split(" ");
+            return new Place(parts[0], parts[1], Integer.parseInt(parts[2]));
+        }
+
+        /** As {@link #of} reads it. */
+        @Override
+        public String toString() {
+            return executor + " " + host + " " + port;
+        }
+    }
+
+    /** This process. */
+    Place here() {
+        var id = manager.blockManagerId();
+        return new Place(id.executorId(), id.host(), id.port());
+    }
+
+    /** Begins to send a message, whose buffer is Spark's from here on. */
+    Future<BoxedUnit> push(Place to, String name, ByteBuffer message) {
+        return manager.blockTransferService()
+                .uploadBlock(
+                        to.host(), to.port(), to.executor(), id(name), new NioManagedBuffer(message), LEVEL, BYTES);
+    }
+
+    /** A message that has come to this process, which is then no longer here. */
+    Optional<ByteBuffer> take(String name) {
+        BlockId id = id(name);
+        Option<BlockData> block = manager.getLocalBytes(id);
+        if (block.isEmpty()) return Optional.empty();
+        ByteBuffer message;
+        try {
+            message = block.get().toByteBuffer();
+            // What is not the collector's is gone with the block.
+            if (message.isDirect())
+                message = ByteBuffer.allocate(message.remaining()).put(message).flip();
+        } finally {
+            manager.releaseLockAndDispose(id, block.get(), Option.empty());
+        }
+        manager.removeBlock(id, true);
+        return Optional.of(message);
+    }
+
+    /** Removes the messages here whose names begin with one prefix and not with another. */
+    void removeAll(String prefix, String but) {
+        Iterator<BlockId> old = manager.getMatchingBlockIds(new Named(id(prefix).name(), id(but).name()))
+                .iterator();
+        while (old.hasNext()) manager.removeBlock(old.next(), true);
+    }
+
+    /** Names the blocks; for other threads. */
+    private static final class Named extends AbstractFunction1<BlockId, Object> {
+
+        private final String prefix, but;
+
+        Named(String prefix, String but) {
+            this.prefix = prefix;
+            this.but = but;
+        }
+
+        @Override
+        public Object apply(BlockId id) {
+            return id.name().startsWith(prefix) && !id.name().startsWith(but);
+        }
+    }
+
+    /** The only kind of block whose names are free, and of which Spark keeps no account for its pages. */
+    private static BlockId id(String name) {
+        return new TestBlockId("kudari_" + name);
+    }
+}

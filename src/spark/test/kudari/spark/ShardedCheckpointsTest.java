@@ -1,0 +1,189 @@
+package kudari.spark;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeSet;
+import kudari.Engine;
+import kudari.Optimizer;
+import kudari.Tensor;
+import kudari.checkpoint.Checkpoint;
+import kudari.rule.Adam;
+import org.apache.hadoop.conf.Configuration;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ShardedCheckpointsTest {
+
+    @TempDir
+    Path folder;
+
+    private final Engine engine = Engine.cpu(1);
+    private final Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
+    private final Optimizer adam = engine.optimizer(Adam.of(0.1));
+    private ShardedCheckpoints checkpoints;
+
+    @BeforeEach
+    void train() throws IOException {
+        checkpoints = new ShardedCheckpoints(folder.toUri().toString(), new Configuration());
+        for (int n = 0; n < 5; n++) {
+            params.put("w" + n, engine.tensor(new float[] {n, 2 * n, -n}));
+            grads.put("w" + n, engine.tensor(new float[] {1, -n, 0.5f}));
+        }
+        adam.update(params, grads);
+    }
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    /** As the ranks of an attempt do, and rank 0 at last. */
+    private void save(long attempt, long step, int size) throws IOException {
+        write(attempt, step, size);
+        checkpoints.commit(attempt, step, size);
+    }
+
+    private void write(long attempt, long step, int size) throws IOException {
+        for (int r = 0; r < size; r++) {
+            Checkpoint part = Checkpoint.of(adam, ShardedCheckpoints.shard(params, r, size), Map.of("fact", "told"));
+            checkpoints.write(attempt, step, r, size, part);
+        }
+    }
+
+    private static String at(long attempt, long step) {
+        return String.format("attempt-%010d/step-%010d", attempt, step);
+    }
+
+    @Test
+    void everyParameterIsInOnePart() {
+        for (int size = 1; size <= 7; size++) {
+            TreeSet<String> names = new TreeSet<>();
+            int count = 0;
+            for (int r = 0; r < size; r++) {
+                SortedMap<String, Tensor> part = ShardedCheckpoints.shard(params, r, size);
+                names.addAll(part.keySet());
+                count += part.size();
+                assertTrue(part.size() <= Math.ceil(5.0 / size), size + ": " + part.keySet());
+            }
+            assertEquals(new TreeSet<>(params.keySet()), names);
+            assertEquals(5, count);
+        }
+    }
+
+    @Test
+    void partsPutTogetherAreTheWhole() throws IOException {
+        Checkpoint whole = Checkpoint.of(adam, params, Map.of("fact", "told"));
+        for (int size : new int[] {1, 2, 7}) { // of seven, some have no parameter
+            long attempt = checkpoints.begin(Optional.empty());
+            save(attempt, 1, size);
+            Checkpoint read = checkpoints.read(at(attempt, 1));
+            assertEquals(whole.counts(), read.counts());
+            assertEquals(whole.rule(), read.rule());
+            assertEquals(whole.facts(), read.facts());
+            assertEquals(whole.tensors().keySet(), read.tensors().keySet());
+            whole.tensors()
+                    .forEach((name, values) -> assertArrayEquals(
+                            values.floats(), read.tensors().get(name).floats()));
+        }
+    }
+
+    @Test
+    void whatIsNotCommittedIsNotThere() throws IOException {
+        assertEquals(Optional.empty(), checkpoints.newest());
+        assertEquals(1, checkpoints.begin(Optional.empty()));
+        save(1, 10, 2);
+        write(1, 20, 2);
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest());
+        checkpoints.commit(1, 20, 2);
+        assertEquals(Optional.of(at(1, 20)), checkpoints.newest());
+    }
+
+    @Test
+    void whatAnAttemptCommitsThatWasTakenForDeadDoesNotCount() throws IOException {
+        checkpoints.begin(Optional.empty());
+        save(1, 10, 2);
+        write(1, 20, 2);
+        assertEquals(2, checkpoints.begin(checkpoints.newest()));
+        checkpoints.commit(1, 20, 2); // attempt 1 thaws
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest());
+        checkpoints.read(at(1, 10)); // and has not taken away what attempt 2 goes on from
+        save(2, 15, 2);
+        save(1, 30, 2);
+        assertEquals(Optional.of(at(2, 15)), checkpoints.newest());
+    }
+
+    @Test
+    void anAttemptThatNobodyBeganDoesNotCount() throws IOException {
+        checkpoints.begin(Optional.empty());
+        save(1, 10, 1);
+        // The driver died before, or while, it said what the attempt goes on from.
+        Files.createDirectories(folder.resolve("attempt-0000000002"));
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest());
+        Files.createDirectories(folder.resolve("attempt-0000000003"));
+        Files.writeString(folder.resolve("attempt-0000000003/_FROM"), "attempt-00");
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest());
+        assertEquals(4, checkpoints.begin(checkpoints.newest()));
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest());
+    }
+
+    @Test
+    void twoOfAnAttemptAreKeptAndWhatTheNextGoesOnFrom() throws IOException {
+        checkpoints.begin(Optional.empty());
+        for (long step = 10; step <= 40; step += 10) save(1, step, 2);
+        assertEquals(
+                new TreeSet<>(List.of("_FROM", "step-0000000030", "step-0000000040")), names("attempt-0000000001"));
+        checkpoints.begin(checkpoints.newest());
+        save(2, 50, 2);
+        checkpoints.begin(checkpoints.newest());
+        assertEquals(new TreeSet<>(List.of("attempt-0000000002", "attempt-0000000003")), names("."));
+        checkpoints.read(checkpoints.newest().orElseThrow());
+    }
+
+    private TreeSet<String> names(String in) throws IOException {
+        TreeSet<String> names = new TreeSet<>();
+        try (var files = Files.list(folder.resolve(in))) {
+            files.map(file -> file.getFileName().toString())
+                    .filter(name -> !name.endsWith(".crc"))
+                    .forEach(names::add);
+        }
+        return names;
+    }
+
+    @Test
+    void twoDriversDoNotGetTheSameAttempt() throws IOException {
+        ShardedCheckpoints other = new ShardedCheckpoints(folder.toUri().toString(), new Configuration());
+        assertEquals(1, checkpoints.begin(Optional.empty()));
+        assertEquals(2, other.begin(Optional.empty()));
+        assertEquals(3, checkpoints.begin(Optional.empty()));
+    }
+
+    @Test
+    void aDamagedOrMissingPartIsNamed() throws IOException {
+        checkpoints.begin(Optional.empty());
+        save(1, 1, 2);
+        Path part = folder.resolve(at(1, 1)).resolve("part-00001-of-00002.safetensors");
+        byte[] bytes = Files.readAllBytes(part);
+        bytes[bytes.length - 1] ^= 1;
+        Files.delete(part.resolveSibling("." + part.getFileName() + ".crc")); // Hadoop's own
+        Files.write(part, bytes);
+        IOException damaged = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
+        assertTrue(damaged.getMessage().contains("part-00001-of-00002.safetensors"), damaged.getMessage());
+        assertTrue(damaged.getMessage().contains("damaged"), damaged.getMessage());
+        Files.delete(part);
+        IOException missing = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
+        assertTrue(missing.getMessage().contains("expected the 2 parts of a checkpoint, got 1"), missing.getMessage());
+    }
+}
