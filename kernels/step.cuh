@@ -7,6 +7,7 @@
 constexpr int THREADS = 256;
 constexpr int LANES = 32;  // of one tensor's sum
 constexpr int PIECE = 4096;  // elements whose sum is one partial, as in Reduce.java
+constexpr int BATCH = 8;     // rows whose sums are taken at a time
 
 // The smallest normal and the largest finite float.
 constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
@@ -126,7 +127,36 @@ struct Common {
   float k[K];
   float scale, trust, limit;
   bool go;
+  // Of a matrix that is factored: its factors, and where in it the chunk begins; no rows where there is no other matrix.
+  const float *rowFactors, *colFactors;
+  u64 row, rows;
+  unsigned column, columns;
 };
+
+// The factors of up to E elements from one of a chunk on, of which so many are there: in the place of state.
+template <typename Trust, bool WIDE, int E, int STATES>
+__device__ __forceinline__ void factorsAt(float* f, const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common) {
+  if (common.rowFactors == nullptr) {
+    float v[4];
+    if (WIDE) {
+      fetch<true>(v, chunk.s[0] + i, 4);
+    } else {
+      fetch<false>(v, chunk.s[0] + i, there);
+    }
+    for (int n = 0; n < E; n++) f[n] = Trust::factor(common.k, v[n], 1);
+    return;
+  }
+  unsigned at = common.column + i, column = at % common.columns;
+  u64 row = common.row + at / common.columns;
+  const float* colFactors = common.colFactors + (common.rows == 0 ? 0 : row / common.rows * common.columns);
+  for (int n = 0; n < E; n++) {
+    f[n] = n < there ? common.rowFactors[row] * colFactors[column] : 0;
+    if (++column < common.columns) continue;
+    column = 0;
+    row++;
+    if (common.rows > 0) colFactors = common.colFactors + row / common.rows * common.columns;
+  }
+}
 
 // A chunk from one element to another, E per thread at a time; indices of 32 bits do, for a chunk is small. GUARDED: with what few steps need, the
 // clipping of each element and the flushing of parameters; the instructions of it would otherwise be in every loop.
@@ -135,6 +165,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
   bool limited = GUARDED && common.limit <= LARGEST;
   float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
   constexpr int OWN = STATES - MORE;
+  constexpr bool READS = !Trust::GATHERED || Trust::FACTORED;
   float p[E], g[E], s[OWN == 0 ? 1 : OWN][E];
 #ifdef ZERO_GRADIENTS
   const float zero[E] = {};
@@ -145,12 +176,16 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #endif
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
     load<E>(p, chunk.p + i);
-    if (!Trust::GATHERED) load<E>(g, chunk.g + i);
+    if (READS) load<E>(g, chunk.g + i);
 #ifdef ZERO_GRADIENTS
     store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
 #endif
-    for (int a = 0; a < OWN; a++) load<E>(s[a], chunk.s[a] + i);
-    if (limited && !Trust::GATHERED) {
+    if (Trust::FACTORED) {
+      factorsAt<Trust, E == 4, E>(s[0], chunk, i, E, common);
+    } else {
+      for (int a = 0; a < OWN; a++) load<E>(s[a], chunk.s[a] + i);
+    }
+    if (limited && READS) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
     }
     Rule::template step<E>(common.k, scale, common.trust, p, g, s);
@@ -180,17 +215,23 @@ __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
   return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
 }
 
+// A rule whose state is what it names. One that factors its second moment has FACTORED, and a function factor.
+struct Unfactored {
+  static constexpr bool FACTORED = false;
+  static __device__ __forceinline__ float factor(const float*, float, double) { return 1; }
+};
+
 // A rule that looks at no more than an element. One that looks at a whole tensor has WHOLE, and GATHERED where it has been over all elements already, for
 // its state; and a function trust.
-struct Elementwise {
+struct Elementwise : Unfactored {
   static constexpr bool WHOLE = false, GATHERED = false;
-  static __device__ __forceinline__ float trust(const float*, double, double, double, double, float*) { return 1; }
+  static __device__ __forceinline__ float trust(const float*, double, double, double, double, double, float*) { return 1; }
 };
 
 // A rule whose update is made orthogonal between its two loops.
-struct Orthogonal {
+struct Orthogonal : Unfactored {
   static constexpr bool WHOLE = false, GATHERED = true;
-  static __device__ __forceinline__ float trust(const float*, double, double, double, double, float*) { return 1; }
+  static __device__ __forceinline__ float trust(const float*, double, double, double, double, double, float*) { return 1; }
 };
 
 // What a tensor's update is multiplied by, and the number that its rule keeps of it, which the thread that has its first element writes.
@@ -198,9 +239,24 @@ template <typename Trust>
 __device__ __forceinline__ float trusted(const Told& told, const Common& common, bool first) {
   float n = told.n;
   double scale = Trust::GATHERED || common.limit <= LARGEST ? 1 : common.scale;
-  float trust = Trust::trust(common.k, scale, told.xx, told.xp, told.pp, &n);
+  float trust = Trust::trust(common.k, scale, told.xx, told.xp, told.pp, told.count, &n);
   if (first && threadIdx.x == 0 && common.go && told.number != nullptr) *told.number = n;
   return trust;
+}
+
+// Of a rule that factors, where a chunk finds its factors.
+template <typename Trust, int STATES>
+__device__ __forceinline__ void place(Common& common, const Chunk<STATES>& chunk, const Told& told) {
+  common.rowFactors = nullptr;
+  if (!Trust::FACTORED || told.factors == nullptr) return;
+  const Factors& of = *told.factors;
+  u64 first = chunk.p - told.p;
+  common.rowFactors = of.rowFactors;
+  common.colFactors = of.colFactors;
+  common.rows = told.count == of.rows * of.columns ? 0 : of.rows;
+  common.columns = of.columns;
+  common.row = first / of.columns;
+  common.column = first % of.columns;
 }
 
 // What the step is told, where the ring has it.
@@ -230,6 +286,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     common.scale = told[chunk.tensor].scale;
     common.trust = told[chunk.tensor].trust;
     if (Trust::WHOLE) common.trust = trusted<Trust>(told[chunk.tensor], common, chunk.p == told[chunk.tensor].p);
+    place<Trust>(common, chunk, told[chunk.tensor]);
     unsigned whole = wide(chunk);
     if (common.limit <= LARGEST || common.k[FLOOR] > 0) {
       walk<4, true, STATES, Rule, Trust>(chunk, 0, whole, common);
@@ -304,19 +361,23 @@ __device__ __forceinline__ void tell(Told* told, u64 tensors, unsigned pass, con
 }
 
 // The first of two loops of a rule that gathers, over four elements of which so many are there, and what it sums up.
-template <bool WIDE, int STATES, typename Rule>
+template <bool WIDE, int STATES, typename Rule, typename Factor>
 __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i, unsigned there, const Common& common, double* uu, double* pp) {
   bool limited = common.limit <= LARGEST;
   constexpr int OWN = STATES - MORE;
   float p[4], g[4], u[4], s[OWN == 0 ? 1 : OWN][4];
   fetch<WIDE>(p, chunk.p + i, there);
   fetch<WIDE>(g, chunk.g + i, there);
-  for (int a = 0; a < OWN; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
+  if (Factor::FACTORED) {
+    factorsAt<Factor, WIDE, 4>(s[0], chunk, i, there, common);
+  } else {
+    for (int a = 0; a < OWN; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
+  }
   if (limited) {
     for (int n = 0; n < 4; n++) g[n] = clamp(common.scale * g[n], common.limit);
   }
   Rule::template gather<4>(common.k, limited ? 1 : common.scale, p, g, s, u);
-  for (int a = 0; a < OWN; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
+  for (int a = 0; a < OWN && !Factor::FACTORED; a++) put<WIDE>(chunk.s[a] + i, s[a], there);
   for (int n = 0; n < 4; n++) {
     if (!WIDE && n >= there) continue;
     uu[n] += (double)u[n] * (double)u[n];
@@ -324,7 +385,7 @@ __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i,
   }
 }
 
-template <int STATES, typename Rule>
+template <int STATES, typename Rule, typename Factor>
 __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, Told* told, Control* control, volatile double* partials, const u64* firsts,
                                        u64 tensors, u64 pieces, unsigned pass) {
   __shared__ double lanes[3][THREADS];
@@ -338,15 +399,16 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
     const float* k = (const float*)(slot + 1) + chunk.group * K;
     for (int n = 0; n < K; n++) common.k[n] = k[n];
     common.scale = told[chunk.tensor].scale;
+    place<Factor>(common, chunk, told[chunk.tensor]);
     unsigned whole = wide(chunk);
     u64 piece = firsts[chunk.tensor] + (chunk.p - told[chunk.tensor].p) / PIECE;
     for (unsigned from = 0; from < chunk.count; from += PIECE, piece++) {
       unsigned to = chunk.count - from < PIECE ? chunk.count : from + PIECE, i = from + threadIdx.x * 4;
       double uu[4] = {0, 0, 0, 0}, pp[4] = {0, 0, 0, 0};
 #pragma unroll 1  // for registers
-      for (; i < to && i < whole; i += THREADS * 4) gatherAt<true, STATES, Rule>(chunk, i, 4, common, uu, pp);
+      for (; i < to && i < whole; i += THREADS * 4) gatherAt<true, STATES, Rule, Factor>(chunk, i, 4, common, uu, pp);
 #pragma unroll 1
-      for (; i < to; i += THREADS * 4) gatherAt<false, STATES, Rule>(chunk, i, to - i, common, uu, pp);
+      for (; i < to; i += THREADS * 4) gatherAt<false, STATES, Rule, Factor>(chunk, i, to - i, common, uu, pp);
       lanes[0][threadIdx.x] = (uu[0] + uu[1]) + (uu[2] + uu[3]);
       lanes[1][threadIdx.x] = (pp[0] + pp[1]) + (pp[2] + pp[3]);
       tree<2>(lanes, THREADS);
@@ -362,6 +424,178 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
   tell(told, tensors, pass, partials, firsts, pieces, lanes);
   if (threadIdx.x == 0) control->arrived = 0;
 }
+
+// ---- the moments of rows and columns, by the additions of CpuFactors.java ----
+
+constexpr u64 VECTOR = 8192;  // elements whose moments one block takes
+
+// The gradients that the rule sees, of up to four elements, and 0 for those that are not there.
+__device__ __forceinline__ void gradients(float* x, const float* p, const float* g, u64 there, float scale, float l2, float limit) {
+  float y[4];
+  if (there >= 4 && (((u64)p | (u64)g) & 15) == 0) {
+    fetch<true>(y, p, 4);
+    fetch<true>(x, g, 4);
+  } else {
+    fetch<false>(y, p, there);
+    fetch<false>(x, g, there);
+  }
+  bool limited = limit <= LARGEST;
+  for (int n = 0; n < 4; n++) {
+    float by = limited ? clamp(scale * x[n], limit) : x[n];
+    x[n] = n < there ? gradient(by, y[n], limited ? 1 : scale, l2) : 0;
+  }
+}
+
+// The moments of a matrix whose tiles are done, and its factors.
+template <typename Moment, typename Factor>
+__device__ __forceinline__ void factor(const Factors& of, u64 matrix, const float* k, double (*lanes)[THREADS]) {
+  const volatile double *rowSums = of.rowSums, *colSums = of.colSums;
+  u64 first = matrix * of.rows, end = first + of.rows;
+  double moments = 0;
+#pragma unroll 1
+  for (u64 r = first + threadIdx.x; r < end; r += THREADS) {
+    double sum = 0;
+    for (u64 part = 0; part < of.across; part++) sum += rowSums[r * of.across + part];
+    float moment = Moment::moment(k, of.row[r], sum / of.columns);
+    of.row[r] = moment;
+    moments += moment;
+  }
+  lanes[0][threadIdx.x] = moments;
+  tree<1>(lanes, THREADS);
+  double mean = lanes[0][0] / of.rows;
+#pragma unroll 1
+  for (u64 r = first + threadIdx.x; r < end; r += THREADS) of.rowFactors[r] = Factor::factor(k, of.row[r], mean);
+#pragma unroll 1
+  for (u64 c = threadIdx.x; c < of.columns; c += THREADS) {
+    double sum = 0;
+    for (u64 strip = 0; strip < of.down; strip += BATCH) {
+      double sums[BATCH];  // all on their way before the first is added
+      for (int a = 0; a < BATCH; a++) sums[a] = strip + a < of.down ? colSums[(matrix * of.down + strip + a) * of.columns + c] : 0;
+      for (int a = 0; a < BATCH; a++) sum += sums[a];
+    }
+    u64 at = matrix * of.columns + c;
+    float moment = Moment::moment(k, of.col[at], sum / of.rows);
+    of.col[at] = moment;
+    of.colFactors[at] = Factor::factor(k, moment, 1);
+  }
+}
+
+// A tile of a matrix: so many lanes of four columns, so many rows side by side, and DEEP times as many below each other.
+__device__ __forceinline__ void tile(const Factors& of, u64 matrix, u64 strip, u64 part, float scale, float l2, float limit, double (*lanes)[THREADS]) {
+  unsigned width = of.width / 4, side = THREADS / width, lane = threadIdx.x % width;
+  u64 column = part * of.width + lane * 4, there = column < of.columns ? of.columns - column : 0;
+  u64 end = (strip + 1) * of.deep < of.rows ? (strip + 1) * of.deep : of.rows;
+  double sums[4] = {0, 0, 0, 0};
+#pragma unroll 1
+  for (u64 from = strip * of.deep + threadIdx.x / width; from - threadIdx.x / width < end; from += BATCH * side) {
+#pragma unroll 1
+    for (int a = 0; a < BATCH; a++) {
+      u64 r = from + a * side, at = (matrix * of.rows + r) * of.columns + column;
+      double square[4] = {0, 0, 0, 0};
+      if (r < end && there > 0) {
+        float x[4];
+        gradients(x, of.p + at, of.g + at, there, scale, l2, limit);
+        for (int n = 0; n < 4; n++) square[n] = (double)x[n] * (double)x[n];
+      }
+      for (int n = 0; n < 4; n++) sums[n] += square[n];
+      lanes[a][threadIdx.x] = (square[0] + square[1]) + (square[2] + square[3]);
+    }
+    tree<BATCH>(lanes, width);
+    for (int a = 0; a < BATCH && lane == 0; a++) {
+      u64 r = from + a * side;
+      if (r < end) of.rowSums[(matrix * of.rows + r) * of.across + part] = lanes[a][threadIdx.x];
+    }
+    __syncthreads();  // before the next rows take the lanes
+  }
+  for (int n = 0; n < 4; n++) lanes[n][threadIdx.x] = sums[n];
+  __syncthreads();
+  column = part * of.width + threadIdx.x;
+  if (threadIdx.x < of.width && column < of.columns) {
+    double sum = 0;
+    for (unsigned row = 0; row < side; row++) sum += lanes[threadIdx.x % 4][row * width + threadIdx.x / 4];
+    of.colSums[(matrix * of.down + strip) * of.columns + column] = sum;
+  }
+}
+
+template <typename Moment, typename Factor>
+__device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 tiles, const Told* told, Control* control) {
+  __shared__ double lanes[BATCH][THREADS];
+  __shared__ bool last;
+  bool known;
+  const Slot* slot = found(control, known);
+  if (!known || !control->go) return;
+  float limit = control->limit;
+  for (u64 c = blockIdx.x; c < tiles; c += gridDim.x) {
+    u64 n = 0;
+    for (u64 end = tensors; end - n > 1;) {
+      u64 middle = (n + end) / 2;
+      if (all[middle].first <= c) {
+        n = middle;
+      } else {
+        end = middle;
+      }
+    }
+    const Factors& of = all[n];
+    const float* k = (const float*)(slot + 1) + of.group * K;
+    float scale = told[of.tensor].scale, l2 = k[0];
+    u64 t = c - of.first;
+    if (of.v != nullptr) {
+      u64 end = (t + 1) * VECTOR < of.columns ? (t + 1) * VECTOR : of.columns;
+#pragma unroll 1
+      for (u64 i = t * VECTOR + threadIdx.x * 4; i < end; i += THREADS * 4) {
+        float x[4], v[4];
+        u64 there = end - i;
+        gradients(x, of.p + i, of.g + i, there, scale, l2, limit);
+        bool wide = there >= 4 && ((u64)of.v & 15) == 0;
+        if (wide) {
+          fetch<true>(v, of.v + i, 4);
+        } else {
+          fetch<false>(v, of.v + i, there);
+        }
+        for (int n = 0; n < 4; n++) v[n] = Moment::moment(k, v[n], (double)x[n] * (double)x[n]);
+        if (wide) {
+          put<true>(of.v + i, v, 4);
+        } else {
+          put<false>(of.v + i, v, there);
+        }
+      }
+      continue;
+    }
+    u64 matrix = t / (of.down * of.across);
+    tile(of, matrix, t / of.across % of.down, t % of.across, scale, l2, limit, lanes);
+    // The last block of a matrix finds the sums of all its tiles.
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      __threadfence();
+      last = atomicAdd(of.arrived + matrix, 1ULL) == of.down * of.across - 1;
+    }
+    __syncthreads();
+    if (!last) continue;
+    __threadfence();
+    factor<Moment, Factor>(of, matrix, k, lanes);
+    __syncthreads();
+    if (threadIdx.x == 0) of.arrived[matrix] = 0;
+  }
+}
+
+// Declares what a rule that factors makes of the mean of squares; the body follows in braces, first of all.
+#define MOMENT(name)                                                                                             \
+  struct name##Moment {                                                                                          \
+    static __device__ __forceinline__ float moment(const float* k, float before, double square);                 \
+  };                                                                                                             \
+  __device__ __forceinline__ float name##Moment::moment(const float* k, float before, double square)
+
+// And by what a moment divides; with the kernel that takes the moments.
+#define FACTOR(name)                                                                                                                    \
+  struct name##Factor {                                                                                                                 \
+    static constexpr bool FACTORED = true;                                                                                              \
+    static __device__ __forceinline__ float factor(const float* k, float moment, double mean);                                          \
+  };                                                                                                                                    \
+  extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                              \
+      name##_moments(const Factors* all, u64 tensors, u64 tiles, const Told* told, Control* control) {                                  \
+    moments<name##Moment, name##Factor>(all, tensors, tiles, told, control);                                                            \
+  }                                                                                                                                     \
+  __device__ __forceinline__ float name##Factor::factor(const float* k, float moment, double mean)
 
 // The first of two loops of a rule whose update is made orthogonal, over four elements of which so many are there. The last array of
 // its own takes the update, and what it held counts for nothing.
@@ -408,23 +642,27 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
 #endif
 
 // Declares what a rule that looks at a whole tensor makes of its sums; the body follows in braces, before that of its step.
-#define TRUST(name, GATHERS)                                                                                                            \
-  struct name##Trust {                                                                                                                  \
+#define TRUST(name, GATHERS) TRUST_BY(name, GATHERS, Unfactored)
+#define FACTORED_TRUST(name) TRUST_BY(name, true, name##Factor)
+#define TRUST_BY(name, GATHERS, FACTOR)                                                                                                            \
+  struct name##Trust : FACTOR {                                                                                                                \
     static constexpr bool WHOLE = true, GATHERED = GATHERS;                                                                             \
-    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, float* n);             \
+    static __device__ __forceinline__ float trust(const float* k, double scale, double xx, double xp, double pp, double count, float* n);            \
   };                                                                                                                                    \
-  __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, float* n)
+  __device__ __forceinline__ float name##Trust::trust(const float* k, double scale, double xx, double xp, double pp, double count, float* n)
 
 // Declares the kernel of the first loop of a rule that gathers, in the same way.
-#define GATHER(name, STATES)                                                                                                             \
+#define GATHER(name, STATES) GATHER_BY(name, STATES, Unfactored)
+#define FACTORED_GATHER(name) GATHER_BY(name, 1, name##Factor)
+#define GATHER_BY(name, STATES, FACTOR)                                                                                                           \
   struct name##Gather {                                                                                                                  \
     template <int E>                                                                                                                     \
     static __device__ __forceinline__ void gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u); \
   };                                                                                                                                     \
-  extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                               \
+  extern "C" __global__ void __launch_bounds__(THREADS, FACTOR::FACTORED ? 2 : 3)                                                                               \
       name##_gather(const Chunk<STATES + MORE>* chunks, u64 count, Told* told, Control* control, double* partials, const u64* firsts,    \
                     u64 tensors, u64 pieces, unsigned pass) {                                                                            \
-    gather<STATES + MORE, name##Gather>(chunks, count, told, control, partials, firsts, tensors, pieces, pass);                          \
+    gather<STATES + MORE, name##Gather, FACTOR>(chunks, count, told, control, partials, firsts, tensors, pieces, pass);                          \
   }                                                                                                                                      \
   template <int E>                                                                                                                       \
   __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E], float* u)
@@ -443,7 +681,8 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
   __device__ __forceinline__ void name##Gather::gather(const float* k, float scale, const float* p, const float* g, float (*s)[E])
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
-// 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way.
+// 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way;
+// 2, too, where factors are found for each element, some of them in double.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
 #define MATRIX_STEP(name, STATES) STEP_BY(name, STATES, Orthogonal)
@@ -453,7 +692,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
     template <int E>                                                                                                                \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
   };                                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256, STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                              \
+  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED ? 2 : STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                              \
       name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
     drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
   }                                                                                                                                 \

@@ -53,8 +53,8 @@ final class Bindings {
 
     private int generation;
 
-    /** A parameter's state arrays, and their names. */
-    private record State(List<String> names, Tensor[] arrays) {}
+    /** A parameter's state arrays, their names, and the parameter's shape. */
+    private record State(List<String> names, Tensor[] arrays, long[] param) {}
 
     /**
      * The tensors of an update, and what its driver makes of them.
@@ -133,7 +133,7 @@ final class Bindings {
         param.forEach((name, tensor) -> {
             State known = states.get(name);
             if (known != null && known.arrays.length > 0)
-                checkShape("params '" + name + "', whose state has another shape", known.arrays[0].shape(), tensor);
+                checkShape("params '" + name + "', whose state has another shape", known.param, tensor);
         });
         grad.forEach((name, tensor) -> {
             checkPlace("grads '" + name + "'", tensor);
@@ -261,7 +261,7 @@ final class Bindings {
             fresh.add(arrays[n]);
             if (!own) arrays[n].set(param);
         }
-        return new State(names, arrays);
+        return new State(names, arrays, param.shape());
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
@@ -350,11 +350,11 @@ final class Bindings {
 
     private void use(String name, Tensor param, List<Evaluation.Use> uses) {
         checkPlace("params '" + name + "'", param);
-        int part = groups.part(name, param);
+        int part = groups.part(name, param.shape());
         State state = states.get(name);
         if (part < 0 || state == null || state.arrays.length == 0) return;
         checkState(name, part, state);
-        checkShape("params '" + name + "', whose state has another shape", state.arrays[0].shape(), param);
+        checkShape("params '" + name + "', whose state has another shape", state.param, param);
         if (control.averaged()[part]) {
             uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
             return;
@@ -389,7 +389,7 @@ final class Bindings {
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
         tensors.values().forEach(tensor -> checkPlace(what, tensor));
-        Tensor like = likeParam(name, tensors);
+        long[] like = likeParam(name, tensors);
         int part = groups.part(name, like);
         List<String> arrays = part < 0 ? List.of() : control.state(part);
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
@@ -397,12 +397,12 @@ final class Bindings {
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
-            checkShape(what, control.shape(part, n, like.shape()), tensor);
+            checkShape(what, control.shape(part, n, like), tensor);
             copy[n] = engine.zeros(tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
         }
-        return new State(arrays, copy);
+        return new State(arrays, copy, like);
     }
 
     /** Frees the driver and closes the state; the parameters stay. */
@@ -412,14 +412,15 @@ final class Bindings {
         close(states.values());
     }
 
-    /** Of some saved state the array with the parameter's shape: the first of the rule that has such arrays. */
-    private Tensor likeParam(String name, Map<String, Tensor> tensors) {
+    /** The parameter's shape, by some saved state: that of the first rule that has such arrays. */
+    private long[] likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
-                .mapToObj(control::state)
-                .filter(arrays -> tensors.keySet().equals(Set.copyOf(arrays)))
-                .map(arrays -> tensors.get(arrays.get(0)))
+                .filter(part -> tensors.keySet().equals(Set.copyOf(control.state(part))))
+                .mapToObj(part -> control.first()[part].like(control.state(part).stream()
+                        .map(array -> tensors.get(array).shape())
+                        .toList()))
                 .findFirst()
-                .orElseGet(() -> tensors.values().iterator().next());
+                .orElseGet(() -> tensors.values().iterator().next().shape());
     }
 
     private static void close(Collection<State> states) {

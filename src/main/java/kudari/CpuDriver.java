@@ -30,6 +30,7 @@ final class CpuDriver extends Driver implements Workers.Job {
      * gradient are arrays, and over copies where one is not.
      *
      * @param clipped takes the clipped gradient, where the loop needs no copies
+     * @param factors of a rule that factors, whose loop finds them in the place of state
      * @param elementwise how many of the arrays of state are as long as the parameter
      */
     private record Chunk(
@@ -40,20 +41,26 @@ final class CpuDriver extends Driver implements Workers.Job {
             float[] clipped,
             float[][] s,
             float[] average,
+            Optional<CpuFactors> factors,
             int elementwise,
             int from,
             int to) {}
 
     /** A thread's copies of a chunk's elements, and its part of what a rule gathers. */
-    private record Tile(float[] p, float[] g, float[][] s, float[] average, float[] u) {}
+    private record Tile(
+            float[] p, float[] g, float[][] s, float[][] factors, float[] average, float[] u, CpuFactors.Room room) {}
+
+    /** A part of what is done for the moments of a tensor: so many tiles, or matrices, from one on. */
+    private record Part(CpuFactors of, int n) {}
 
     private static final float[] NO_AVERAGE = {};
+    private static final double[] NO_LANES = {};
 
     /** A piece of one gradient, for its sum of squares; and of its parameter, where a rule asks for the sums of both. */
     private record Piece(CpuTensor g, Optional<CpuTensor> p, int from, int to) {}
 
-    /** A tensor whose rule looks at all of it: its number, its group, the number that it keeps, and its first partial and the one behind its last. */
-    private record Whole(int tensor, int group, TensorRule rule, float[] n, int first, int end) {}
+    /** A tensor whose rule looks at all of it: its number, its group, its elements, the number that it keeps, and its first partial and the one behind its last. */
+    private record Whole(int tensor, int group, TensorRule rule, long count, float[] n, int first, int end) {}
 
     /** An update that is made orthogonal before it is applied. */
     private record Matrix(float[] u, int rows, int columns, NewtonSchulz how, double scale) {
@@ -84,6 +91,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final double[][] lanes;
     private final AtomicIntegerArray next;
     private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll, gather = this::gatherAll;
+    private final Work moments = this::momentsAll, factor = this::factorAll;
     private final Work orthogonalize = this::orthogonalizeAll;
 
     /** For each step that was sent, at its number modulo their count, and for each group, its scalars. */
@@ -101,6 +109,7 @@ final class CpuDriver extends Driver implements Workers.Job {
      * The work over some tensors.
      *
      * @param gathered the chunks of the rules that gather
+     * @param tiles in which the rules that factor take moments, and the matrices of which they do
      * @param turns the matrices that are made orthogonal
      * @param wholes the tensors of the rules that look at all of one
      * @param firsts the first piece of each tensor, and behind the last tensor the number of pieces
@@ -112,6 +121,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     private record Laid(
             Chunk[] chunks,
             Chunk[] gathered,
+            Part[] tiles,
+            Part[] factored,
             Turn[] turns,
             Piece[] pieces,
             Whole[] wholes,
@@ -130,6 +141,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     private Laid laid = new Laid(
             new Chunk[0],
             new Chunk[0],
+            new Part[0],
+            new Part[0],
             new Turn[0],
             new Piece[0],
             new Whole[0],
@@ -175,6 +188,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     @Override
     Layout layout(Plan plan, Optional<Layout> old) {
         List<Chunk> chunks = new ArrayList<>(), gathered = new ArrayList<>();
+        List<Part> parts = new ArrayList<>(), factored = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
         List<Whole> wholes = new ArrayList<>();
         List<Matrix> matrices = new ArrayList<>();
@@ -182,7 +196,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         boolean copies = false;
         for (int n = 0; n < plan.size(); n++) {
             CpuTensor p = (CpuTensor) plan.params()[n], g = (CpuTensor) plan.grads()[n];
-            int group = plan.groups()[n], first = pieces.size();
+            int tensor = n, group = plan.groups()[n], first = pieces.size();
             Optional<TensorRule> whole = whole(rules[group]);
             boolean isMatrix = rules[group] instanceof MatrixRule;
             boolean gathers = whole.isPresent() && whole.get().gathers() || isMatrix;
@@ -197,10 +211,18 @@ final class CpuDriver extends Driver implements Workers.Job {
                 if (p.size() > 0) matrices.add(matrix((MatrixRule) rules[group], p, s[own]));
             }
             float[] average = averaged[group] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
-            int elementwise = whole.map(TensorRule::elementwise).orElse(s.length);
+            Optional<CpuFactors> factors = p.size() == 0
+                    ? Optional.empty()
+                    : Driver.factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, p, g, s));
+            int elementwise =
+                    factors.isPresent() ? 0 : whole.map(TensorRule::elementwise).orElse(s.length);
+            for (int t = 0; factors.isPresent() && t < factors.get().tiles(); t++)
+                parts.add(new Part(factors.get(), t));
+            for (int m = 0; factors.isPresent() && m < factors.get().matrices(); m++)
+                factored.add(new Part(factors.get(), m));
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, elementwise, (int) from, to);
+                Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, factors, elementwise, (int) from, to);
                 chunks.add(chunk);
                 if (gathers) gathered.add(chunk);
             }
@@ -210,14 +232,16 @@ final class CpuDriver extends Driver implements Workers.Job {
             }
             firsts[n + 1] = pieces.size();
             if (whole.isPresent() && p.size() > 0) {
-                float[] number = elementwise < s.length ? s[elementwise] : new float[1];
-                wholes.add(new Whole(n, group, whole.get(), number, first, pieces.size()));
+                float[] number = factors.isEmpty() && elementwise < s.length ? s[elementwise] : new float[1];
+                wholes.add(new Whole(n, group, whole.get(), p.size(), number, first, pieces.size()));
             }
         }
         if (copies && tiles.length == 0) tiles = tiles();
         return new Laid(
                 chunks.toArray(new Chunk[0]),
                 gathered.toArray(new Chunk[0]),
+                parts.toArray(new Part[0]),
+                factored.toArray(new Part[0]),
                 turns(matrices).toArray(new Turn[0]),
                 pieces.toArray(new Piece[0]),
                 wholes.toArray(new Whole[0]),
@@ -263,7 +287,13 @@ final class CpuDriver extends Driver implements Workers.Job {
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
             float[][] arrays = engine.tile(thread, 4 + state), s = Arrays.copyOfRange(arrays, 4, 4 + state);
-            tiles[thread] = new Tile(arrays[0], arrays[1], s, arrays[2], arrays[3]);
+            CpuFactors.Room room = new CpuFactors.Room(
+                    arrays[0],
+                    arrays[1],
+                    lanes.length > 0 ? lanes[thread] : NO_LANES,
+                    lanes.length > 0 ? new double[Reduce.LANES] : NO_LANES);
+            tiles[thread] = new Tile(
+                    arrays[0], arrays[1], s, new float[][] {state > 0 ? s[0] : NO_AVERAGE}, arrays[2], arrays[3], room);
         }
         return tiles;
     }
@@ -296,6 +326,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     private void move() {
+        if (laid.tiles.length > 0) share(moments, laid.tiles.length);
+        if (laid.factored.length > 0) share(factor, laid.factored.length);
         if (laid.gathered.length > 0) share(gather, laid.gathered.length);
         if (laid.turns.length > 0) share(orthogonalize, laid.turns.length);
         double[][] partials = laid.partials;
@@ -306,7 +338,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             double xp = rule.gathers() ? 0 : Reduce.tensor(partials[2], whole.first, whole.end, lanes);
             double pp = Reduce.tensor(partials[3], whole.first, whole.end, lanes);
             double scale = rule.gathers() || limit < Float.POSITIVE_INFINITY ? 1 : laid.scale[whole.tensor];
-            laid.trust[whole.tensor] = rule.trust(k[whole.group], scale, xx, xp, pp, whole.n);
+            laid.trust[whole.tensor] = rule.trust(k[whole.group], scale, xx, xp, pp, whole.count, whole.n);
         }
         share(apply, laid.chunks.length);
     }
@@ -368,6 +400,20 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (int c = from; c < to; c++) gather(laid.gathered[c], thread);
     }
 
+    private void momentsAll(int from, int to, int thread) {
+        for (int c = from; c < to; c++) {
+            CpuFactors of = laid.tiles[c].of;
+            of.tile(laid.tiles[c].n, k[of.group], laid.scale[of.tensor], limit, tiles[thread].room);
+        }
+    }
+
+    private void factorAll(int from, int to, int thread) {
+        for (int c = from; c < to; c++) {
+            CpuFactors of = laid.factored[c].of;
+            of.matrix(laid.factored[c].n, k[of.group], lanes[thread]);
+        }
+    }
+
     private void orthogonalizeAll(int from, int to, int thread) {
         for (int t = from; t < to; t++) {
             Turn turn = laid.turns[t];
@@ -385,7 +431,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
         float[] p = chunk.p.array, g = chunk.g.array;
-        if (p != null && g != null) apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
+        if (p != null && g != null && chunk.factors.isEmpty())
+            apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
         else applyToCopies(chunk, tiles[thread]);
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
@@ -403,10 +450,14 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     /** Copies a chunk's elements to where a tile begins, for a loop has one index for all arrays. The first elements of the state are there. */
-    private static float[][] load(Chunk chunk, Tile tile) {
+    private float[][] load(Chunk chunk, Tile tile) {
         int from = chunk.from, to = chunk.to;
         chunk.p.read(from, to, tile.p);
         chunk.g.read(from, to, tile.g);
+        if (chunk.factors.isPresent()) {
+            chunk.factors.get().factors(from, to, k[chunk.group], tile.factors[0]);
+            return tile.factors;
+        }
         if (from == 0) return chunk.s;
         for (int n = 0; n < chunk.elementwise; n++) System.arraycopy(chunk.s[n], from, tile.s[n], 0, to - from);
         return tile.s;
@@ -470,7 +521,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         for (int i = from; i < to; i++) average[i] = Arithmetic.follow(average[i], p[i], pull);
     }
 
-    private static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
+    static void clip(float[] g, float[] clipped, int from, int to, float scale, float limit) {
         for (int i = from; i < to; i++) clipped[i] = Math.max(-limit, Math.min(scale * g[i], limit));
     }
 

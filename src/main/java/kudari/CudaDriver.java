@@ -38,13 +38,16 @@ final class CudaDriver extends Driver {
     /** Where the structs of {@link #LAYOUT} have what the host writes or reads, in bytes. */
     private static final int SKIPPED = 8, OUTRAN = 16, NORM = 24, SLOT_BYTES = 40, GO = 48, SLOTS = 64, SLOT = 16;
 
+    /** Elements of a vector whose moments one block takes, as in step.cuh. */
+    private static final int VECTOR = 8192;
+
     private static final int SCALARS = Rule.SCALARS * Float.BYTES;
+
+    /** Words of what a tensor is told, of the row of a piece, and of that of a tensor whose rule factors. */
+    private static final int TOLD = 9, PIECE = 3, FACTORS = 17;
 
     /** Bytes, at a multiple of which an update begins. */
     private static final long ALIGNED = 256;
-
-    /** Words of what a tensor is told, and of the row of a piece. */
-    private static final int TOLD = 7, PIECE = 3;
 
     /** When a tensor's sums are taken: in no pass; before the step, of its gradient; and by each kind of rule that gathers, in a pass of its own. */
     private static final int IN_NONE = 0, BY_GRADIENT = 1, BY_KIND = 2;
@@ -75,12 +78,29 @@ final class CudaDriver extends Driver {
             // What one tensor is told: what its gradient, and its update and decay, are multiplied by. And where its rule looks at all of it,
             // TensorRule's sums; where the parameter begins, and the number that the rule keeps of it, if any; that number, as it was before
             // the step; and in which pass they are told.
+            struct Factors;
             struct Told {
               float scale, trust;
               double xx, xp, pp;
               float *p, *number;
               float n;
               unsigned pass;
+              u64 count;               // of elements
+              const Factors* factors;  // where it is factored
+            };
+
+            // The moments of one tensor whose rule factors them: its matrices, or of a vector its elements, as columns. CpuFactors.java.
+            struct Factors {
+              u64 first;  // of all tiles of its kind
+              u64 rows, columns;
+              const float *p, *g;
+              float* v;  // of a vector, and null where it is factored
+              float *row, *col, *rowFactors, *colFactors;
+              double *rowSums, *colSums;  // of each row by tiles, and of tiles by each column
+              u64* arrived;               // tiles of each matrix that are done
+              unsigned width, deep;       // of a tile, in columns and in rows
+              unsigned tensor, group;
+              u64 across, down;  // tiles of a matrix
             };
 
             #line 1 "step.cuh"
@@ -94,22 +114,36 @@ final class CudaDriver extends Driver {
         /** Goes over all elements first, where the rule gathers or its update is made orthogonal. */
         final Optional<CudaKernel> gather;
 
+        /** Takes the moments before that, where the rule factors them. */
+        final Optional<CudaKernel> moments;
+
         /**
          * All of the rule's state; with an element for each of the parameter's; behind the state, an average; and words of a row: the kernels of rules
          * without state have one place for it.
          */
-        final int states, arrays, more, words;
+        final int states, first, arrays, more, words;
 
         /** Whether the rule looks at whole tensors, or has its update made orthogonal. */
         final boolean whole, matrix;
 
         int rows;
 
-        Launch(CudaKernel kernel, Optional<CudaKernel> gather, Rule rule, int arrays, int more) {
+        /** In which moments are taken. */
+        long tiles;
+
+        Launch(
+                CudaKernel kernel,
+                Optional<CudaKernel> gather,
+                Optional<CudaKernel> moments,
+                Rule rule,
+                int arrays,
+                int more) {
             this.kernel = kernel;
             this.gather = gather;
+            this.moments = moments;
             this.arrays = arrays;
             states = rule.state().size();
+            first = moments.isPresent() ? states - 1 : 0;
             this.more = more;
             words = 4 + Math.max(1, arrays + more);
             whole = whole(rule).isPresent();
@@ -184,6 +218,9 @@ final class CudaDriver extends Driver {
      * @param rows of chunks, of each kind
      * @param at where those of each kind begin, in words, as the parts do that follow
      * @param updates in memory of their own
+     * @param tiles in which the moments of each kind are taken
+     * @param factored tensors of each kind that have them
+     * @param factorsAt where their rows begin
      */
     private record Table(
             CudaEngine engine,
@@ -198,7 +235,10 @@ final class CudaDriver extends Driver {
             int firstsAt,
             int toldAt,
             int partialsAt,
-            Optional<Updates> updates)
+            Optional<Updates> updates,
+            long[] tiles,
+            int[] factored,
+            int[] factorsAt)
             implements Layout {
 
         long address(int word) {
@@ -265,7 +305,9 @@ final class CudaDriver extends Driver {
         Optional<CudaKernel> gather = gathers
                 ? Optional.of(mine(engine.kernel(step.file(), step.text(), step.function() + "_gather")))
                 : Optional.empty();
-        return new Launch(kernel, gather, rule, step.arrays() - more, more);
+        Optional<CudaKernel> moments = factored(rule)
+                .map(factors -> mine(engine.kernel(step.file(), step.text(), step.function() + "_moments")));
+        return new Launch(kernel, gather, moments, rule, step.arrays() - more, more);
     }
 
     private CudaKernel mine(CudaKernel kernel) {
@@ -278,7 +320,9 @@ final class CudaDriver extends Driver {
         int tensors = plan.size();
         long size = chunkSize(engine.multiprocessors * (long) BLOCKS, plan.elements());
         int[] rows = new int[kinds.length], at = new int[kinds.length];
-        long pieces = 0;
+        int[] factored = new int[kinds.length], factorsAt = new int[kinds.length];
+        long[] tiles = new long[kinds.length];
+        long pieces = 0, arrived = 0, scratch = 0;
         boolean whole = false, sums = false;
         for (int n = 0; n < tensors; n++) {
             long elements = plan.params()[n].size();
@@ -291,6 +335,11 @@ final class CudaDriver extends Driver {
             if (guard.reduces() || kinds[kind].whole) pieces += up(elements, Reduce.PIECE);
             whole |= kinds[kind].whole;
             sums |= kinds[kind].pass(kind) == BY_GRADIENT;
+            if (kinds[kind].moments.isEmpty() || elements == 0) continue;
+            Factors factors = Factors.of(plan, n);
+            factored[kind]++;
+            arrived += factors.matrices;
+            scratch += factors.scratch();
         }
         int words = 0;
         for (int kind = 0; kind < kinds.length; kind++) {
@@ -300,12 +349,30 @@ final class CudaDriver extends Driver {
         int piecesAt = words,
                 firstsAt = Math.addExact(piecesAt, Math.multiplyExact(PIECE, Math.toIntExact(pieces))),
                 toldAt = firstsAt + tensors + 1,
-                partialsAt = Math.addExact(toldAt, Math.multiplyExact(TOLD, tensors));
+                arrivedAt = Math.addExact(toldAt, Math.multiplyExact(TOLD, tensors)),
+                partialsAt = Math.addExact(arrivedAt, Math.toIntExact(arrived));
+        for (int kind = 0; kind < kinds.length; kind++) {
+            factorsAt[kind] = partialsAt;
+            partialsAt = Math.addExact(partialsAt, Math.multiplyExact(FACTORS, factored[kind]));
+        }
         ByteBuffer page = page(Math.multiplyExact(partialsAt, Long.BYTES));
         LongBuffer to = page.asLongBuffer();
+        long scratchAt = partialsAt + (whole ? 4 : 1) * pieces, bytes = (scratchAt + scratch) * Long.BYTES;
         Optional<Table> before = old.map(Table.class::cast);
+        // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
+        boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.isRead(before.get().memory);
         Optional<Updates> known = before.flatMap(Table::updates), updates = updates(plan, known);
-        int[] chunk = at.clone();
+        CUdeviceptr memory;
+        try {
+            memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
+        } catch (CudaException e) {
+            if (!updates.equals(known)) updates.ifPresent(of -> Engine.cleanUp(e, of::free));
+            throw e;
+        }
+        long base = JCudaAddress.of(memory), free = base + scratchAt * Long.BYTES;
+        int arrivals = arrivedAt;
+        for (int word = arrivedAt; word < arrivedAt + arrived; word++) page.putLong(word * Long.BYTES, 0);
+        int[] chunk = at.clone(), factors = factorsAt.clone();
         int piece = 0, matrix = 0;
         for (int n = 0; n < tensors; n++) {
             int group = plan.groups()[n], kind = kind(group);
@@ -314,7 +381,14 @@ final class CudaDriver extends Driver {
                     ? updates.orElseThrow().address(matrix++)
                     : 0;
             chunk[kind] = putChunks(
-                    to.position(chunk[kind]), plan, n, size(launch, size), launch.words, launch.arrays, update);
+                    to.position(chunk[kind]),
+                    plan,
+                    n,
+                    size(launch, size),
+                    launch.words,
+                    launch.first,
+                    launch.arrays,
+                    update);
             to.put(firstsAt + n, piece);
             long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
             int pass = launch.pass(kind);
@@ -323,24 +397,28 @@ final class CudaDriver extends Driver {
                 to.put(Math.min(Reduce.PIECE, elements - from)).put(g + from * Float.BYTES);
                 to.put(pass == BY_GRADIENT ? p + from * Float.BYTES : 0);
             }
-            long number = launch.arrays < launch.states ? address(plan.state()[n][launch.arrays]) : 0;
+            long number = launch.moments.isEmpty() && launch.arrays < launch.states
+                    ? address(plan.state()[n][launch.arrays])
+                    : 0;
             to.position(toldAt + TOLD * n);
             to.put(pair(Float.floatToRawIntBits((float) guard.signedScale()), Float.floatToRawIntBits(1f)));
-            to.put(0L).put(0L).put(0L).put(p).put(number).put(pair(0, pass));
+            to.put(0L).put(0L).put(0L).put(p).put(number).put(pair(0, pass)).put(elements);
+            Optional<Factors> of =
+                    launch.moments.isEmpty() || elements == 0 ? Optional.empty() : Optional.of(Factors.of(plan, n));
+            to.put(of.filter(Factors::factored)
+                    .map(f -> base + (long) factors[kind] * Long.BYTES)
+                    .orElse(0L));
+            if (of.isEmpty()) continue;
+            to.position(factors[kind]);
+            of.get().put(to, tiles[kind], plan, n, base + (long) arrivals * Long.BYTES, free);
+            factors[kind] = to.position();
+            tiles[kind] += of.get().tiles;
+            arrivals += of.get().matrices;
+            free += of.get().scratch() * Long.BYTES;
         }
         to.put(firstsAt + tensors, piece);
         page.position(partialsAt * Long.BYTES);
 
-        long bytes = (partialsAt + (whole ? 4 : 1) * pieces) * Long.BYTES;
-        // In the place of the old one, in the stream's order; but a graph reads what was there when it was recorded.
-        boolean fits = before.isPresent() && before.get().bytes >= bytes && !engine.isRead(before.get().memory);
-        CUdeviceptr memory;
-        try {
-            memory = fits ? before.get().memory : engine.allocateBytes(bytes, "the chunk table");
-        } catch (CudaException e) {
-            if (!updates.equals(known)) updates.ifPresent(of -> Engine.cleanUp(e, of::free));
-            throw e;
-        }
         try {
             tables.get().send(memory);
         } catch (CudaException e) {
@@ -363,7 +441,57 @@ final class CudaDriver extends Driver {
                 firstsAt,
                 toldAt,
                 partialsAt,
-                updates);
+                updates,
+                tiles,
+                factored,
+                factorsAt);
+    }
+
+    /**
+     * The moments of one tensor of a rule that factors, as {@link CpuFactors} has them.
+     *
+     * @param factored or a vector, of which the elements are columns
+     * @param across tiles of a matrix in each row, and {@code down} in each column
+     * @param tiles of all matrices, or pieces of a vector
+     */
+    private record Factors(
+            boolean factored,
+            long rows,
+            long columns,
+            int matrices,
+            int width,
+            int deep,
+            long across,
+            long down,
+            long tiles) {
+
+        static Factors of(Plan plan, int n) {
+            long[] shape = plan.params()[n].shape();
+            long elements = plan.params()[n].size();
+            if (plan.state()[n][2].size() > 0)
+                return new Factors(false, 1, elements, 0, 0, 0, 0, 0, up(elements, VECTOR));
+            long rows = shape[shape.length - 2], columns = Math.toIntExact(shape[shape.length - 1]);
+            int matrices = Math.toIntExact(elements / rows / columns), width = CpuFactors.width(columns);
+            int deep = Reduce.LANES / width * CpuFactors.DEEP;
+            long across = up(columns, width), down = up(rows, deep);
+            return new Factors(true, rows, columns, matrices, width, deep, across, down, matrices * across * down);
+        }
+
+        /** Words of its sums and factors. */
+        long scratch() {
+            return matrices * (rows * across + columns * down) + up(matrices * rows, 2) + up(matrices * columns, 2);
+        }
+
+        void put(LongBuffer to, long first, Plan plan, int n, long arrived, long free) {
+            Tensor[] state = plan.state()[n];
+            long colSums = free + matrices * rows * across * Long.BYTES;
+            long rowFactors = colSums + matrices * columns * down * Long.BYTES;
+            long colFactors = rowFactors + up(matrices * rows, 2) * Long.BYTES;
+            to.put(first).put(rows).put(columns).put(address(plan.params()[n])).put(address(plan.grads()[n]));
+            to.put(factored ? 0 : address(state[2])).put(address(state[0])).put(address(state[1]));
+            to.put(rowFactors).put(colFactors).put(free).put(colSums).put(arrived);
+            to.put(pair(width, deep)).put(pair(n, plan.groups()[n])).put(across).put(down);
+        }
     }
 
     /** Room for the updates that are made orthogonal: what there is, where it is for the same. None where there are none. */
@@ -430,10 +558,17 @@ final class CudaDriver extends Driver {
                 .set(9, guard.maxNorm())
                 .set(10, guard.signedScale());
         for (int kind = 0; kind < kinds.length; kind++) {
+            int of = kind;
             Launch launch = kinds[kind];
             launch.rows = table.rows[kind];
             walks(launch.kernel, table, kind).set(4, kind == kinds.length - 1 ? 1L : 0);
+            launch.tiles = table.tiles[kind];
             if (launch.gather.isEmpty()) continue;
+            launch.moments.ifPresent(moments -> moments.set(0, table.address(table.factorsAt[of]))
+                    .set(1, (long) table.factored[of])
+                    .set(2, table.tiles[of])
+                    .set(3, told)
+                    .set(4, control));
             walks(launch.gather.get(), table, kind)
                     .set(4, partials)
                     .set(5, firsts)
@@ -454,8 +589,11 @@ final class CudaDriver extends Driver {
         for (int kind = 0; ; kind++) if (kinds[kind] == launches[group]) return kind;
     }
 
-    /** The rows of one tensor: count, p, g, so many arrays, of which the last is the update if it has an address; an average; tensor and group. */
-    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int arrays, long update) {
+    /**
+     * The rows of one tensor: count, p, g, so many arrays of state from the first of them on, of which the last is the update if it has an address; an
+     * average; tensor and group.
+     */
+    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int first, int arrays, long update) {
         long elements = plan.params()[n].size();
         Tensor[] state = plan.state()[n];
         for (long from = 0; from < elements; from += size) {
@@ -463,7 +601,7 @@ final class CudaDriver extends Driver {
             long offset = from * Float.BYTES;
             to.put(Math.min(size, elements - from));
             to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
-            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[a]) + offset);
+            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[first + a]) + offset);
             if (update != 0) to.put(update + offset);
             if (to.position() < end - 1 && state.length > 0) to.put(address(state[state.length - 1]) + offset);
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
@@ -522,6 +660,11 @@ final class CudaDriver extends Driver {
         // The last one runs even without chunks, for it counts the step.
         for (int kind = 0; kind < kinds.length; kind++) {
             int blocks = engine.blocks(kinds[kind].rows);
+            if (kinds[kind].moments.isPresent())
+                kinds[kind]
+                        .moments
+                        .get()
+                        .start(engine.blocks((int) Math.min(kinds[kind].tiles, Integer.MAX_VALUE)), THREADS);
             if (kinds[kind].gather.isPresent()) kinds[kind].gather.get().start(blocks, THREADS);
             if (kinds[kind].matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
             kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);

@@ -1,6 +1,7 @@
 package kudari;
 
 import java.util.Optional;
+import kudari.rule.FactoredRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -65,6 +66,11 @@ abstract class Driver {
 
     /** Frees what this takes of the engine's memory; the tensors stay. */
     abstract void free();
+
+    /** A rule as one that factors its second moment, if it is one. */
+    static Optional<FactoredRule> factored(Rule rule) {
+        return rule instanceof FactoredRule factored ? Optional.of(factored) : Optional.empty();
+    }
 
     /** A rule as one that looks at whole tensors, if it is one. */
     static Optional<TensorRule> whole(Rule rule) {

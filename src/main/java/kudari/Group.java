@@ -140,9 +140,9 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
         return new Group(pattern, extents, schedule, mayBeEmpty, other);
     }
 
-    /** Whether this group takes a parameter. */
-    boolean takes(String name, Tensor param) {
-        return extents.fit(param.shape().length) && takesName(name);
+    /** Whether this group takes a parameter of this shape. */
+    boolean takes(String name, long[] shape) {
+        return extents.fit(shape.length) && takesName(name);
     }
 
     /** Whether this group takes parameters of a name, of the right extents. */

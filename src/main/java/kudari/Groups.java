@@ -62,8 +62,8 @@ final class Groups {
      *
      * @throws IllegalArgumentException if no group takes it
      */
-    int part(String name, Tensor param) {
-        return parts[group(name, param)];
+    int part(String name, long[] shape) {
+        return parts[group(name, shape)];
     }
 
     /** The parts that take a parameter of this name, of the right extents. */
@@ -82,7 +82,7 @@ final class Groups {
         Map<String, Integer> partOf = new HashMap<>();
         Set<Integer> taken = new HashSet<>();
         params.forEach((name, param) -> {
-            int group = group(name, param);
+            int group = group(name, param.shape());
             taken.add(group);
             partOf.put(name, parts[group]);
         });
@@ -95,21 +95,21 @@ final class Groups {
         return partOf;
     }
 
-    private int group(String name, Tensor param) {
+    private int group(String name, long[] shape) {
         for (int n = 0; n < parts.length; n++) {
-            if (all.get(n).takes(name, param)) return n;
+            if (all.get(n).takes(name, shape)) return n;
         }
-        throw new IllegalArgumentException("params '" + name + "' of shape " + Arrays.toString(param.shape())
+        throw new IllegalArgumentException("params '" + name + "' of shape " + Arrays.toString(shape)
                 + ": no group takes it: " + all + "; add Group.rest(rule) or Group.frozen(name)");
     }
 
     private IllegalArgumentException takesNone(Group group, Map<String, Tensor> params) {
         Optional<String> lost = params.keySet().stream()
-                .filter(name -> group.takes(name, params.get(name)))
+                .filter(name -> group.takes(name, params.get(name).shape()))
                 .findFirst();
         String said = lost.isPresent()
-                ? ": group " + all.get(group(lost.get(), params.get(lost.get()))) + " before it takes '" + lost.get()
-                        + "'; the first that fits takes a parameter, so the narrower group goes first"
+                ? ": group " + all.get(group(lost.get(), params.get(lost.get()).shape())) + " before it takes '"
+                        + lost.get() + "'; the first that fits takes a parameter, so the narrower group goes first"
                 : ": takes none of the parameters " + Bindings.told(params.keySet())
                         + "; if they come later, say orEmpty()";
         return new IllegalArgumentException("group " + group + said);

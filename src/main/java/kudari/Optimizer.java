@@ -223,7 +223,7 @@ public final class Optimizer implements AutoCloseable {
      */
     public Optional<Rule> rule(String name, Tensor param) {
         check();
-        int part = groups.part(name, param);
+        int part = groups.part(name, param.shape());
         return part < 0 ? Optional.empty() : Optional.of(engine.call(() -> control.rule(part)));
     }
 
@@ -277,7 +277,7 @@ public final class Optimizer implements AutoCloseable {
      */
     public List<String> stateNames(String name, Tensor param) {
         check();
-        int part = groups.part(name, param);
+        int part = groups.part(name, param.shape());
         return part < 0 ? List.of() : control.state(part);
     }
 

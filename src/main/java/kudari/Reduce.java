@@ -106,7 +106,7 @@ final class Reduce {
     }
 
     /** By halves of a power of two; those beyond the leaves have nothing to add. */
-    private static double tree(double[] lanes, int leaves) {
+    static double tree(double[] lanes, int leaves) {
         if (leaves == 0) return 0;
         for (int half = Integer.highestOneBit(leaves - 1); half > 0; half /= 2) {
             for (int j = 0; j + half < Math.min(leaves, 2 * half); j++) lanes[j] += lanes[j + half];

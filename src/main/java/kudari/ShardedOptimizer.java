@@ -167,7 +167,7 @@ public final class ShardedOptimizer implements AutoCloseable {
      */
     public SortedMap<String, Integer> owners(Map<String, Tensor> params) {
         List<String> names = new ArrayList<>(new TreeMap<>(params).keySet());
-        names.removeIf(name -> groups.part(name, params.get(name)) < 0);
+        names.removeIf(name -> groups.part(name, params.get(name).shape()) < 0);
         names.sort(Comparator.comparingLong(name -> -params.get(name).size())); // keeps the order of equals
         long[] elements = new long[collective.size()];
         SortedMap<String, Integer> owners = new TreeMap<>();

@@ -14,6 +14,7 @@ import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
 import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
+import kudari.rule.Adafactor;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adamax;
@@ -377,6 +378,21 @@ class ConventionsTest {
      */
     static Stream<Arguments> matrices() {
         return Stream.of(
+                Arguments.of(
+                        "optax adafactor, min_dim_size_to_factor 2",
+                        Adafactor.optax(0.05).smallest(2),
+                        new double[] {0.8007615837, -0.5100208561, 2.383850468, 0.4802357646, -0.2302357646},
+                        new double[] {0.5276421655, -0.3348285111, 1.567695434, 0.347284873, -0.1094572112}),
+                Arguments.of(
+                        "optax adafactor",
+                        Adafactor.optax(0.05),
+                        new double[] {0.8052732594, -0.5003751926, 2.392486843, 0.4802357646, -0.2302357646},
+                        new double[] {0.5620933421, -0.2709123971, 1.655036816, 0.347284873, -0.1094572112}),
+                Arguments.of(
+                        "PyTorch Adafactor",
+                        Adafactor.pytorch(0.05),
+                        new double[] {0.8007615837, -0.5100208561, 2.383850468, 0.4802357646, -0.2302357646},
+                        new double[] {0.5276421652, -0.334828511, 1.567695433, 0.3472848729, -0.1094572109}),
                 Arguments.of(
                         "optax lamb, weight_decay",
                         Lamb.of(0.01).decay(0.01),

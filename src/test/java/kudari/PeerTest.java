@@ -19,6 +19,7 @@ import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
 import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
+import kudari.rule.Adafactor;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adamax;
@@ -148,6 +149,9 @@ class PeerTest {
                 "OPTAX   | Lars     | –     | momentum=0.9 coefficient=0.001",
                 "OPTAX   | NovoGrad | –     | beta1=0.9 beta2=0.25 eps=1e-6 normed=true",
                 "OPTAX   | Lamb     | –     | beta1=0.9 beta2=0.999 eps=1e-6 most=Infinity corrected=true inside=true everywhere=true",
+                "PYTORCH | Adafactor | 0.01 | exponent=0.8 floor=1.1920928955078125e-7 least=0.001 threshold=1 relative=true scaled=true",
+                "OPTAX   | Adafactor | –     | exponent=0.8 eps=1e-30 least=0.001 threshold=1 scaled=true smallest=128",
+                "KERAS   | Adafactor | 0.001 | exponent=0.8 eps=1e-30 least=0.001 threshold=1 relative=true scaled=true",
                 "KERAS   | Lamb     | 0.001 | beta1=0.9 beta2=0.999 eps=1e-7 most=Infinity corrected=true everywhere=true",
                 "PYTORCH | Muon     | 0.001 | momentum=0.95 nesterov=true coefficients=JORDAN iterations=5 eps=1e-7 gram=true scaling=ORIGINAL decay=0.1",
                 "KERAS   | Muon     | 0.001 | momentum=0.95 nesterov=true coefficients=JORDAN iterations=5 eps=1e-7 gram=true scaling=MATCH_RMS_ADAMW decay=0.004",
@@ -251,6 +255,8 @@ class PeerTest {
                 valley(Peer.OPTAX, Adan.class, 0.3, -6.70000000735, 1.70000000084, 1.19243984023, 0.165132315663),
                 valley(Peer.OPTAX, NovoGrad.class, 0.1, -6.90000014286, 1.900000025, -0.593080452522, -0.093737864189),
                 valley(Peer.OPTAX, Lamb.class, 0.1, -6.3, 1.8, -0.296738107927, 0.0847823165504),
+                valley(Peer.PYTORCH, Adafactor.class, 0.3, -4.9, 1.4, -0.23229669844, 0.0663704852685),
+                valley(Peer.OPTAX, Adafactor.class, 0.3, -4.9, 1.4, -0.180475465777, 0.0515644187935),
                 valley(Peer.OPTAX, Lars.class, 0.1, -6.9993, 1.9998, -6.85126113529, 1.95750318151),
                 valley(Peer.OPTAX, AdEMAMix.class, 0.3, -6.69985000429, 1.69985000075, 0.182311361764, 0.31923970194),
                 valley(

@@ -459,6 +459,23 @@ abstract class Reference {
         };
     }
 
+    /** A vector of one element: the weights of all squares so far, written out. */
+    static Reference adafactor(double p, double lr, double exponent, double eps, double least, double threshold) {
+        return new Reference(p) {
+            @Override
+            void move(double g, int t) {
+                double v = 0;
+                for (int i = 1; i <= t; i++) {
+                    double weight = Math.pow(i, -exponent);
+                    for (int j = i + 1; j <= t; j++) weight *= 1 - Math.pow(j, -exponent);
+                    v += weight * (Math.pow(history.get(i - 1), 2) + eps);
+                }
+                double u = g / Math.sqrt(v), clipped = u / Math.max(1, Math.abs(u) / threshold);
+                p = p - Math.min(lr, 1 / Math.sqrt(t)) * Math.max(least, Math.abs(p)) * clipped;
+            }
+        };
+    }
+
     /** A tensor of one element, which goes by so much of its own size, by the sign of Adam's step. */
     static Reference lamb(double p, double lr, double beta1, double beta2, double eps) {
         return new Reference(p) {

@@ -17,6 +17,7 @@ import kudari.rule.AdEMAMix;
 import kudari.rule.AdaBelief;
 import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
+import kudari.rule.Adafactor;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
 import kudari.rule.Adamax;
@@ -162,7 +163,12 @@ class RuleArgumentsTest {
                 bad("eps", "1.0E-45", () -> Lamb.of(0.1).eps(1e-45)),
                 bad("least", "-1.0", () -> Lamb.of(0.1).clamp(-1, 10)),
                 bad("most", "0.5", () -> Lamb.of(0.1).clamp(1, 0.5)),
-                bad("most", "NaN", () -> Lamb.of(0.1).clamp(1, Double.NaN)));
+                bad("most", "NaN", () -> Lamb.of(0.1).clamp(1, Double.NaN)),
+                bad("exponent", "0.0", () -> Adafactor.of(0.1).exponent(0)),
+                bad("eps, floor", "0.0", () -> Adafactor.of(0.1).eps(0, 0)),
+                bad("floor", "1.5", () -> Adafactor.of(0.1).eps(0, 1.5)),
+                bad("threshold", "0.0", () -> Adafactor.of(0.1).threshold(0)),
+                bad("smallest", "0.0", () -> Adafactor.of(0.1).smallest(0)));
     }
 
     private static Arguments bad(String name, String value, Executable call) {
@@ -285,6 +291,9 @@ class RuleArgumentsTest {
         assertEquals(new Adan(0.1, 0.98, 0.92, 0.99, 0.08, 1e-8, 1e-8, 0, 0), Adan.optax(0.1));
         assertEquals(new AdEMAMix(0.001, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0, 0, 0), AdEMAMix.of());
         assertEquals(new Adopt(0.001, 0.9, 0.9999, 1e-6, true, 0, 0), Adopt.of());
+        assertEquals(new Adafactor(0.01, 0.8, 1e-30, 0, 0.001, 1, true, true, 1, 0, 0), Adafactor.of());
+        assertEquals(new Adafactor(0.5, 0.8, 0, 0x1p-23, 0.001, 1, true, true, 1, 0, 0), Adafactor.pytorch(0.5));
+        assertEquals(new Adafactor(0.5, 0.8, 1e-30, 0, 0.001, 1, false, true, 128, 0, 0), Adafactor.optax(0.5));
         assertEquals(new Lars(1, 0.9, 0.001, 0, false, 0, 0), Lars.of());
         assertEquals(new Lars(0.5, 0.9, 0.001, 0, true, 0, 0), Lars.original(0.5));
         assertEquals(new NovoGrad(0.01, 0.9, 0.25, 1e-6, 0, true, false, false, 0, 0), NovoGrad.of());

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.AdamW;
+import kudari.rule.FactoredRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
@@ -98,7 +99,7 @@ record Workload(String rule, String shape) {
 
     /**
      * The bytes that a step must move for one parameter: p, g and state, and g once more for a norm; for sums of both p once more, too. A rule that gathers
-     * reads p and state twice.
+     * reads p and state twice; one that factors, of a vector, as tensors are here, p, g and state once more before that, and writes state.
      */
     int bytes() {
         return bytes(of()) + (clips() ? 4 : 0);
@@ -107,6 +108,7 @@ record Workload(String rule, String shape) {
     static int bytes(Rule rule) {
         int arrays = StepSource.of(rule, false, false).arrays(), bytes = 12 + 8 * arrays;
         if (!(rule instanceof TensorRule whole)) return bytes;
+        if (rule instanceof FactoredRule) bytes += 16;
         return bytes + (whole.gathers() ? 4 + 4 * arrays : 8);
     }
 

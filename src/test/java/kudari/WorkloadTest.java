@@ -40,7 +40,8 @@ class WorkloadTest {
         "Adan, 44",
         "Lars, 28",
         "NovoGrad, 28",
-        "Lamb, 40"
+        "Lamb, 40",
+        "Adafactor, 44"
     })
     void aStepMovesEachNumberOnceAndTheNormReadsTheGradientOnceMore(String rule, int bytes) {
         assertEquals(bytes, new Workload(rule, "1").bytes());

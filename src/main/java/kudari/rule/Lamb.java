@@ -189,7 +189,7 @@ public record Lamb(
     }
 
     @Override
-    public float trust(float[] k, double scale, double xx, double xp, double pp, float[] n) {
+    public float trust(float[] k, double scale, double xx, double xp, double pp, double count, float[] n) {
         double least = k[11], most = k[12], norm = Math.sqrt(pp), under = Math.sqrt(xx), ratio = norm / under;
         double held = ratio > most ? most : ratio < least ? least : ratio;
         return (float) (norm == 0 || under == 0 ? 1 : held);

@@ -121,7 +121,7 @@ public record Lars(double lr, double momentum, double coefficient, double eps, b
     }
 
     @Override
-    public float trust(float[] k, double scale, double xx, double xp, double pp, float[] n) {
+    public float trust(float[] k, double scale, double xx, double xp, double pp, double count, float[] n) {
         double l2 = k[0], coefficient = k[4], eps = k[5], apart = k[6];
         double square = scale * scale * xx + 2 * scale * l2 * xp + l2 * l2 * pp;
         double norm = Math.sqrt(pp), joint = Math.sqrt(square < 0 ? 0 : square);

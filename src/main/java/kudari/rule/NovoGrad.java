@@ -162,7 +162,7 @@ public record NovoGrad(
     }
 
     @Override
-    public float trust(float[] k, double scale, double xx, double xp, double pp, float[] n) {
+    public float trust(float[] k, double scale, double xx, double xp, double pp, double count, float[] n) {
         double l2 = k[0], beta2 = k[7], rest2 = k[8], correction = k[9], eps = k[10], before = n[0];
         double square = scale * scale * xx + 2 * scale * l2 * xp + l2 * l2 * pp;
         double norm = Math.sqrt(beta2 * (before * before) + rest2 * (square < 0 ? 0 : square));

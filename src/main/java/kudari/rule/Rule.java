@@ -63,7 +63,7 @@ public sealed interface Rule
 
     /** The classes of all rules that are here, in the order in which they are permitted: those of the records. */
     static List<Class<?>> classes() {
-        return Stream.of(Rule.class, TensorRule.class, MatrixRule.class)
+        return Stream.of(Rule.class, TensorRule.class, FactoredRule.class, MatrixRule.class)
                 .flatMap(type -> Stream.of(type.getPermittedSubclasses()))
                 .filter(Class::isRecord)
                 .toList();
@@ -96,13 +96,22 @@ public sealed interface Rule
     List<String> state();
 
     /**
-     * The shape of a state array: the parameter's, except for what a {@link TensorRule} keeps of a whole tensor. The first array always has the parameter's.
+     * The shape of a state array: the parameter's, except for what a {@link TensorRule} keeps of a whole tensor.
      *
      * @param array its number, in the order of {@link #state}
      * @param param the shape of the parameter
      */
     default long[] shape(int array, long[] param) {
         return param;
+    }
+
+    /**
+     * The shape of the parameter that state of these shapes belongs to.
+     *
+     * @param state of all arrays, in the order of {@link #state}
+     */
+    default long[] like(List<long[]> state) {
+        return state.get(0);
     }
 
     /**

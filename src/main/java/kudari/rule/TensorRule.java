@@ -16,7 +16,7 @@ package kudari.rule;
  * <p>The loop reads {@code trust} where its formula has it, which need not be where {@link Rule} has it. Source of the idea: Y. You, I. Gitman and B.
  * Ginsburg, "Large Batch Training of Convolutional Networks", 2017, arXiv:1708.03888.
  */
-public sealed interface TensorRule extends Rule permits Lars, NovoGrad, Lamb {
+public sealed interface TensorRule extends Rule permits Lars, NovoGrad, Lamb, FactoredRule {
 
     /** How many of the arrays of state have an element for each of the parameter's: the first ones. Each behind them is one number, for the tensor. */
     default int elementwise() {
@@ -51,7 +51,8 @@ public sealed interface TensorRule extends Rule permits Lars, NovoGrad, Lamb {
      * @param xx Σx²
      * @param xp Σx·p
      * @param pp Σp²
+     * @param count of elements
      * @param n the number that the rule keeps of the tensor, read and written; 0 where it keeps none
      */
-    float trust(float[] k, double scale, double xx, double xp, double pp, float[] n);
+    float trust(float[] k, double scale, double xx, double xp, double pp, double count, float[] n);
 }
