@@ -129,9 +129,12 @@ final class Bindings {
             if (known != null && known.arrays.length > 0)
                 checkShape("params '" + name + "', whose state has another shape", known.arrays[0].shape(), tensor);
         });
+        Map<String, Types> types = new HashMap<>();
         grad.forEach((name, tensor) -> {
             checkPlace("grads '" + name + "'", tensor);
             checkShape("grads '" + name + "'", param.get(name).shape(), tensor);
+            int part = partOf.get(name);
+            if (part >= 0) types.put(name, Types.of(name, param.get(name), tensor, control.master(part)));
         });
 
         if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
@@ -140,6 +143,8 @@ final class Bindings {
         Tensor[] p = new Tensor[names.size()], g = new Tensor[names.size()];
         Tensor[][] s = new Tensor[names.size()][];
         int[] of = new int[names.size()];
+        Types[] typesOf = new Types[names.size()];
+        long[] keys = new long[names.size()];
         boolean[] active = new boolean[control.first().length];
         Map<String, State> joined = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
@@ -151,13 +156,16 @@ final class Bindings {
                 g[n] = grad.get(name);
                 of[n] = partOf.get(name);
                 active[of[n]] = true;
+                typesOf[n] = types.get(name);
+                if (typesOf[n].isStochastic())
+                    keys[n] = Philox.key(control.master(of[n]).seed(), name);
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
-                else checkState(name, of[n], known);
+                else checkState(name, of[n], p[n], known);
                 s[n] = known.arrays;
             }
             Overlap.check(param, grad, !zeroes, List.of(byName(states), byName(joined)));
-            Plan plan = new Plan(p, g, s, of);
+            Plan plan = new Plan(p, g, s, of, typesOf, keys);
             bound = new Binding(params, grads, names, active, layout(plan, names));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
@@ -245,10 +253,10 @@ final class Bindings {
 
     private State newState(int part, Tensor param, List<Tensor> fresh) {
         Rule rule = control.first()[part];
-        List<String> names = control.state(part);
+        List<String> names = control.state(part, param.dtype());
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
-            boolean own = n < rule.state().size(); // or the average, which begins as the parameter
+            boolean own = n < rule.state().size(); // or the master or the average, which begin as the parameter
             arrays[n] = engine.full(own ? rule.initial(n) : 0, control.shape(part, n, param.shape()));
             fresh.add(arrays[n]);
             if (!own) arrays[n].set(param);
@@ -257,8 +265,8 @@ final class Bindings {
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
-    private void checkState(String name, int part, State state) {
-        List<String> expected = control.state(part);
+    private void checkState(String name, int part, Tensor param, State state) {
+        List<String> expected = control.state(part, param.dtype());
         if (!expected.equals(state.names))
             throw new IllegalArgumentException(
                     "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
@@ -269,9 +277,6 @@ final class Bindings {
             throw new IllegalArgumentException(what + ": expected a tensor of this optimizer's engine, " + engine
                     + ", got " + (tensor == null ? "null" : tensor + ", another engine"));
         }
-        if (tensor.dtype() != Dtype.F32)
-            throw new IllegalArgumentException(
-                    what + ": expected a tensor of F32, got " + tensor + ": an optimizer steps in float32 only");
         if (tensor.isClosed()) throw new IllegalStateException(what + ": " + tensor + " is closed");
     }
 
@@ -337,14 +342,14 @@ final class Bindings {
         int part = groups.part(name, param);
         State state = states.get(name);
         if (part < 0 || state == null || state.arrays.length == 0) return;
-        checkState(name, part, state);
+        checkState(name, part, param, state);
         checkShape("params '" + name + "', whose state has another shape", state.arrays[0].shape(), param);
         if (control.averaged()[part]) {
             uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
             return;
         }
         Rule rule = control.rule(part);
-        for (int n = 0; n < state.arrays.length; n++) {
+        for (int n = 0; n < rule.state().size(); n++) {
             if (rule.evaluation(n) != 0) uses.add(new Evaluation.Use(param, state.arrays[n], rule.evaluation(n)));
         }
     }
@@ -372,10 +377,14 @@ final class Bindings {
 
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
-        tensors.values().forEach(tensor -> checkPlace(what, tensor));
+        tensors.values().forEach(tensor -> {
+            checkPlace(what, tensor);
+            if (tensor.dtype() != Dtype.F32)
+                throw new IllegalArgumentException(what + ": expected tensors of F32, got " + tensor);
+        });
         Tensor like = likeParam(name, tensors);
         int part = groups.part(name, like);
-        List<String> arrays = part < 0 ? List.of() : control.state(part);
+        List<String> arrays = part < 0 ? List.of() : control.state(part, tensors.containsKey(Master.NAME));
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
             throw new IllegalArgumentException(what + ": expected " + arrays + ", got " + told(tensors.keySet()));
         Tensor[] copy = new Tensor[arrays.size()];
@@ -399,7 +408,7 @@ final class Bindings {
     /** Of some saved state the array with the parameter's shape: the first of the rule that has such arrays. */
     private Tensor likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
-                .mapToObj(control::state)
+                .mapToObj(part -> control.state(part, tensors.containsKey(Master.NAME)))
                 .filter(arrays -> tensors.keySet().equals(Set.copyOf(arrays)))
                 .map(arrays -> tensors.get(arrays.get(0)))
                 .findFirst()

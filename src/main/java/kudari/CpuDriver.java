@@ -26,6 +26,8 @@ final class CpuDriver extends Driver implements Workers.Job {
      * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, state and, if it has one, average. The rule's loop runs over them where parameter and
      * gradient are arrays, and over copies where one is not.
      *
+     * @param value where the float32 value of the parameter is: its master, or itself
+     * @param key of the random bits, where the parameter is rounded stochastically
      * @param clipped takes the clipped gradient, where the loop needs no copies
      * @param elementwise how many of the arrays of state are as long as the parameter
      */
@@ -34,6 +36,9 @@ final class CpuDriver extends Driver implements Workers.Job {
             int group,
             CpuTensor p,
             CpuTensor g,
+            CpuTensor value,
+            Types types,
+            long key,
             float[] clipped,
             float[][] s,
             float[] average,
@@ -42,7 +47,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             int to) {}
 
     /** A thread's copies of a chunk's elements, and its part of what a rule gathers. */
-    private record Tile(float[] p, float[] g, float[][] s, float[] average, float[] u) {}
+    private record Tile(float[] p, float[] g, float[][] s, float[] average, float[] u, Philox random) {}
 
     private static final float[] NO_AVERAGE = {};
 
@@ -154,18 +159,21 @@ final class CpuDriver extends Driver implements Workers.Job {
             boolean inArrays = p.array != null && g.array != null;
             copies |= !inArrays || whole.isPresent();
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
-            int own = plan.state()[n].length - (averaged[group] ? 1 : 0);
+            Types types = plan.types()[n];
+            CpuTensor value = (CpuTensor) plan.value(n, averaged[group]);
+            int states = plan.state()[n].length, own = states - types.more(averaged[group]);
             float[][] s = new float[own][];
             for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
-            float[] average = averaged[group] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
+            float[] average = averaged[group] ? engine.array(plan.state()[n][states - 1]) : NO_AVERAGE;
             int elementwise = whole.map(TensorRule::elementwise).orElse(own);
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, elementwise, (int) from, to);
+                Chunk chunk = new Chunk(
+                        n, group, p, g, value, types, plan.keys()[n], clipped, s, average, elementwise, (int) from, to);
                 chunks.add(chunk);
                 if (gathers) gathered.add(chunk);
             }
-            Optional<CpuTensor> summed = whole.isPresent() && !gathers ? Optional.of(p) : Optional.empty();
+            Optional<CpuTensor> summed = whole.isPresent() && !gathers ? Optional.of(value) : Optional.empty();
             for (long from = 0; (guard.reduces() || whole.isPresent()) && from < g.size(); from += Reduce.PIECE) {
                 pieces.add(new Piece(g, summed, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
@@ -199,7 +207,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         Tile[] tiles = new Tile[engine.threads()];
         for (int thread = 0; thread < tiles.length; thread++) {
             float[][] arrays = engine.tile(thread, 4 + state), s = Arrays.copyOfRange(arrays, 4, 4 + state);
-            tiles[thread] = new Tile(arrays[0], arrays[1], s, arrays[2], arrays[3]);
+            tiles[thread] = new Tile(arrays[0], arrays[1], s, arrays[2], arrays[3], new Philox());
         }
         return tiles;
     }
@@ -321,7 +329,10 @@ final class CpuDriver extends Driver implements Workers.Job {
         float[] average = averages ? tile.average : chunk.average;
         if (averages) System.arraycopy(chunk.average, from, average, 0, count);
         apply(chunk, tile.p, tile.g, tile.g, s, average, 0, count);
-        chunk.p.write(from, chunk.to, tile.p);
+        if (chunk.value != chunk.p) chunk.value.write(from, chunk.to, tile.p);
+        if (chunk.types.isStochastic())
+            ((CpuShorts) chunk.p).writeStochastic(from, chunk.to, tile.p, chunk.key, done + 1, tile.random);
+        else chunk.p.write(from, chunk.to, tile.p);
         store(chunk, s);
         if (averages) System.arraycopy(average, 0, chunk.average, from, count);
     }
@@ -329,7 +340,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** Copies a chunk's elements to where a tile begins, for a loop has one index for all arrays. The first elements of the state are there. */
     private static float[][] load(Chunk chunk, Tile tile) {
         int from = chunk.from, to = chunk.to;
-        chunk.p.read(from, to, tile.p);
+        chunk.value.read(from, to, tile.p);
         chunk.g.read(from, to, tile.g);
         if (from == 0) return chunk.s;
         for (int n = 0; n < chunk.elementwise; n++) System.arraycopy(chunk.s[n], from, tile.s[n], 0, to - from);

@@ -30,6 +30,11 @@ final class CpuShorts extends CpuTensor {
         Conversion.round(dtype(), values, 0, elements, first, end - first);
     }
 
+    /** Copies the elements {@code first} to {@code end} in, rounded stochastically; {@link Conversion#stochastic}. */
+    void writeStochastic(int first, int end, float[] values, long key, long step, Philox random) {
+        Conversion.stochastic(values, 0, elements, first, end - first, key, step, first, random);
+    }
+
     @Override
     void fill(int first, int end, float value) {
         short rounded = Conversion.round(dtype(), value);

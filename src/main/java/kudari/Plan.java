@@ -5,10 +5,12 @@ package kudari;
  *
  * @param params the parameters
  * @param grads their gradients
- * @param state their state arrays, in the order of their rule
+ * @param state their state arrays, in the order of their rule; behind them a master, where there is one, and an average
  * @param groups the number of each one's group
+ * @param types of each one
+ * @param keys of the random bits of each one, where any are used
  */
-record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
+record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups, Types[] types, long[] keys) {
 
     int size() {
         return params.length;
@@ -18,5 +20,10 @@ record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
         long elements = 0;
         for (Tensor param : params) elements += param.size();
         return elements;
+    }
+
+    /** Where the float32 value of a parameter is: in its master, or in itself. */
+    Tensor value(int n, boolean averaged) {
+        return types[n].hasMaster() ? state[n][state[n].length - types[n].more(averaged)] : params[n];
     }
 }

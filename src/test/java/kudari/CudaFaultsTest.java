@@ -1032,9 +1032,15 @@ class CudaFaultsTest {
                 .mapToObj(base -> new CudaTensor(cuda, JCudaAddress.pointer(base), false, Dtype.F32, new long[] {size}))
                 .toArray(Tensor[]::new);
         int row = 2 + bases.length;
-        Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});
+        Plan plan = new Plan(
+                new Tensor[] {t[0]},
+                new Tensor[] {t[1]},
+                new Tensor[][] {{t[2], t[3]}},
+                new int[] {7},
+                new Types[] {Types.FLOAT32},
+                new long[1]);
         LongBuffer buffer = LongBuffer.allocate(row << 20);
-        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 2);
+        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 2, 0);
         long[] words = Arrays.copyOf(buffer.array(), buffer.position());
         assertEquals(0, words.length % row);
         long done = 0;
