@@ -300,8 +300,10 @@ class MasterTest {
             Optimizer optimizer = engine.optimizer(Group.rest(rule).master(new Master(kind, 0)));
             if (zeroes) optimizer.zeroGradients();
             optimizer.update(p, g);
+            p.get(); // waits
             control.ask("reset");
             optimizer.update(p, g);
+            p.get();
             JsonObject stats = control.ask("stats").getAsJsonObject();
             moved[n] = stats.get("bytes_read").getAsLong()
                     + stats.get("bytes_written").getAsLong();
