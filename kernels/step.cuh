@@ -19,8 +19,8 @@ constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 typedef PARAM Param;
 typedef GRAD Grad;
 
-// Arrays behind the rule's own: a master's, if the parameters are rounded of one, and an average's, if there is one.
-#ifdef MASTER
+// Arrays behind the rule's own: a master's, if the parameters are rounded of one, or their remainders'; and an average's, if there is one.
+#if defined(MASTER) || defined(REMAINDER)
 constexpr int MASTERS = 1;
 #else
 constexpr int MASTERS = 0;
@@ -182,6 +182,28 @@ __device__ __forceinline__ void put(float* to, const float* from, u64 there) {
   }
 }
 
+#ifdef REMAINDER
+// The float32 values of which the upper halves, rounded, are parameters, and the lower are remainders.
+template <int E>
+__device__ __forceinline__ void loadJoined(float* p, const BF16* from, const BF16* remainders) {
+  float lower[E];
+  load<E>(p, from);
+  load<E>(lower, remainders);
+  for (int n = 0; n < E; n++) p[n] = joined(floatToRawIntBits(p[n]) >> 16, floatToRawIntBits(lower[n]) >> 16);
+}
+
+template <int E>
+__device__ __forceinline__ void storeSplit(BF16* to, BF16* remainders, const float* p) {
+  BF16 upper[E], lower[E];
+  for (int n = 0; n < E; n++) {
+    upper[n].bits = toBfloat16Away(p[n]);
+    lower[n].bits = remainder(p[n]);
+  }
+  store<E>(to, upper);
+  store<E>(remainders, lower);
+}
+#endif
+
 // What the elements of a chunk have in common, in registers.
 struct Common {
   float k[K];
@@ -224,7 +246,11 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
   }
 #endif
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
+#ifdef REMAINDER
+    loadJoined<E>(p, chunk.p + i, (const BF16*)chunk.s[OWN] + i);
+#else
     load<E>(p, value(chunk) + i);
+#endif
     if (!Trust::GATHERED) load<E>(g, chunk.g + i);
 #ifdef ZERO_GRADIENTS
     store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
@@ -249,7 +275,9 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #ifdef MASTER
     store<E>(value(chunk) + i, p);
 #endif
-#ifdef STOCHASTIC
+#ifdef REMAINDER
+    storeSplit<E>(chunk.p + i, (BF16*)chunk.s[OWN] + i, p);
+#elif defined(STOCHASTIC)
     storeStochastic<E>(chunk.p + i, p, common.first + i, common);
 #else
     store<E>(chunk.p + i, p);
@@ -263,7 +291,12 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 template <int STATES>
 __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
   u64 bits = ((u64)chunk.p & (4 * sizeof(Param) - 1)) | ((u64)chunk.g & (4 * sizeof(Grad) - 1));
-  for (int a = 0; a < STATES; a++) bits |= (u64)chunk.s[a];
+  for (int a = 0; a < STATES; a++) {
+#ifdef REMAINDER
+    if (a == STATES - MORE) continue;  // the engine's memory, in which a chunk begins at a multiple of 8 bytes
+#endif
+    bits |= (u64)chunk.s[a];
+  }
   return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
 }
 

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /**
  * The tensors of an optimizer: it checks those of an update, makes state for parameters that are new, and keeps the last few sets of them laid out by the
@@ -134,7 +135,12 @@ final class Bindings {
             checkPlace("grads '" + name + "'", tensor);
             checkShape("grads '" + name + "'", param.get(name).shape(), tensor);
             int part = partOf.get(name);
-            if (part >= 0) types.put(name, Types.of(name, param.get(name), tensor, control.master(part)));
+            if (part < 0) return;
+            types.put(name, Types.of(name, param.get(name), tensor, control.master(part)));
+            if (types.get(name).hasRemainder() && control.first()[part] instanceof TensorRule)
+                throw new IllegalArgumentException("params '" + name + "': expected the master FLOAT32, for "
+                        + control.first()[part].getClass().getSimpleName()
+                        + " looks at whole tensors, got a remainder");
         });
 
         if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
@@ -257,9 +263,10 @@ final class Bindings {
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
             boolean own = n < rule.state().size(); // or the master or the average, which begin as the parameter
-            arrays[n] = engine.full(own ? rule.initial(n) : 0, control.shape(part, n, param.shape()));
+            long[] shape = control.shape(part, n, param.shape());
+            arrays[n] = own ? engine.full(rule.initial(n), shape) : engine.zeros(Master.type(names.get(n)), shape);
             fresh.add(arrays[n]);
-            if (!own) arrays[n].set(param);
+            if (!own && arrays[n].dtype() == Dtype.F32) arrays[n].set(param);
         }
         return new State(names, arrays);
     }
@@ -377,21 +384,24 @@ final class Bindings {
 
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
-        tensors.values().forEach(tensor -> {
+        tensors.forEach((array, tensor) -> {
             checkPlace(what, tensor);
-            if (tensor.dtype() != Dtype.F32)
-                throw new IllegalArgumentException(what + ": expected tensors of F32, got " + tensor);
+            if (tensor.dtype() != Master.type(array))
+                throw new IllegalArgumentException(
+                        what + ": expected " + array + " of " + Master.type(array) + ", got " + tensor);
         });
         Tensor like = likeParam(name, tensors);
         int part = groups.part(name, like);
-        List<String> arrays = part < 0 ? List.of() : control.state(part, tensors.containsKey(Master.NAME));
+        List<String> arrays = part < 0
+                ? List.of()
+                : control.state(part, tensors.containsKey(control.master(part).array()));
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
             throw new IllegalArgumentException(what + ": expected " + arrays + ", got " + told(tensors.keySet()));
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
             checkShape(what, control.shape(part, n, like.shape()), tensor);
-            copy[n] = engine.zeros(tensor.shape());
+            copy[n] = engine.zeros(tensor.dtype(), tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
         }
@@ -408,7 +418,8 @@ final class Bindings {
     /** Of some saved state the array with the parameter's shape: the first of the rule that has such arrays. */
     private Tensor likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
-                .mapToObj(part -> control.state(part, tensors.containsKey(Master.NAME)))
+                .mapToObj(part -> control.state(
+                        part, tensors.containsKey(control.master(part).array())))
                 .filter(arrays -> tensors.keySet().equals(Set.copyOf(arrays)))
                 .map(arrays -> tensors.get(arrays.get(0)))
                 .findFirst()

@@ -72,12 +72,13 @@ final class Control {
             kind = first.getClass();
             own = List.copyOf(first.state());
             master = group.master();
-            for (String name : List.of(average.name(), Master.NAME))
+            for (String name : List.of(average.name(), Master.MASTER, Master.REST))
                 if (own.contains(name))
                     throw new IllegalArgumentException("group " + group + ": state(): expected no array '" + name
                             + "', which is the group's, got " + own);
             state = behind(own, average.isKept(), average.name());
-            withMaster = behind(behind(own, true, Master.NAME), average.isKept(), average.name());
+            withMaster =
+                    behind(behind(own, !master.array().isEmpty(), master.array()), average.isKept(), average.name());
         }
 
         private static List<String> behind(List<String> names, boolean kept, String name) {
@@ -172,13 +173,12 @@ final class Control {
 
     /** The names of the state arrays of a parameter of a part, by its type: the rule's, a master's and an average's. */
     List<String> state(int part, Dtype param) {
-        return state(part, parts[part].master.isKept(param));
+        return state(part, param.is16());
     }
 
-    /** The same of one that has a master, if the part keeps any, or has none. */
-    List<String> state(int part, boolean master) {
-        Part of = parts[part];
-        return master && of.master.kind() == Master.Kind.FLOAT32 ? of.withMaster : of.state;
+    /** The same of one that has what the part keeps of those of 16 bits, if anything, or has not. */
+    List<String> state(int part, boolean kept) {
+        return kept ? parts[part].withMaster : parts[part].state;
     }
 
     /** The rule that the last step followed; that of step 1 before. */

@@ -27,6 +27,7 @@ final class CpuDriver extends Driver implements Workers.Job {
      * gradient are arrays, and over copies where one is not.
      *
      * @param value where the float32 value of the parameter is: its master, or itself
+     * @param kept its master or its remainder, or the parameter itself where there is neither
      * @param key of the random bits, where the parameter is rounded stochastically
      * @param clipped takes the clipped gradient, where the loop needs no copies
      * @param elementwise how many of the arrays of state are as long as the parameter
@@ -37,6 +38,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             CpuTensor p,
             CpuTensor g,
             CpuTensor value,
+            CpuTensor kept,
             Types types,
             long key,
             float[] clipped,
@@ -161,6 +163,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             Types types = plan.types()[n];
             CpuTensor value = (CpuTensor) plan.value(n, averaged[group]);
+            CpuTensor kept = types.hasRemainder() ? (CpuTensor) plan.kept(n, averaged[group]) : value;
             int states = plan.state()[n].length, own = states - types.more(averaged[group]);
             float[][] s = new float[own][];
             for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
@@ -169,7 +172,20 @@ final class CpuDriver extends Driver implements Workers.Job {
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
                 Chunk chunk = new Chunk(
-                        n, group, p, g, value, types, plan.keys()[n], clipped, s, average, elementwise, (int) from, to);
+                        n,
+                        group,
+                        p,
+                        g,
+                        value,
+                        kept,
+                        types,
+                        plan.keys()[n],
+                        clipped,
+                        s,
+                        average,
+                        elementwise,
+                        (int) from,
+                        to);
                 chunks.add(chunk);
                 if (gathers) gathered.add(chunk);
             }
@@ -330,7 +346,9 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (averages) System.arraycopy(chunk.average, from, average, 0, count);
         apply(chunk, tile.p, tile.g, tile.g, s, average, 0, count);
         if (chunk.value != chunk.p) chunk.value.write(from, chunk.to, tile.p);
-        if (chunk.types.isStochastic())
+        if (chunk.types.hasRemainder())
+            ((CpuShorts) chunk.p).writeSplit(from, chunk.to, (CpuShorts) chunk.kept, tile.p);
+        else if (chunk.types.isStochastic())
             ((CpuShorts) chunk.p).writeStochastic(from, chunk.to, tile.p, chunk.key, done + 1, tile.random);
         else chunk.p.write(from, chunk.to, tile.p);
         store(chunk, s);
@@ -340,7 +358,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** Copies a chunk's elements to where a tile begins, for a loop has one index for all arrays. The first elements of the state are there. */
     private static float[][] load(Chunk chunk, Tile tile) {
         int from = chunk.from, to = chunk.to;
-        chunk.value.read(from, to, tile.p);
+        if (chunk.types.hasRemainder()) ((CpuShorts) chunk.p).readJoined(from, to, (CpuShorts) chunk.kept, tile.p);
+        else chunk.value.read(from, to, tile.p);
         chunk.g.read(from, to, tile.g);
         if (from == 0) return chunk.s;
         for (int n = 0; n < chunk.elementwise; n++) System.arraycopy(chunk.s[n], from, tile.s[n], 0, to - from);

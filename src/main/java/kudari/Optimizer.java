@@ -261,7 +261,7 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, behind them {@code master}
+     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, behind them {@code master} or {@code remainder}
      * where it is of 16 bits and its group keeps {@linkplain Master#FLOAT32 its value in float32}, and at last {@code average} or {@code lookahead} where its group has {@link Group#average(double)} or {@link Group#lookahead}.
      *
      * @return none if its group is frozen

@@ -25,6 +25,9 @@ record StepSource(String file, String text, String function, int arrays) {
     /** Before the text: the parameters are rounded of masters, in an array behind the rule's. */
     static final String MASTER = "#define MASTER\n";
 
+    /** Before the text: of the parameters there are remainders, in an array behind the rule's. */
+    static final String REMAINDER = "#define REMAINDER\n";
+
     /** Before the text: the parameters are rounded stochastically. */
     static final String STOCHASTIC = "#define STOCHASTIC\n";
 
@@ -57,6 +60,7 @@ record StepSource(String file, String text, String function, int arrays) {
     static String head(Types types) {
         if (types.param() == Dtype.F32) return "";
         return "#define PARAM " + types.param() + "\n#define GRAD " + types.grad() + "\n"
-                + (types.hasMaster() ? MASTER : "") + (types.isStochastic() ? STOCHASTIC : "");
+                + (types.hasMaster() ? MASTER : "") + (types.hasRemainder() ? REMAINDER : "")
+                + (types.isStochastic() ? STOCHASTIC : "");
     }
 }

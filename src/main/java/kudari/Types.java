@@ -19,10 +19,10 @@ record Types(Dtype param, Dtype grad, Master.Kind kept) {
         if (g != p && g != Dtype.F32)
             throw new IllegalArgumentException("grads '" + name + "': expected a tensor of "
                     + (p == Dtype.F32 ? "F32" : p + " or F32") + ", for its parameter is of " + p + ", got " + grad);
-        if (p == Dtype.F16 && master.kind() == Master.Kind.STOCHASTIC)
-            throw new IllegalArgumentException("params '" + name
-                    + "': expected BF16, which alone is rounded stochastically, got " + param
-                    + "; give its group the master FLOAT32");
+        if (p == Dtype.F16 && (master.kind() == Master.Kind.STOCHASTIC || master.kind() == Master.Kind.REMAINDER))
+            throw new IllegalArgumentException("params '" + name + "': expected BF16, which alone "
+                    + (master.kind() == Master.Kind.REMAINDER ? "has a remainder" : "is rounded stochastically")
+                    + ", got " + param + "; give its group the master FLOAT32");
         return p == Dtype.F32 ? FLOAT32 : new Types(p, g, master.kind());
     }
 
@@ -30,12 +30,16 @@ record Types(Dtype param, Dtype grad, Master.Kind kept) {
         return kept == Master.Kind.FLOAT32;
     }
 
+    boolean hasRemainder() {
+        return kept == Master.Kind.REMAINDER;
+    }
+
     boolean isStochastic() {
         return kept == Master.Kind.STOCHASTIC;
     }
 
-    /** How many arrays are behind the rule's own in the state of such a parameter: a master, and an average. */
+    /** How many arrays are behind the rule's own in the state of such a parameter: a master or a remainder, and an average. */
     int more(boolean averaged) {
-        return (hasMaster() ? 1 : 0) + (averaged ? 1 : 0);
+        return (hasMaster() || hasRemainder() ? 1 : 0) + (averaged ? 1 : 0);
     }
 }

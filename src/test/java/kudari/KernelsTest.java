@@ -93,6 +93,9 @@ class KernelsTest {
                 "int upperHalf",
                 "int toBfloat16",
                 "int stochastic",
+                "int toBfloat16Away",
+                "int remainder",
+                "float joined",
                 "int toFloat16",
                 "float ofBfloat16",
                 "float ofFloat16"))
@@ -156,9 +159,9 @@ class KernelsTest {
         return List.of(plain, with(file, StepSource.ZEROES), with(file, StepSource.ZEROES + StepSource.AVERAGED));
     }
 
-    /** The kernels of a rule over bfloat16 with all that there may be: with masters, and rounded stochastically. */
+    /** The kernels of a rule over bfloat16 with all that there may be: with masters, rounded stochastically, and with remainders. */
     private static List<Nvrtc.Source> variants16(String file) {
-        return Stream.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC)
+        return Stream.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC, Master.Kind.REMAINDER)
                 .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind)))
                 .map(head -> with(file, StepSource.ZEROES + StepSource.AVERAGED + head))
                 .toList();

@@ -29,6 +29,7 @@ import kudari.rule.RmsProp;
 import kudari.rule.RmsPropCentered;
 import kudari.rule.RmsPropMomentum;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -95,6 +96,8 @@ class LawsTest {
         MIXED(Dtype.BF16, Dtype.F32, Master.FLOAT32),
         STOCHASTIC(Dtype.BF16, Dtype.BF16, Master.stochastic(1701)),
         BF16(Dtype.BF16, Dtype.BF16, Master.FLOAT32),
+        /** And a master where the rule looks at whole tensors. */
+        REMAINDER(Dtype.BF16, Dtype.BF16, Master.REMAINDER),
         F16(Dtype.F16, Dtype.F16, Master.FLOAT32),
         F16_BY_F32(Dtype.F16, Dtype.F32, Master.FLOAT32),
         STOCHASTIC_BY_F32(Dtype.BF16, Dtype.F32, Master.stochastic(-1)),
@@ -107,6 +110,10 @@ class LawsTest {
             this.param = param;
             this.grad = grad;
             this.master = master;
+        }
+
+        Master master(Rule rule) {
+            return this == REMAINDER && rule instanceof TensorRule ? Master.FLOAT32 : master;
         }
 
         Dtype param(String name) {
@@ -222,7 +229,7 @@ class LawsTest {
         List<Runner> runners = new ArrayList<>();
         for (Engine engine : engines) runners.add(new Runner(engine, rule, c));
         Plain plain = new Plain(c.guard(), c.averages.average);
-        plain.master = c.precision.master;
+        plain.master = c.precision.master(rule);
         for (Rule each : rulesOf(rule, c)) {
             plain.groups.add(t -> schedule(each, c, 1).rule(t));
             plain.counts.add(0L);
@@ -354,7 +361,7 @@ class LawsTest {
                         case LATE -> new Group[] {Group.of("late", s.get(0)).orEmpty(), Group.rest(s.get(1))};
                     };
             for (int n = 0; n < groups.length; n++)
-                groups[n] = averaged(groups[n], c.averages).master(c.precision.master);
+                groups[n] = averaged(groups[n], c.averages).master(c.precision.master(rules.get(0)));
             Optimizer made = engine.optimizer(groups).guard(c.guard());
             return c.zeroes ? made.zeroGradients() : made;
         }

@@ -70,6 +70,57 @@ class MasterTest {
         assertTrue(without.state("W").isEmpty());
     }
 
+    /**
+     * By hand: from 1, 3f800000 in bits, down by 2⁻¹⁰ to 3f7fc000, 3f7f8000, 3f7f4000: the first rounds to 3f80, less 4000; the second is a tie, away from
+     * zero to 3f80, less 8000; the third rounds to 3f7f, and 4000 more.
+     */
+    @Test
+    void aParameterAndItsRemainderAreTheFloat32Value() {
+        Map<String, Tensor> p = one(Dtype.BF16, 1), g = one(Dtype.BF16, 1);
+        Optimizer sgd = engine.optimizer(Group.rest(Sgd.of(0x1p-10)).master(Master.REMAINDER));
+        int[] upper = {0x3f80, 0x3f80, 0x3f7f}, lower = {0xc000, 0x8000, 0x4000};
+        for (int t = 0; t < 3; t++) {
+            sgd.update(p, g);
+            assertEquals(upper[t], Float.floatToRawIntBits(p.get("W").get()[0]) >>> 16);
+            Tensor remainder = sgd.state("W").get("remainder");
+            assertEquals(lower[t], Float.floatToRawIntBits(remainder.get()[0]) >>> 16);
+            assertEquals(Dtype.BF16, remainder.dtype());
+        }
+    }
+
+    /** The same numbers as with a master, wherever rounding goes: all floats at once would take long, so many of them do. */
+    @Test
+    void anyFloatIsSplitAndJoined() {
+        Random random = new Random(21);
+        for (int n = 0; n < 1_000_000; n++) {
+            float x = Float.intBitsToFloat(n < 4096 ? 0x7f7fffff - n : random.nextInt());
+            int upper = Conversion.toBfloat16Away(x) & 0xffff;
+            float joined = Conversion.joined(upper, Conversion.remainder(x)), rounded = Conversion.ofBfloat16(upper);
+            if (x != x) {
+                assertTrue(joined != joined && rounded != rounded);
+            } else {
+                assertEquals(Float.floatToRawIntBits(x), Float.floatToRawIntBits(joined));
+                float nearest = Plain.nearest(Dtype.BF16, x);
+                boolean tie = (Float.floatToRawIntBits(x) & 0xffff) == 0x8000;
+                if (rounded != nearest && !tie) assertEquals(nearest, rounded, "" + x);
+            }
+        }
+    }
+
+    @Test
+    void aRemainderOfAWholeTensorsRuleIsRefused() {
+        Optimizer lamb = engine.optimizer(Group.rest(Lamb.of(0.1)).master(Master.REMAINDER));
+        refused(
+                IllegalArgumentException.class,
+                () -> lamb.update(one(Dtype.BF16, 1), one(Dtype.BF16, 1)),
+                "params 'W': expected the master FLOAT32, for Lamb looks at whole tensors, got a remainder");
+        Optimizer sgd = engine.optimizer(Group.rest(Sgd.of(0.1)).master(Master.REMAINDER));
+        refused(
+                IllegalArgumentException.class,
+                () -> sgd.update(one(Dtype.F16, 1), one(Dtype.F16, 1)),
+                "params 'W': expected BF16, which alone has a remainder, got F16[1]");
+    }
+
     /** In float16, whose numbers below 1 are 2⁻¹¹ apart, the step of a half is a tie: to 1, which is even. */
     @Test
     void aMasterOfFloat16() {
@@ -186,6 +237,35 @@ class MasterTest {
         assertEquals(1, ends[2]);
     }
 
+    /** Every type on every engine: the laws have not all of them on the GPU in software. Any gradient at all, NaN and what overflows float16 among them. */
+    @ParameterizedTest
+    @EnumSource(LawsTest.Precision.class)
+    void theEngineAgreesWithTheCpu(LawsTest.Precision precision) {
+        int size = 5003;
+        Group group = Group.rest(AdamW.of(0.01)).master(precision.master).average(0.75);
+        try (Engine cpu = Engine.cpu(1)) {
+            Tensor[] p = new Tensor[2], g = new Tensor[2];
+            Optimizer[] optimizers = new Optimizer[2];
+            for (int n = 0; n < 2; n++) {
+                Engine of = n == 0 ? cpu : engine;
+                p[n] = of.tensor(gaussian(1, size), precision.param);
+                g[n] = of.zeros(precision.grad, size);
+                optimizers[n] = of.optimizer(group).guard(Guard.clipValue(0.5).scale(0.25));
+            }
+            Random random = new Random(2);
+            for (int t = 0; t < 5; t++) {
+                float[] gradient = gaussian(3 + t, size);
+                for (int i = 0; i < size; i += 7) gradient[i] = Float.intBitsToFloat(random.nextInt());
+                for (int n = 0; n < 2; n++) {
+                    g[n].set(gradient);
+                    optimizers[n].update(p[n], g[n]);
+                }
+            }
+            assertSameBits(p[0].get(), p[1].get());
+            assertSameState(optimizers[0].state(Optimizer.SINGLE), optimizers[1].state(Optimizer.SINGLE));
+        }
+    }
+
     private static float[] threes(int size) {
         float[] threes = new float[size];
         Arrays.fill(threes, 3);
@@ -211,6 +291,7 @@ class MasterTest {
         for (int t = 0; t < 3; t++) optimizer.update(p, g);
         Checkpoint saved = Checkpoint.of(optimizer, p, Map.of());
         assertEquals(kind == Master.Kind.FLOAT32, saved.tensors().containsKey("state/W/Adam.master"));
+        assertEquals(kind == Master.Kind.REMAINDER, saved.tensors().containsKey("state/W/Adam.remainder"));
         Map<String, Tensor> q = one(Dtype.BF16, new float[100]);
         Optimizer resumed = engine.optimizer(group);
         saved.restore(resumed, q);
@@ -282,6 +363,7 @@ class MasterTest {
         "BF16, BF16, FLOAT32, false, 28",
         "F16, F16, FLOAT32, false, 28",
         "BF16, F32, FLOAT32, false, 30",
+        "BF16, BF16, REMAINDER, false, 26",
         "BF16, BF16, STOCHASTIC, false, 22",
         "F16, F16, NEAREST, false, 22",
         "F32, F32, NEAREST, false, 28",

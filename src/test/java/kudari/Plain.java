@@ -40,6 +40,10 @@ final class Plain {
     final Map<String, Dtype> types = new HashMap<>();
 
     Master master = Master.FLOAT32;
+
+    /** The float32 values of parameters that have remainders. */
+    private final Map<String, float[]> values = new HashMap<>();
+
     final Map<String, float[][]> states = new HashMap<>();
     private final Guard guard;
     final Average average;
@@ -91,10 +95,18 @@ final class Plain {
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
         float[] param = params.get(name);
         float[][] s = states.computeIfAbsent(name, key -> start(name, rule, param));
-        float[] p = hasMaster(name) ? s[rule.state().size()] : param;
+        boolean split = types.containsKey(name) && master.kind() == Master.Kind.REMAINDER;
+        float[] p = hasMaster(name)
+                ? s[rule.state().size()]
+                : split ? values.computeIfAbsent(name, key -> param.clone()) : param;
         move(rule, t, grad, ownNorm, p, s);
         if (average.isKept()) average(p, s[s.length - 1], t);
-        for (int i = 0; i < p.length && types.containsKey(name); i++)
+        for (int i = 0; i < p.length && split; i++) {
+            param[i] = nearestAway(p[i]);
+            int rest = p[i] == p[i] ? Float.floatToRawIntBits(p[i]) - Float.floatToRawIntBits(param[i]) : 0;
+            s[rule.state().size()][i] = Float.intBitsToFloat(rest << 16);
+        }
+        for (int i = 0; i < p.length && types.containsKey(name) && !split; i++)
             param[i] = hasMaster(name) || master.kind() == Master.Kind.NEAREST
                     ? nearest(types.get(name), p[i])
                     : stochastic(p[i], random(name, i));
@@ -110,6 +122,13 @@ final class Plain {
         double unit = unit(type, x), rounded = Math.rint(x / unit) * unit;
         double largest = type == Dtype.F16 ? 65504 : 0x1.fep127;
         return Math.abs(rounded) > largest ? (float) Math.copySign(Double.POSITIVE_INFINITY, rounded) : (float) rounded;
+    }
+
+    /** The nearest bfloat16, ties away from zero. */
+    private static float nearestAway(float x) {
+        if (x == 0 || !Float.isFinite(x)) return x;
+        double unit = unit(Dtype.BF16, x), rounded = Math.floor(Math.abs(x) / unit + 0.5) * unit;
+        return (float) Math.copySign(rounded > 0x1.fep127 ? Double.POSITIVE_INFINITY : rounded, x);
     }
 
     /** How far the numbers of a type are from each other where x is. */
@@ -196,10 +215,12 @@ final class Plain {
     }
 
     private float[][] start(String name, Rule rule, float[] p) {
-        int own = rule.state().size(), masters = hasMaster(name) ? 1 : 0;
+        int own = rule.state().size(),
+                masters = types.containsKey(name) && !master.array().isEmpty() ? 1 : 0;
         float[][] s = new float[own + masters + (average.isKept() ? 1 : 0)][];
         for (int a = 0; a < own; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {p.length}))];
         for (int a = own; a < s.length; a++) s[a] = p.clone();
+        if (masters == 1 && !hasMaster(name)) s[own] = new float[p.length];
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;

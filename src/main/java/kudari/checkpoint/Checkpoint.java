@@ -165,7 +165,8 @@ public record Checkpoint(
                 rules.put(name, rule);
                 List<String> names = optimizer.stateNames(name, param);
                 for (int n = 0; n < names.size(); n++)
-                    expected.put(state(name, rule, names.get(n)), new Like(Dtype.F32, shape(rule, n, param)));
+                    expected.put(
+                            state(name, rule, names.get(n)), new Like(stateType(names.get(n)), shape(rule, n, param)));
             });
         });
         List<String> faults = new ArrayList<>();
@@ -207,7 +208,8 @@ public record Checkpoint(
             optimizer.state(name).forEach((array, tensor) -> {
                 String saved = state(name, rule, array);
                 if (fit.values.contains(saved)) tensor.set(tensors.get(saved).floats());
-                else tensor.set(params.get(name)); // a master or an average that was not saved begins as the parameter
+                else if (tensor.dtype() == Dtype.F32)
+                    tensor.set(params.get(name)); // a master or an average that was not saved begins as the parameter
             });
         });
     }
@@ -220,11 +222,17 @@ public record Checkpoint(
         for (int n = 0; n < names.size(); n++) {
             long[] shape = shape(rule, n, param);
             Tensor array = param;
-            if (!Arrays.equals(shape, param.shape()) || param.dtype() != Dtype.F32)
-                made.add(array = optimizer.engine().zeros(shape));
+            Dtype dtype = stateType(names.get(n));
+            if (!Arrays.equals(shape, param.shape()) || param.dtype() != dtype)
+                made.add(array = optimizer.engine().zeros(dtype, shape));
             arrays.put(names.get(n), array);
         }
         return arrays;
+    }
+
+    /** The type of a state array: a remainder has 16 bits. */
+    private static Dtype stateType(String array) {
+        return array.equals("remainder") ? Dtype.BF16 : Dtype.F32;
     }
 
     /** The shape of a state array; that of a master and of an average, behind the rule's own, is the parameter's. */
