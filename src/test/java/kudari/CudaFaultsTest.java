@@ -195,12 +195,12 @@ class CudaFaultsTest {
         assumeTrue(launches.size() == 1, "what the sums are told of a tensor is read beside");
         JsonObject launch = launches.get(0).getAsJsonObject();
         long blocks = launch.getAsJsonArray("grid").get(0).getAsLong(), threads = CudaDriver.THREADS;
-        long rowBytes = (4L + Math.max(1, rule.state().size())) * Long.BYTES, told = Long.BYTES; // of 7 words the first
+        long rowBytes = (4L + Math.max(1, rule.state().size())) * Long.BYTES, told = Long.BYTES; // of 8 words the first
         // Behind the rows stands for each tensor what it is told and its first piece, and the end of the pieces.
         long each = CudaDriver.chunkSize(blocks, IntStream.of(sizes).sum());
         long chunks =
                 IntStream.of(sizes).mapToLong(size -> (size + each - 1) / each).sum();
-        long tableBytes = chunks * rowBytes + (8L * sizes.length + 1) * Long.BYTES;
+        long tableBytes = chunks * rowBytes + (9L * sizes.length + 1) * Long.BYTES;
         long head = 64, scalars = (long) Rule.SCALARS * Float.BYTES;
         Map<Long, Long> most = Map.of(
                 tableBytes,
