@@ -17,6 +17,19 @@ __device__ __forceinline__ int stochastic(float x, int random) {
   return upperHalf(x, random);
 }
 
+__device__ __forceinline__ int toBfloat16Away(float x) {
+  return upperHalf(x, 0x8000);
+}
+
+__device__ __forceinline__ int remainder(float x) {
+  int bits = floatToRawIntBits(x);
+  return (bits & 0x7fffffff) > 0x7f800000 ? 0 : bits & 0xffff;
+}
+
+__device__ __forceinline__ float joined(int bits, int remainder) {
+  return intBitsToFloat((bits << 16) + (short) remainder);
+}
+
 __device__ __forceinline__ int toFloat16(float x) {
   int bits = floatToRawIntBits(x), m = bits & 0x7fffffff, half;
   if (m >= 0x47800000) {

@@ -4,18 +4,31 @@
 
 // A piece of one gradient: at most PIECE elements. The pieces of a tensor follow each other. Of a tensor whose rule asks for its sums also the parameter's.
 struct Piece {
-  u64 count;
-  const float *g, *p;
+  unsigned count;
+  unsigned short gradType, paramType;
+  const void *g, *p;
 };
 
 constexpr int E = 4;
 
-// 16 bytes at a time where the array allows it.
-__device__ __forceinline__ void fetch(float* to, const float* from, u64 i, u64 count) {
-  if (i + E <= count && ((u64)(from + i) & 15) == 0) {
-    fetch<true>(to, from + i, E);
+// 16 bytes at a time where the array allows it, 8 of a type of 16 bits.
+template <typename T>
+__device__ __forceinline__ void fetchOf(float* to, const void* from, u64 i, u64 count) {
+  const T* at = (const T*)from + i;
+  if (i + E <= count && ((u64)at & (E * sizeof(T) - 1)) == 0) {
+    fetch<true>(to, at, E);
   } else {
-    fetch<false>(to, from + i, count - i);
+    fetch<false>(to, at, count - i);
+  }
+}
+
+__device__ __forceinline__ void fetch(float* to, const void* from, unsigned type, u64 i, u64 count) {
+  if (type == TYPE_F32) {
+    fetchOf<F32>(to, from, i, count);
+  } else if (type == TYPE_BF16) {
+    fetchOf<BF16>(to, from, i, count);
+  } else {
+    fetchOf<F16>(to, from, i, count);
   }
 }
 
@@ -34,14 +47,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
   __shared__ double lanes[3][THREADS];
   const float limit = control->limit, by = limit <= LARGEST ? (float)scale : 1;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
-    const float *g = pieces[c].g, *p = pieces[c].p;
-    unsigned size = pieces[c].count;
+    const void *g = pieces[c].g, *p = pieces[c].p;
+    unsigned size = pieces[c].count, gradType = pieces[c].gradType, paramType = pieces[c].paramType;
     bool same = p != nullptr && limit > LARGEST;  // x is g
     if (guards && !same) {
       double gg[E] = {0, 0, 0, 0};
       for (unsigned i = threadIdx.x * E; i < size; i += THREADS * E) {
         float x[E];
-        fetch(x, g, i, size);
+        fetch(x, g, gradType, i, size);
         for (int n = 0; n < E; n++) gg[n] += (double)x[n] * (double)x[n];
       }
       lanes[0][threadIdx.x] = four(gg);
@@ -54,8 +67,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
 #pragma unroll 1  // for registers
       for (unsigned i = threadIdx.x * E; i < size; i += THREADS * E) {
         float x[E], y[E];
-        fetch(x, g, i, size);
-        fetch(y, p, i, size);
+        fetch(x, g, gradType, i, size);
+        fetch(y, p, paramType, i, size);
         for (int n = 0; n < E; n++) {
           double a = clamp(by * x[n], limit), b = y[n];
           xx[n] += a * a;

@@ -12,20 +12,46 @@ constexpr int BATCH = 8;     // rows whose sums are taken at a time
 // The smallest normal and the largest finite float.
 constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 
-// Arrays behind the rule's own: the average's, if there is one.
-#ifdef AVERAGED
-constexpr int MORE = 1;
-#else
-constexpr int MORE = 0;
+// Of what types the parameters and the gradients are: F32, BF16 or F16 of conversion.cuh.
+#ifndef PARAM
+#define PARAM F32
+#define GRAD F32
 #endif
+typedef PARAM Param;
+typedef GRAD Grad;
+
+// Arrays behind the rule's own: a master's, if the parameters are rounded of one, or their remainders'; and an average's, if there is one.
+#if defined(MASTER) || defined(REMAINDER)
+constexpr int MASTERS = 1;
+#else
+constexpr int MASTERS = 0;
+#endif
+#ifdef AVERAGED
+constexpr int AVERAGES = 1;
+#else
+constexpr int AVERAGES = 0;
+#endif
+constexpr int MORE = MASTERS + AVERAGES;
 
 // A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
 struct Chunk {
   u64 count;
-  float *p, *g, *s[STATES == 0 ? 1 : STATES];
+  Param* p;
+  Grad* g;
+  float* s[STATES == 0 ? 1 : STATES];
   unsigned tensor, group;
 };
+
+// Where the float32 value of the parameter is.
+template <int STATES>
+__device__ __forceinline__ auto value(const Chunk<STATES>& chunk) {
+#ifdef MASTER
+  return chunk.s[STATES - MORE];
+#else
+  return chunk.p;
+#endif
+}
 
 // ---- the arithmetic that all rules share; rule/Arithmetic.java ----
 
@@ -92,12 +118,36 @@ __device__ __forceinline__ void load(float* to, const float* from) {
   }
 }
 
+// Of a type of 16 bits: 8 bytes at a time.
+template <int E, typename T>
+__device__ __forceinline__ void load(float* to, const T* from) {
+  T x[E];
+  if (E == 4) {
+    asm volatile("ld.global.cs.v4.u16 {%0, %1, %2, %3}, [%4];" : "=h"(x[0].bits), "=h"(x[1 % E].bits), "=h"(x[2 % E].bits), "=h"(x[3 % E].bits) : "l"(from));
+  } else {
+    x[0] = from[0];
+  }
+  for (int n = 0; n < E; n++) to[n] = x[n];
+}
+
 template <int E>
 __device__ __forceinline__ void store(float* to, const float* from) {
   if (E == 4) {
     asm volatile("st.global.cs.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(from[0]), "f"(from[1]), "f"(from[2]), "f"(from[3]) : "memory");
   } else {
     to[0] = from[0];
+  }
+}
+
+// Elements that have been rounded, or are rounded to nearest.
+template <int E, typename T, typename F>
+__device__ __forceinline__ void store(T* to, const F* from) {
+  T x[E];
+  for (int n = 0; n < E; n++) x[n] = from[n];
+  if (E == 4) {
+    asm volatile("st.global.cs.v4.u16 [%0], {%1, %2, %3, %4};" ::"l"(to), "h"(x[0].bits), "h"(x[1 % E].bits), "h"(x[2 % E].bits), "h"(x[3 % E].bits) : "memory");
+  } else {
+    to[0] = x[0];
   }
 }
 
@@ -108,6 +158,17 @@ __device__ __forceinline__ void fetch(float* to, const float* from, u64 there) {
     asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3]) : "l"(from));
   } else {
     for (int n = 0; n < 4; n++) to[n] = n < there ? from[n] : 0;
+  }
+}
+
+template <bool WIDE, typename T>
+__device__ __forceinline__ void fetch(float* to, const T* from, u64 there) {
+  if (WIDE) {
+    T x[4];
+    asm volatile("ld.global.v4.u16 {%0, %1, %2, %3}, [%4];" : "=h"(x[0].bits), "=h"(x[1].bits), "=h"(x[2].bits), "=h"(x[3].bits) : "l"(from));
+    for (int n = 0; n < 4; n++) to[n] = x[n];
+  } else {
+    for (int n = 0; n < 4; n++) to[n] = n < there ? (float)from[n] : 0;
   }
 }
 
@@ -122,6 +183,28 @@ __device__ __forceinline__ void put(float* to, const float* from, u64 there) {
   }
 }
 
+#ifdef REMAINDER
+// The float32 values of which the upper halves, rounded, are parameters, and the lower are remainders.
+template <int E>
+__device__ __forceinline__ void loadJoined(float* p, const BF16* from, const BF16* remainders) {
+  float lower[E];
+  load<E>(p, from);
+  load<E>(lower, remainders);
+  for (int n = 0; n < E; n++) p[n] = joined(floatToRawIntBits(p[n]) >> 16, floatToRawIntBits(lower[n]) >> 16);
+}
+
+template <int E>
+__device__ __forceinline__ void storeSplit(BF16* to, BF16* remainders, const float* p) {
+  BF16 upper[E], lower[E];
+  for (int n = 0; n < E; n++) {
+    upper[n].bits = toBfloat16Away(p[n]);
+    lower[n].bits = remainder(p[n]);
+  }
+  store<E>(to, upper);
+  store<E>(remainders, lower);
+}
+#endif
+
 // What the elements of a chunk have in common, in registers.
 struct Common {
   float k[K];
@@ -131,6 +214,9 @@ struct Common {
   const float *rowFactors, *colFactors;
   u64 row, rows;
   unsigned column, columns;
+#ifdef STOCHASTIC
+  u64 key, step, first;  // of the tensor's random bits; and which of its elements is the chunk's first
+#endif
 };
 
 // The factors of up to E elements from one of a chunk on, of which so many are there: in the place of state.
@@ -158,6 +244,23 @@ __device__ __forceinline__ void factorsAt(float* f, const Chunk<STATES>& chunk, 
   }
 }
 
+
+#ifdef STOCHASTIC
+// Rounds E elements from one of the tensor's on, which is a multiple of E, each by bits of its own.
+template <int E>
+__device__ __forceinline__ void storeStochastic(BF16* to, const float* p, u64 first, const Common& common) {
+  RandomBits random = philox(common.key, common.step, first / 8);
+  BF16 x[E];
+  for (int n = 0; n < E; n++) {
+    unsigned at = (first & (8 - E)) + n;  // by selections: words of an index would go to local memory
+    unsigned low = at & 4 ? random.words[2] : random.words[0], high = at & 4 ? random.words[3] : random.words[1];
+    unsigned word = at & 2 ? high : low;
+    x[n].bits = stochastic(p[n], at & 1 ? word >> 16 : word & 0xffff);
+  }
+  store<E>(to, x);
+}
+#endif
+
 // A chunk from one element to another, E per thread at a time; indices of 32 bits do, for a chunk is small. GUARDED: with what few steps need, the
 // clipping of each element and the flushing of parameters; the instructions of it would otherwise be in every loop.
 template <int E, bool GUARDED, int STATES, typename Rule, typename Trust>
@@ -175,7 +278,11 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
   }
 #endif
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
-    load<E>(p, chunk.p + i);
+#ifdef REMAINDER
+    loadJoined<E>(p, chunk.p + i, (const BF16*)chunk.s[OWN] + i);
+#else
+    load<E>(p, value(chunk) + i);
+#endif
     if (READS) load<E>(g, chunk.g + i);
 #ifdef ZERO_GRADIENTS
     store<E>(chunk.g + i, zero);  // at once, for its address need not be kept then
@@ -195,23 +302,37 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #ifdef AVERAGED
     if (common.k[PULL] > 0) {  // loaded no earlier: the rule needs the registers, and of many steps of Lookahead one needs the array
       float a[E];
-      load<E>(a, chunk.s[OWN] + i);
+      load<E>(a, chunk.s[STATES - 1] + i);
       for (int n = 0; n < E; n++) a[n] = follow(a[n], p[n], common.k[PULL]);
-      store<E>(chunk.s[OWN] + i, a);
+      store<E>(chunk.s[STATES - 1] + i, a);
       for (int n = 0; n < E && common.k[BACK] > 0; n++) p[n] = a[n];
     }
 #endif
+#ifdef MASTER
+    store<E>(value(chunk) + i, p);
+#endif
+#ifdef REMAINDER
+    storeSplit<E>(chunk.p + i, (BF16*)chunk.s[OWN] + i, p);
+#elif defined(STOCHASTIC)
+    storeStochastic<E>(chunk.p + i, p, common.first + i, common);
+#else
     store<E>(chunk.p + i, p);
+#endif
     for (int a = 0; a < OWN && !Trust::GATHERED; a++) store<E>(chunk.s[a] + i, s[a]);
   }
 }
 
-// An array that does not begin at a multiple of 16 bytes, which only somebody else's can, goes element by element, and so does what is left of a
-// chunk beyond its last whole 16 bytes.
+// An array that does not begin at a multiple of 16 bytes, or of 8 where its elements have two, which only somebody else's can, goes element by element, and so does what is left of a
+// chunk beyond its last whole four.
 template <int STATES>
 __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
-  u64 bits = (u64)chunk.p | (u64)chunk.g;
-  for (int a = 0; a < STATES; a++) bits |= (u64)chunk.s[a];
+  u64 bits = ((u64)chunk.p & (4 * sizeof(Param) - 1)) | ((u64)chunk.g & (4 * sizeof(Grad) - 1));
+  for (int a = 0; a < STATES; a++) {
+#ifdef REMAINDER
+    if (a == STATES - MORE) continue;  // the engine's memory, in which a chunk begins at a multiple of 8 bytes
+#endif
+    bits |= (u64)chunk.s[a];
+  }
   return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
 }
 
@@ -250,7 +371,7 @@ __device__ __forceinline__ void place(Common& common, const Chunk<STATES>& chunk
   common.rowFactors = nullptr;
   if (!Trust::FACTORED || told.factors == nullptr) return;
   const Factors& of = *told.factors;
-  u64 first = chunk.p - told.p;
+  u64 first = chunk.p - (const Param*)told.p;
   common.rowFactors = of.rowFactors;
   common.colFactors = of.colFactors;
   common.rows = told.count == of.rows * of.columns ? 0 : of.rows;
@@ -287,6 +408,11 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     common.trust = told[chunk.tensor].trust;
     if (Trust::WHOLE) common.trust = trusted<Trust>(told[chunk.tensor], common, chunk.p == told[chunk.tensor].p);
     place<Trust>(common, chunk, told[chunk.tensor]);
+#ifdef STOCHASTIC
+    common.key = told[chunk.tensor].key;
+    common.step = slot->step;
+    common.first = chunk.p - (const Param*)told[chunk.tensor].p;
+#endif
     unsigned whole = wide(chunk);
     if (common.limit <= LARGEST || common.k[FLOOR] > 0) {
       walk<4, true, STATES, Rule, Trust>(chunk, 0, whole, common);
@@ -366,7 +492,7 @@ __device__ __forceinline__ void gatherAt(const Chunk<STATES>& chunk, unsigned i,
   bool limited = common.limit <= LARGEST;
   constexpr int OWN = STATES - MORE;
   float p[4], g[4], u[4], s[OWN == 0 ? 1 : OWN][4];
-  fetch<WIDE>(p, chunk.p + i, there);
+  fetch<WIDE>(p, value(chunk) + i, there);
   fetch<WIDE>(g, chunk.g + i, there);
   if (Factor::FACTORED) {
     factorsAt<Factor, WIDE, 4>(s[0], chunk, i, there, common);
@@ -401,7 +527,7 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
     common.scale = told[chunk.tensor].scale;
     place<Factor>(common, chunk, told[chunk.tensor]);
     unsigned whole = wide(chunk);
-    u64 piece = firsts[chunk.tensor] + (chunk.p - told[chunk.tensor].p) / PIECE;
+    u64 piece = firsts[chunk.tensor] + (chunk.p - (const Param*)told[chunk.tensor].p) / PIECE;
     for (unsigned from = 0; from < chunk.count; from += PIECE, piece++) {
       unsigned to = chunk.count - from < PIECE ? chunk.count : from + PIECE, i = from + threadIdx.x * 4;
       double uu[4] = {0, 0, 0, 0}, pp[4] = {0, 0, 0, 0};
@@ -604,7 +730,7 @@ __device__ __forceinline__ void gatherMatrixAt(const Chunk<STATES>& chunk, unsig
   bool limited = common.limit <= LARGEST;
   constexpr int OWN = STATES - MORE;
   float p[4], g[4], s[OWN][4];
-  fetch<WIDE>(p, chunk.p + i, there);
+  fetch<WIDE>(p, value(chunk) + i, there);
   fetch<WIDE>(g, chunk.g + i, there);
   for (int a = 0; a < OWN - 1; a++) fetch<WIDE>(s[a], chunk.s[a] + i, there);
   if (limited) {
@@ -692,7 +818,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
     template <int E>                                                                                                                \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
   };                                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED ? 2 : STATES + MORE < 3 ? 4 : STATES + MORE < 4 ? 3 : 2)                              \
+  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED ? 2 : STATES + AVERAGES < 3 ? 4 : STATES + AVERAGES < 4 ? 3 : 2)    \
       name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
     drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
   }                                                                                                                                 \

@@ -11,8 +11,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import kudari.rule.FactoredRule;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
+import kudari.rule.TensorRule;
 
 /**
  * The tensors of an optimizer: it checks those of an update, makes state for parameters that are new, and keeps the last few sets of them laid out by the
@@ -135,9 +137,21 @@ final class Bindings {
             if (known != null && known.arrays.length > 0)
                 checkShape("params '" + name + "', whose state has another shape", known.param, tensor);
         });
+        Map<String, Types> types = new HashMap<>();
         grad.forEach((name, tensor) -> {
             checkPlace("grads '" + name + "'", tensor);
             checkShape("grads '" + name + "'", param.get(name).shape(), tensor);
+            int part = partOf.get(name);
+            if (part < 0) return;
+            types.put(name, Types.of(name, param.get(name), tensor, control.master(part)));
+            Rule rule = control.first()[part];
+            if (types.get(name).param() != Dtype.F32 && (rule instanceof MatrixRule || rule instanceof FactoredRule))
+                throw new IllegalArgumentException("params '" + name + "': expected F32, for "
+                        + rule.getClass().getSimpleName() + " takes no types of 16 bits, got " + param.get(name));
+            if (types.get(name).hasRemainder() && control.first()[part] instanceof TensorRule)
+                throw new IllegalArgumentException("params '" + name + "': expected the master FLOAT32, for "
+                        + control.first()[part].getClass().getSimpleName()
+                        + " looks at whole tensors, got a remainder");
         });
 
         if (engine.recording().isPresent()) engine.checkNotCapturing("the layout of tensors that no update has seen");
@@ -146,6 +160,8 @@ final class Bindings {
         Tensor[] p = new Tensor[names.size()], g = new Tensor[names.size()];
         Tensor[][] s = new Tensor[names.size()][];
         int[] of = new int[names.size()];
+        Types[] typesOf = new Types[names.size()];
+        long[] keys = new long[names.size()];
         boolean[] active = new boolean[control.first().length];
         Map<String, State> joined = new HashMap<>();
         List<Tensor> fresh = new ArrayList<>();
@@ -158,13 +174,16 @@ final class Bindings {
                 of[n] = partOf.get(name);
                 if (control.first()[of[n]] instanceof MatrixRule rule) checkMatrix(name, p[n], rule);
                 active[of[n]] = true;
+                typesOf[n] = types.get(name);
+                if (typesOf[n].isStochastic())
+                    keys[n] = Philox.key(control.master(of[n]).seed(), name);
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
-                else checkState(name, of[n], known);
+                else checkState(name, of[n], p[n], known);
                 s[n] = known.arrays;
             }
             Overlap.check(param, grad, !zeroes, List.of(byName(states), byName(joined)));
-            Plan plan = new Plan(p, g, s, of);
+            Plan plan = new Plan(p, g, s, of, typesOf, keys);
             bound = new Binding(params, grads, names, active, layout(plan, names));
         } catch (RuntimeException | Error e) {
             engine.discard(fresh, e);
@@ -253,20 +272,21 @@ final class Bindings {
 
     private State newState(int part, Tensor param, List<Tensor> fresh) {
         Rule rule = control.first()[part];
-        List<String> names = control.state(part);
+        List<String> names = control.state(part, param.dtype());
         Tensor[] arrays = new Tensor[names.size()];
         for (int n = 0; n < arrays.length; n++) {
-            boolean own = n < rule.state().size(); // or the average, which begins as the parameter
-            arrays[n] = engine.full(own ? rule.initial(n) : 0, control.shape(part, n, param.shape()));
+            boolean own = n < rule.state().size(); // or the master or the average, which begin as the parameter
+            long[] shape = control.shape(part, n, param.shape());
+            arrays[n] = own ? engine.full(rule.initial(n), shape) : engine.zeros(Master.type(names.get(n)), shape);
             fresh.add(arrays[n]);
-            if (!own) arrays[n].set(param);
+            if (!own && arrays[n].dtype() == Dtype.F32) arrays[n].set(param);
         }
         return new State(names, arrays, param.shape());
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
-    private void checkState(String name, int part, State state) {
-        List<String> expected = control.state(part);
+    private void checkState(String name, int part, Tensor param, State state) {
+        List<String> expected = control.state(part, param.dtype());
         if (!expected.equals(state.names))
             throw new IllegalArgumentException(
                     "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
@@ -285,9 +305,6 @@ final class Bindings {
             throw new IllegalArgumentException(what + ": expected a tensor of this optimizer's engine, " + engine
                     + ", got " + (tensor == null ? "null" : tensor + ", another engine"));
         }
-        if (tensor.dtype() != Dtype.F32)
-            throw new IllegalArgumentException(
-                    what + ": expected a tensor of F32, got " + tensor + ": an optimizer steps in float32 only");
         if (tensor.isClosed()) throw new IllegalStateException(what + ": " + tensor + " is closed");
     }
 
@@ -353,14 +370,14 @@ final class Bindings {
         int part = groups.part(name, param.shape());
         State state = states.get(name);
         if (part < 0 || state == null || state.arrays.length == 0) return;
-        checkState(name, part, state);
+        checkState(name, part, param, state);
         checkShape("params '" + name + "', whose state has another shape", state.param, param);
         if (control.averaged()[part]) {
             uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
             return;
         }
         Rule rule = control.rule(part);
-        for (int n = 0; n < state.arrays.length; n++) {
+        for (int n = 0; n < rule.state().size(); n++) {
             if (rule.evaluation(n) != 0) uses.add(new Evaluation.Use(param, state.arrays[n], rule.evaluation(n)));
         }
     }
@@ -388,17 +405,22 @@ final class Bindings {
 
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
-        tensors.values().forEach(tensor -> checkPlace(what, tensor));
+        tensors.forEach((array, tensor) -> {
+            checkPlace(what, tensor);
+            if (tensor.dtype() != Master.type(array))
+                throw new IllegalArgumentException(
+                        what + ": expected " + array + " of " + Master.type(array) + ", got " + tensor);
+        });
         long[] like = likeParam(name, tensors);
         int part = groups.part(name, like);
-        List<String> arrays = part < 0 ? List.of() : control.state(part);
+        List<String> arrays = part < 0 ? List.of() : saved(part, tensors);
         if (!tensors.keySet().equals(Set.copyOf(arrays)))
             throw new IllegalArgumentException(what + ": expected " + arrays + ", got " + told(tensors.keySet()));
         Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             Tensor tensor = tensors.get(arrays.get(n));
             checkShape(what, control.shape(part, n, like), tensor);
-            copy[n] = engine.zeros(tensor.shape());
+            copy[n] = engine.zeros(tensor.dtype(), tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
         }
@@ -412,11 +434,16 @@ final class Bindings {
         close(states.values());
     }
 
+    /** The names of a part's state arrays, with what is kept of a parameter of 16 bits if that has been saved. */
+    private List<String> saved(int part, Map<String, Tensor> tensors) {
+        return control.state(part, tensors.containsKey(control.master(part).array()));
+    }
+
     /** The parameter's shape, by some saved state: that of the first rule that has such arrays. */
     private long[] likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
-                .filter(part -> tensors.keySet().equals(Set.copyOf(control.state(part))))
-                .mapToObj(part -> control.first()[part].like(control.state(part).stream()
+                .filter(part -> tensors.keySet().equals(Set.copyOf(saved(part, tensors))))
+                .mapToObj(part -> control.first()[part].like(saved(part, tensors).stream()
                         .map(array -> tensors.get(array).shape())
                         .toList()))
                 .findFirst()

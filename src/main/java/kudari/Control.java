@@ -51,8 +51,10 @@ final class Control {
         final Class<? extends Rule> kind;
         final Average average;
 
-        /** The names of the rule's arrays, and of all: the last is the average's, if there is one. */
-        final List<String> own, state;
+        final Master master;
+
+        /** The names of the rule's arrays; of all, a master's behind them, and the last an average's; and of all but a master's. */
+        final List<String> own, withMaster, state;
 
         /** The rule of step 1, and the one last found to be of its kind. */
         final Rule first;
@@ -70,12 +72,20 @@ final class Control {
             last = first = RuleCheck.checked(rule(schedule, 1));
             kind = first.getClass();
             own = List.copyOf(first.state());
-            List<String> all = new ArrayList<>(own);
-            if (average.isKept()) all.add(average.name());
-            if (own.contains(average.name()))
-                throw new IllegalArgumentException("group " + group + ": state(): expected no array '" + average.name()
-                        + "', which is the group's, got " + own);
-            state = List.copyOf(all);
+            master = group.master();
+            for (String name : List.of(average.name(), Master.MASTER, Master.REST))
+                if (own.contains(name))
+                    throw new IllegalArgumentException("group " + group + ": state(): expected no array '" + name
+                            + "', which is the group's, got " + own);
+            state = behind(own, average.isKept(), average.name());
+            withMaster =
+                    behind(behind(own, !master.array().isEmpty(), master.array()), average.isKept(), average.name());
+        }
+
+        private static List<String> behind(List<String> names, boolean kept, String name) {
+            List<String> all = new ArrayList<>(names);
+            if (kept) all.add(name);
+            return List.copyOf(all);
         }
 
         static Rule rule(Schedule schedule, long t) {
@@ -154,15 +164,25 @@ final class Control {
         return averaged;
     }
 
-    /** The shape of a state array of a parameter of a part, by that of the parameter: an average has it, too. */
+    /** How a part keeps the float32 values of its parameters of 16 bits. */
+    Master master(int part) {
+        return parts[part].master;
+    }
+
+    /** The shape of a state array of a parameter of a part, by that of the parameter: a master and an average have it, too. */
     long[] shape(int part, int array, long[] param) {
         Part of = parts[part];
         return array < of.own.size() ? of.first.shape(array, param) : param;
     }
 
-    /** The names of a part's state arrays, its average's the last. */
-    List<String> state(int part) {
-        return parts[part].state;
+    /** The names of the state arrays of a parameter of a part, by its type: the rule's, a master's and an average's. */
+    List<String> state(int part, Dtype param) {
+        return state(part, param.is16());
+    }
+
+    /** The same of one that has what the part keeps of those of 16 bits, if anything, or has not. */
+    List<String> state(int part, boolean kept) {
+        return kept ? parts[part].withMaster : parts[part].state;
     }
 
     /** The rule that the last step followed; that of step 1 before. */

@@ -39,6 +39,22 @@ final class Conversion {
         return upperHalf(x, random);
     }
 
+    /** The bfloat16 nearest to x, of two equally near ones the farther from zero, in the lower 16 bits. */
+    static int toBfloat16Away(float x) {
+        return upperHalf(x, 0x8000);
+    }
+
+    /** What is then left of x, in the lower 16 bits; 0 of a NaN. */
+    static int remainder(float x) {
+        int bits = floatToRawIntBits(x);
+        return (bits & 0x7fffffff) > 0x7f800000 ? 0 : bits & 0xffff;
+    }
+
+    /** x again, but for the payload of a NaN. */
+    static float joined(int bits, int remainder) {
+        return intBitsToFloat((bits << 16) + (short) remainder);
+    }
+
     /** The float16 nearest to x, in the lower 16 bits. */
     static int toFloat16(float x) {
         int bits = floatToRawIntBits(x), m = bits & 0x7fffffff, half;

@@ -29,6 +29,9 @@ final class CpuDriver extends Driver implements Workers.Job {
      * A piece of one tensor: elements {@code from} to {@code to} of its parameter, gradient, state and, if it has one, average. The rule's loop runs over them where parameter and
      * gradient are arrays, and over copies where one is not.
      *
+     * @param value where the float32 value of the parameter is: its master, or itself
+     * @param kept its master or its remainder, or the parameter itself where there is neither
+     * @param key of the random bits, where the parameter is rounded stochastically
      * @param clipped takes the clipped gradient, where the loop needs no copies
      * @param factors of a rule that factors, whose loop finds them in the place of state
      * @param elementwise how many of the arrays of state are as long as the parameter
@@ -38,6 +41,10 @@ final class CpuDriver extends Driver implements Workers.Job {
             int group,
             CpuTensor p,
             CpuTensor g,
+            CpuTensor value,
+            CpuTensor kept,
+            Types types,
+            long key,
             float[] clipped,
             float[][] s,
             float[] average,
@@ -48,7 +55,14 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     /** A thread's copies of a chunk's elements, and its part of what a rule gathers. */
     private record Tile(
-            float[] p, float[] g, float[][] s, float[][] factors, float[] average, float[] u, CpuFactors.Room room) {}
+            float[] p,
+            float[] g,
+            float[][] s,
+            float[][] factors,
+            float[] average,
+            float[] u,
+            CpuFactors.Room room,
+            Philox random) {}
 
     /** A part of what is done for the moments of a tensor: so many tiles, or matrices, from one on. */
     private record Part(CpuFactors of, int n) {}
@@ -203,14 +217,17 @@ final class CpuDriver extends Driver implements Workers.Job {
             boolean inArrays = p.array != null && g.array != null;
             copies |= !inArrays || whole.isPresent() || isMatrix;
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
-            int own = plan.state()[n].length - (averaged[group] ? 1 : 0);
+            Types types = plan.types()[n];
+            CpuTensor value = (CpuTensor) plan.value(n, averaged[group]);
+            CpuTensor kept = types.hasRemainder() ? (CpuTensor) plan.kept(n, averaged[group]) : value;
+            int states = plan.state()[n].length, own = states - types.more(averaged[group]);
             float[][] s = new float[own + (isMatrix ? 1 : 0)][];
             for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
             if (isMatrix) {
                 s[own] = new float[(int) p.size()];
                 if (p.size() > 0) matrices.add(matrix((MatrixRule) rules[group], p, s[own]));
             }
-            float[] average = averaged[group] ? engine.array(plan.state()[n][own]) : NO_AVERAGE;
+            float[] average = averaged[group] ? engine.array(plan.state()[n][states - 1]) : NO_AVERAGE;
             Optional<CpuFactors> factors = p.size() == 0
                     ? Optional.empty()
                     : Driver.factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, p, g, s));
@@ -222,11 +239,26 @@ final class CpuDriver extends Driver implements Workers.Job {
                 factored.add(new Part(factors.get(), m));
             for (long from = 0; from < p.size(); from += CpuEngine.CHUNK) {
                 int to = (int) Math.min(from + CpuEngine.CHUNK, p.size());
-                Chunk chunk = new Chunk(n, group, p, g, clipped, s, average, factors, elementwise, (int) from, to);
+                Chunk chunk = new Chunk(
+                        n,
+                        group,
+                        p,
+                        g,
+                        value,
+                        kept,
+                        types,
+                        plan.keys()[n],
+                        clipped,
+                        s,
+                        average,
+                        factors,
+                        elementwise,
+                        (int) from,
+                        to);
                 chunks.add(chunk);
                 if (gathers) gathered.add(chunk);
             }
-            Optional<CpuTensor> summed = whole.isPresent() && !gathers ? Optional.of(p) : Optional.empty();
+            Optional<CpuTensor> summed = whole.isPresent() && !gathers ? Optional.of(value) : Optional.empty();
             for (long from = 0; (guard.reduces() || whole.isPresent()) && from < g.size(); from += Reduce.PIECE) {
                 pieces.add(new Piece(g, summed, (int) from, (int) Math.min(from + Reduce.PIECE, g.size())));
             }
@@ -293,7 +325,14 @@ final class CpuDriver extends Driver implements Workers.Job {
                     lanes.length > 0 ? lanes[thread] : NO_LANES,
                     lanes.length > 0 ? new double[Reduce.LANES] : NO_LANES);
             tiles[thread] = new Tile(
-                    arrays[0], arrays[1], s, new float[][] {state > 0 ? s[0] : NO_AVERAGE}, arrays[2], arrays[3], room);
+                    arrays[0],
+                    arrays[1],
+                    s,
+                    new float[][] {state > 0 ? s[0] : NO_AVERAGE},
+                    arrays[2],
+                    arrays[3],
+                    room,
+                    new Philox());
         }
         return tiles;
     }
@@ -444,7 +483,12 @@ final class CpuDriver extends Driver implements Workers.Job {
         float[] average = averages ? tile.average : chunk.average;
         if (averages) System.arraycopy(chunk.average, from, average, 0, count);
         apply(chunk, tile.p, tile.g, tile.g, s, average, 0, count);
-        chunk.p.write(from, chunk.to, tile.p);
+        if (chunk.value != chunk.p) chunk.value.write(from, chunk.to, tile.p);
+        if (chunk.types.hasRemainder())
+            ((CpuShorts) chunk.p).writeSplit(from, chunk.to, (CpuShorts) chunk.kept, tile.p);
+        else if (chunk.types.isStochastic())
+            ((CpuShorts) chunk.p).writeStochastic(from, chunk.to, tile.p, chunk.key, done + 1, tile.random);
+        else chunk.p.write(from, chunk.to, tile.p);
         store(chunk, s);
         if (averages) System.arraycopy(average, 0, chunk.average, from, count);
     }
@@ -452,7 +496,8 @@ final class CpuDriver extends Driver implements Workers.Job {
     /** Copies a chunk's elements to where a tile begins, for a loop has one index for all arrays. The first elements of the state are there. */
     private float[][] load(Chunk chunk, Tile tile) {
         int from = chunk.from, to = chunk.to;
-        chunk.p.read(from, to, tile.p);
+        if (chunk.types.hasRemainder()) ((CpuShorts) chunk.p).readJoined(from, to, (CpuShorts) chunk.kept, tile.p);
+        else chunk.value.read(from, to, tile.p);
         chunk.g.read(from, to, tile.g);
         if (chunk.factors.isPresent()) {
             chunk.factors.get().factors(from, to, k[chunk.group], tile.factors[0]);

@@ -30,6 +30,25 @@ final class CpuShorts extends CpuTensor {
         Conversion.round(dtype(), values, 0, elements, first, end - first);
     }
 
+    /** Copies the float32 values out of which the elements {@code first} to {@code end} are the upper half, to the beginning of an array. */
+    void readJoined(int first, int end, CpuShorts remainder, float[] into) {
+        for (int i = first; i < end; i++)
+            into[i - first] = Conversion.joined(elements.get(i), remainder.elements.get(i));
+    }
+
+    /** Copies float32 values in, as the elements {@code first} to {@code end} and what is left of each. */
+    void writeSplit(int first, int end, CpuShorts remainder, float[] values) {
+        for (int i = first; i < end; i++) {
+            elements.put(i, (short) Conversion.toBfloat16Away(values[i - first]));
+            remainder.elements.put(i, (short) Conversion.remainder(values[i - first]));
+        }
+    }
+
+    /** Copies the elements {@code first} to {@code end} in, rounded stochastically; {@link Conversion#stochastic}. */
+    void writeStochastic(int first, int end, float[] values, long key, long step, Philox random) {
+        Conversion.stochastic(values, 0, elements, first, end - first, key, step, first, random);
+    }
+
     @Override
     void fill(int first, int end, float value) {
         short rounded = Conversion.round(dtype(), value);

@@ -9,7 +9,7 @@ import java.nio.LongBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
-import java.util.LinkedHashMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -44,7 +44,7 @@ final class CudaDriver extends Driver {
     private static final int SCALARS = Rule.SCALARS * Float.BYTES;
 
     /** Words of what a tensor is told, of the row of a piece, and of that of a tensor whose rule factors. */
-    private static final int TOLD = 9, PIECE = 3, FACTORS = 17;
+    private static final int TOLD = 10, PIECE = 3, FACTORS = 17;
 
     /** Bytes, at a multiple of which an update begins. */
     private static final long ALIGNED = 256;
@@ -53,11 +53,10 @@ final class CudaDriver extends Driver {
     private static final int IN_NONE = 0, BY_GRADIENT = 1, BY_KIND = 2;
 
     /** What the host and the kernels share, before step.cuh. */
-    static final String LAYOUT =
-            """
+    static final String LAYOUT = """
             typedef unsigned long long u64;
             constexpr int K = %d, PULL = %d, BACK = %d, FLOOR = %d, RING = %d, SLOTS = %d;
-            constexpr unsigned BY_GRADIENT = %d;
+            constexpr unsigned BY_GRADIENT = %d, TYPE_F32 = %d, TYPE_BF16 = %d;
 
             // An optimizer's own memory: what its steps count, and behind it, from byte SLOTS on, a ring in which a step finds what it is told.
             struct Control {
@@ -77,16 +76,18 @@ final class CudaDriver extends Driver {
 
             // What one tensor is told: what its gradient, and its update and decay, are multiplied by. And where its rule looks at all of it,
             // TensorRule's sums; where the parameter begins, and the number that the rule keeps of it, if any; that number, as it was before
-            // the step; and in which pass they are told.
+            // the step; in which pass they are told; how many elements it has; and of which key its random bits are.
             struct Factors;
             struct Told {
               float scale, trust;
               double xx, xp, pp;
-              float *p, *number;
+              const void* p;
+              float* number;
               float n;
               unsigned pass;
               u64 count;               // of elements
               const Factors* factors;  // where it is factored
+              u64 key;
             };
 
             // The moments of one tensor whose rule factors them: its matrices, or of a vector its elements, as columns. CpuFactors.java.
@@ -104,7 +105,16 @@ final class CudaDriver extends Driver {
             };
 
             #line 1 "step.cuh"
-            """.formatted(Rule.SCALARS, Control.PULL, Control.BACK, Control.FLOOR, Control.RING, SLOTS, BY_GRADIENT);
+            """.formatted(
+                    Rule.SCALARS,
+                    Control.PULL,
+                    Control.BACK,
+                    Control.FLOOR,
+                    Control.RING,
+                    SLOTS,
+                    BY_GRADIENT,
+                    Dtype.F32.ordinal(),
+                    Dtype.BF16.ordinal());
 
     /** The kernels of one kind of rule, and its rows of the chunk table. */
     private static final class Launch {
@@ -118,7 +128,7 @@ final class CudaDriver extends Driver {
         final Optional<CudaKernel> moments;
 
         /**
-         * All of the rule's state; with an element for each of the parameter's; behind the state, an average; and words of a row: the kernels of rules
+         * All of the rule's state; with an element for each of the parameter's; behind the state, a master and an average; and words of a row: the kernels of rules
          * without state have one place for it.
          */
         final int states, first, arrays, more, words;
@@ -157,11 +167,22 @@ final class CudaDriver extends Driver {
     }
 
     private final CudaEngine engine;
-    private final Rule[] rules;
     private final Guard guard;
 
-    /** Of each group; groups of one kind share one. And each of them once. */
-    private final Launch[] launches, kinds;
+    private final Rule[] rules;
+    private final boolean[] averaged;
+    private final boolean zeroes;
+
+    /** The kinds of rules and types that there have been, and the number of each by its text and by what it is of. */
+    private final List<Launch> kinds = new ArrayList<>();
+
+    private final Map<StepSource, Integer> bySource = new HashMap<>();
+    private final Map<Kind, Integer> byKind = new HashMap<>();
+
+    private record Kind(int group, Types types) {}
+
+    /** Which of them counts the steps. */
+    private int last;
 
     private final CudaKernel reduce;
 
@@ -260,19 +281,12 @@ final class CudaDriver extends Driver {
      */
     CudaDriver(CudaEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
         this.engine = engine;
-        this.rules = rules;
         this.guard = guard;
+        this.rules = rules;
+        this.averaged = averaged;
+        this.zeroes = zeroes;
         slotBytes = SLOT + rules.length * SCALARS;
-        launches = new Launch[rules.length];
         try {
-            Map<StepSource, Launch> kinds = new LinkedHashMap<>();
-            for (int n = 0; n < rules.length; n++) {
-                Rule rule = rules[n];
-                int more = averaged[n] ? 1 : 0;
-                launches[n] = kinds.computeIfAbsent(
-                        StepSource.of(rule, averaged[n], zeroes), step -> launch(rule, more, step));
-            }
-            this.kinds = kinds.values().toArray(new Launch[0]);
             boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
             orthogonal = multiplies ? Optional.of(new CudaNewtonSchulz(engine)) : Optional.empty();
             orthogonal.ifPresent(work -> frees.push(work::free));
@@ -310,6 +324,23 @@ final class CudaDriver extends Driver {
         return new Launch(kernel, gather, moments, rule, step.arrays() - more, more);
     }
 
+    /** The number of the kind of a group's parameters of some types, whose kernels are compiled when one is first seen. */
+    private int kind(int group, Types types) {
+        Kind kind = new Kind(group, types);
+        Integer known = byKind.get(kind);
+        if (known != null) return known;
+        StepSource step = StepSource.of(rules[group], averaged[group], zeroes, types);
+        Integer same = bySource.get(step);
+        if (same == null) {
+            Launch launch = launch(rules[group], types.more(averaged[group]), step);
+            same = kinds.size();
+            kinds.add(launch);
+            bySource.put(step, same);
+        }
+        byKind.put(kind, same);
+        return same;
+    }
+
     private CudaKernel mine(CudaKernel kernel) {
         frees.push(kernel::close);
         return kernel;
@@ -319,39 +350,43 @@ final class CudaDriver extends Driver {
     Layout layout(Plan plan, Optional<Layout> old) {
         int tensors = plan.size();
         long size = chunkSize(engine.multiprocessors * (long) BLOCKS, plan.elements());
-        int[] rows = new int[kinds.length], at = new int[kinds.length];
-        int[] factored = new int[kinds.length], factorsAt = new int[kinds.length];
-        long[] tiles = new long[kinds.length];
+        int[] kindOf = new int[tensors];
+        for (int n = 0; n < tensors; n++) kindOf[n] = kind(plan.groups()[n], plan.types()[n]);
+        if (kinds.isEmpty()) kind(0, Types.FLOAT32); // which counts the steps
+        int[] rows = new int[kinds.size()], at = new int[kinds.size()];
+        int[] factored = new int[kinds.size()], factorsAt = new int[kinds.size()];
+        long[] tiles = new long[kinds.size()];
         long pieces = 0, arrived = 0, scratch = 0;
         boolean whole = false, sums = false;
         for (int n = 0; n < tensors; n++) {
             long elements = plan.params()[n].size();
-            int kind = kind(plan.groups()[n]);
-            rows[kind] += Math.toIntExact(up(elements, size(kinds[kind], size)));
-            int named = plan.state()[n].length - kinds[kind].more;
-            if (named != kinds[kind].states)
-                throw new IllegalStateException(kinds[kind].kernel + ": its rule named " + named
-                        + " arrays of state, and then " + kinds[kind].states + ": expected the same each time");
-            if (guard.reduces() || kinds[kind].whole) pieces += up(elements, Reduce.PIECE);
-            whole |= kinds[kind].whole;
-            sums |= kinds[kind].pass(kind) == BY_GRADIENT;
-            if (kinds[kind].moments.isEmpty() || elements == 0) continue;
+            int kind = kindOf[n];
+            Launch launch = kinds.get(kind);
+            rows[kind] += Math.toIntExact(up(elements, size(launch, size)));
+            int named = plan.state()[n].length - launch.more;
+            if (named != launch.states)
+                throw new IllegalStateException(launch.kernel + ": its rule named " + named
+                        + " arrays of state, and then " + launch.states + ": expected the same each time");
+            if (guard.reduces() || launch.whole) pieces += up(elements, Reduce.PIECE);
+            whole |= launch.whole;
+            sums |= launch.pass(kind) == BY_GRADIENT;
+            if (launch.moments.isEmpty() || elements == 0) continue;
             Factors factors = Factors.of(plan, n);
             factored[kind]++;
             arrived += factors.matrices;
             scratch += factors.scratch();
         }
         int words = 0;
-        for (int kind = 0; kind < kinds.length; kind++) {
+        for (int kind = 0; kind < rows.length; kind++) {
             at[kind] = words;
-            words = Math.addExact(words, Math.multiplyExact(rows[kind], kinds[kind].words));
+            words = Math.addExact(words, Math.multiplyExact(rows[kind], kinds.get(kind).words));
         }
         int piecesAt = words,
                 firstsAt = Math.addExact(piecesAt, Math.multiplyExact(PIECE, Math.toIntExact(pieces))),
                 toldAt = firstsAt + tensors + 1,
                 arrivedAt = Math.addExact(toldAt, Math.multiplyExact(TOLD, tensors)),
                 partialsAt = Math.addExact(arrivedAt, Math.toIntExact(arrived));
-        for (int kind = 0; kind < kinds.length; kind++) {
+        for (int kind = 0; kind < kinds.size(); kind++) {
             factorsAt[kind] = partialsAt;
             partialsAt = Math.addExact(partialsAt, Math.multiplyExact(FACTORS, factored[kind]));
         }
@@ -375,8 +410,8 @@ final class CudaDriver extends Driver {
         int[] chunk = at.clone(), factors = factorsAt.clone();
         int piece = 0, matrix = 0;
         for (int n = 0; n < tensors; n++) {
-            int group = plan.groups()[n], kind = kind(group);
-            Launch launch = kinds[kind];
+            int kind = kindOf[n];
+            Launch launch = kinds.get(kind);
             long update = launch.matrix && plan.params()[n].size() > 0
                     ? updates.orElseThrow().address(matrix++)
                     : 0;
@@ -388,26 +423,37 @@ final class CudaDriver extends Driver {
                     launch.words,
                     launch.first,
                     launch.arrays,
+                    launch.more,
                     update);
             to.put(firstsAt + n, piece);
-            long g = address(plan.grads()[n]), p = address(plan.params()[n]), elements = plan.grads()[n].size();
+            Tensor grad = plan.grads()[n], value = plan.value(n, averaged[plan.groups()[n]]);
+            long elements = grad.size();
+            long types =
+                    (long) grad.dtype().ordinal() << 32 | (long) value.dtype().ordinal() << 48;
             int pass = launch.pass(kind);
             to.position(piecesAt + PIECE * piece);
             for (long from = 0; (guard.reduces() || launch.whole) && from < elements; from += Reduce.PIECE, piece++) {
-                to.put(Math.min(Reduce.PIECE, elements - from)).put(g + from * Float.BYTES);
-                to.put(pass == BY_GRADIENT ? p + from * Float.BYTES : 0);
+                to.put(Math.min(Reduce.PIECE, elements - from) | types).put(address(grad, from));
+                to.put(pass == BY_GRADIENT ? address(value, from) : 0);
             }
             long number = launch.moments.isEmpty() && launch.arrays < launch.states
-                    ? address(plan.state()[n][launch.arrays])
+                    ? address(plan.state()[n][launch.arrays], 0)
                     : 0;
             to.position(toldAt + TOLD * n);
             to.put(pair(Float.floatToRawIntBits((float) guard.signedScale()), Float.floatToRawIntBits(1f)));
-            to.put(0L).put(0L).put(0L).put(p).put(number).put(pair(0, pass)).put(elements);
+            to.put(0L)
+                    .put(0L)
+                    .put(0L)
+                    .put(address(plan.params()[n], 0))
+                    .put(number)
+                    .put(pair(0, pass))
+                    .put(elements);
             Optional<Factors> of =
                     launch.moments.isEmpty() || elements == 0 ? Optional.empty() : Optional.of(Factors.of(plan, n));
             to.put(of.filter(Factors::factored)
                     .map(f -> base + (long) factors[kind] * Long.BYTES)
                     .orElse(0L));
+            to.put(plan.keys()[n]);
             if (of.isEmpty()) continue;
             to.position(factors[kind]);
             of.get().put(to, tiles[kind], plan, n, base + (long) arrivals * Long.BYTES, free);
@@ -487,8 +533,14 @@ final class CudaDriver extends Driver {
             long colSums = free + matrices * rows * across * Long.BYTES;
             long rowFactors = colSums + matrices * columns * down * Long.BYTES;
             long colFactors = rowFactors + up(matrices * rows, 2) * Long.BYTES;
-            to.put(first).put(rows).put(columns).put(address(plan.params()[n])).put(address(plan.grads()[n]));
-            to.put(factored ? 0 : address(state[2])).put(address(state[0])).put(address(state[1]));
+            to.put(first)
+                    .put(rows)
+                    .put(columns)
+                    .put(address(plan.params()[n], 0))
+                    .put(address(plan.grads()[n], 0));
+            to.put(factored ? 0 : address(state[2], 0))
+                    .put(address(state[0], 0))
+                    .put(address(state[1], 0));
             to.put(rowFactors).put(colFactors).put(free).put(colSums).put(arrived);
             to.put(pair(width, deep)).put(pair(n, plan.groups()[n])).put(across).put(down);
         }
@@ -557,11 +609,14 @@ final class CudaDriver extends Driver {
                 .set(8, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
                 .set(9, guard.maxNorm())
                 .set(10, guard.signedScale());
-        for (int kind = 0; kind < kinds.length; kind++) {
+        last = 0;
+        for (int kind = 0; kind < table.rows.length; kind++) if (table.rows[kind] > 0) last = kind;
+        for (int kind = 0; kind < kinds.size(); kind++) {
             int of = kind;
-            Launch launch = kinds[kind];
-            launch.rows = table.rows[kind];
-            walks(launch.kernel, table, kind).set(4, kind == kinds.length - 1 ? 1L : 0);
+            Launch launch = kinds.get(kind);
+            launch.rows = kind < table.rows.length ? table.rows[kind] : 0;
+            if (kind >= table.rows.length) continue; // it is of types that came later
+            walks(launch.kernel, table, kind).set(4, kind == last ? 1L : 0);
             launch.tiles = table.tiles[kind];
             if (launch.gather.isEmpty()) continue;
             launch.moments.ifPresent(moments -> moments.set(0, table.address(table.factorsAt[of]))
@@ -585,25 +640,21 @@ final class CudaDriver extends Driver {
                 .set(3, JCudaAddress.of(control));
     }
 
-    private int kind(int group) {
-        for (int kind = 0; ; kind++) if (kinds[kind] == launches[group]) return kind;
-    }
-
     /**
-     * The rows of one tensor: count, p, g, so many arrays of state from the first of them on, of which the last is the update if it has an address; an
-     * average; tensor and group.
+     * The rows of one tensor: count, p, g, so many arrays of state from the first of them on, of which the last is the update if it has an address; behind
+     * all state so many more; tensor and group.
      */
-    static int putChunks(LongBuffer to, Plan plan, int n, long size, int words, int first, int arrays, long update) {
+    static int putChunks(
+            LongBuffer to, Plan plan, int n, long size, int words, int first, int arrays, int more, long update) {
         long elements = plan.params()[n].size();
         Tensor[] state = plan.state()[n];
         for (long from = 0; from < elements; from += size) {
             int end = to.position() + words;
-            long offset = from * Float.BYTES;
             to.put(Math.min(size, elements - from));
-            to.put(address(plan.params()[n]) + offset).put(address(plan.grads()[n]) + offset);
-            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[first + a]) + offset);
-            if (update != 0) to.put(update + offset);
-            if (to.position() < end - 1 && state.length > 0) to.put(address(state[state.length - 1]) + offset);
+            to.put(address(plan.params()[n], from)).put(address(plan.grads()[n], from));
+            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[first + a], from));
+            if (update != 0) to.put(update + from * Float.BYTES);
+            for (int a = state.length - more; a < state.length; a++) to.put(address(state[a], from));
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
         }
         return to.position();
@@ -618,8 +669,9 @@ final class CudaDriver extends Driver {
         return launch.gather.isPresent() ? Reduce.PIECE * up(size, Reduce.PIECE) : size;
     }
 
-    private static long address(Tensor tensor) {
-        return ((CudaTensor) tensor).address;
+    /** Of an element. */
+    private static long address(Tensor tensor, long element) {
+        return ((CudaTensor) tensor).address + tensor.dtype().bytes(element);
     }
 
     /**
@@ -658,16 +710,13 @@ final class CudaDriver extends Driver {
         if (engine.recording().isPresent()) engine.recording().get().reads(table);
         if (guard.reduces() || sums) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
         // The last one runs even without chunks, for it counts the step.
-        for (int kind = 0; kind < kinds.length; kind++) {
-            int blocks = engine.blocks(kinds[kind].rows);
-            if (kinds[kind].moments.isPresent())
-                kinds[kind]
-                        .moments
-                        .get()
-                        .start(engine.blocks((int) Math.min(kinds[kind].tiles, Integer.MAX_VALUE)), THREADS);
-            if (kinds[kind].gather.isPresent()) kinds[kind].gather.get().start(blocks, THREADS);
-            if (kinds[kind].matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
-            kinds[kind].kernel.start(kind == kinds.length - 1 ? Math.max(1, blocks) : blocks, THREADS);
+        for (int kind = 0; kind <= last; kind++) {
+            Launch launch = kinds.get(kind);
+            int blocks = engine.blocks(launch.rows), tiles = (int) Math.min(launch.tiles, Integer.MAX_VALUE);
+            if (launch.moments.isPresent()) launch.moments.get().start(engine.blocks(tiles), THREADS);
+            if (launch.gather.isPresent()) launch.gather.get().start(blocks, THREADS);
+            if (launch.matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
+            launch.kernel.start(kind == last ? Math.max(1, blocks) : blocks, THREADS);
         }
     }
 

@@ -38,7 +38,7 @@ public final class Evaluation implements AutoCloseable {
         this.ended = ended;
         try {
             for (Use use : uses) {
-                Tensor copy = engine.zeros(use.param.shape());
+                Tensor copy = engine.zeros(use.param.dtype(), use.param.shape());
                 copies.add(copy);
                 copy.set(use.param);
             }

@@ -20,8 +20,15 @@ import kudari.rule.Rule;
  * @param schedule the rule of every step; none for parameters that stay as they are
  * @param mayBeEmpty whether the group is allowed to have no parameter at the first update
  * @param average what follows the parameters and is used in their place
+ * @param master how the float32 value of a parameter of 16 bits is kept
  */
-public record Group(String pattern, Extents extents, Optional<Schedule> schedule, boolean mayBeEmpty, Average average) {
+public record Group(
+        String pattern,
+        Extents extents,
+        Optional<Schedule> schedule,
+        boolean mayBeEmpty,
+        Average average,
+        Master master) {
 
     /** How many extents a parameter of a group has. */
     public enum Extents {
@@ -43,6 +50,7 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
         Objects.requireNonNull(extents, "extents");
         Objects.requireNonNull(schedule, "schedule");
         Objects.requireNonNull(average, "average");
+        Objects.requireNonNull(master, "master");
         if (schedule.isEmpty() && average.isKept())
             throw new IllegalArgumentException(
                     "frozen '" + pattern + "': expected no average, for nothing moves, got one");
@@ -56,7 +64,12 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
     /** The parameters of these names, by a schedule. */
     public static Group of(String pattern, Schedule schedule) {
         return new Group(
-                pattern, Extents.ANY, Optional.of(Objects.requireNonNull(schedule, "schedule")), false, Average.NONE);
+                pattern,
+                Extents.ANY,
+                Optional.of(Objects.requireNonNull(schedule, "schedule")),
+                false,
+                Average.NONE,
+                Master.FLOAT32);
     }
 
     /** Those with at most one extent, by one rule for all steps. */
@@ -71,7 +84,8 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
                 Extents.VECTOR,
                 Optional.of(Objects.requireNonNull(schedule, "schedule")),
                 false,
-                Average.NONE);
+                Average.NONE,
+                Master.FLOAT32);
     }
 
     /** Those with two extents or more, by one rule for all steps. */
@@ -86,7 +100,8 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
                 Extents.MATRIX,
                 Optional.of(Objects.requireNonNull(schedule, "schedule")),
                 false,
-                Average.NONE);
+                Average.NONE,
+                Master.FLOAT32);
     }
 
     /** All that no group before took, by one rule for all steps. */
@@ -101,12 +116,12 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
 
     /** Parameters that stay as they are: they need no gradient, have no state and are not in the norm. */
     public static Group frozen(String pattern) {
-        return new Group(pattern, Extents.ANY, Optional.empty(), false, Average.NONE);
+        return new Group(pattern, Extents.ANY, Optional.empty(), false, Average.NONE, Master.FLOAT32);
     }
 
     /** This group, which may have no parameter at the first update: they come later, or never. */
     public Group orEmpty() {
-        return new Group(pattern, extents, schedule, true, average);
+        return new Group(pattern, extents, schedule, true, average, master);
     }
 
     /**
@@ -134,10 +149,18 @@ public record Group(String pattern, Extents extents, Optional<Schedule> schedule
         return with(Average.lookahead(k, alpha));
     }
 
+    /**
+     * This group with another way to keep the float32 value of its parameters of 16 bits; without a word it is {@link Master#FLOAT32}. Those of float32 need
+     * none: for them it changes nothing.
+     */
+    public Group master(Master master) {
+        return new Group(pattern, extents, schedule, mayBeEmpty, average, master);
+    }
+
     private Group with(Average other) {
         if (average.isKept() && !average.name().equals(other.name()))
             throw new IllegalStateException("group " + this + ": expected one of average and lookahead, got both");
-        return new Group(pattern, extents, schedule, mayBeEmpty, other);
+        return new Group(pattern, extents, schedule, mayBeEmpty, other, master);
     }
 
     /** Whether this group takes a parameter of this shape. */

@@ -269,8 +269,8 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, and behind them {@code average} or
-     * {@code lookahead} where its group has {@link Group#average(double)} or {@link Group#lookahead}.
+     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, behind them {@code master} or {@code remainder}
+     * where it is of 16 bits and its group keeps {@linkplain Master#FLOAT32 its value in float32}, and at last {@code average} or {@code lookahead} where its group has {@link Group#average(double)} or {@link Group#lookahead}.
      *
      * @return none if its group is frozen
      * @throws IllegalArgumentException if no group takes it
@@ -278,7 +278,7 @@ public final class Optimizer implements AutoCloseable {
     public List<String> stateNames(String name, Tensor param) {
         check();
         int part = groups.part(name, param.shape());
-        return part < 0 ? List.of() : control.state(part);
+        return part < 0 ? List.of() : control.state(part, param.dtype());
     }
 
     /** Whether an update has seen the name of a parameter that is not frozen. */

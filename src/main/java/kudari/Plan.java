@@ -5,10 +5,12 @@ package kudari;
  *
  * @param params the parameters
  * @param grads their gradients
- * @param state their state arrays, in the order of their rule
+ * @param state their state arrays, in the order of their rule; behind them a master or a remainder, where there is one, and an average
  * @param groups the number of each one's group
+ * @param types of each one
+ * @param keys of the random bits of each one, where any are used
  */
-record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
+record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups, Types[] types, long[] keys) {
 
     int size() {
         return params.length;
@@ -18,5 +20,15 @@ record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups) {
         long elements = 0;
         for (Tensor param : params) elements += param.size();
         return elements;
+    }
+
+    /** Where the float32 value of a parameter is, or the half of it that a remainder goes with: in its master, or in itself. */
+    Tensor value(int n, boolean averaged) {
+        return types[n].hasMaster() ? kept(n, averaged) : params[n];
+    }
+
+    /** What is kept of a parameter behind its rule's own state: its master or its remainder, where there is one. */
+    Tensor kept(int n, boolean averaged) {
+        return state[n][state[n].length - types[n].more(averaged)];
     }
 }

@@ -13,7 +13,7 @@ import kudari.rule.TensorRule;
  * @param file what the compiler calls it
  * @param text with what is said of the rule before its first line
  * @param function its name
- * @param arrays with an element for each of the parameter's: those of state, the update where it is made orthogonal, and an average's
+ * @param arrays with an element for each of the parameter's: those of state, the update where it is made orthogonal, a master's and an average's
  */
 record StepSource(String file, String text, String function, int arrays) {
 
@@ -23,10 +23,23 @@ record StepSource(String file, String text, String function, int arrays) {
     /** Before the text: an average follows the parameters, in an array behind the rule's. */
     static final String AVERAGED = "#define AVERAGED\n";
 
+    /** Before the text: the parameters are rounded of masters, in an array behind the rule's. */
+    static final String MASTER = "#define MASTER\n";
+
+    /** Before the text: of the parameters there are remainders, in an array behind the rule's. */
+    static final String REMAINDER = "#define REMAINDER\n";
+
+    /** Before the text: the parameters are rounded stochastically. */
+    static final String STOCHASTIC = "#define STOCHASTIC\n";
+
     /** After what is put before a text: lines are counted as without it. */
     static final String LINES = "#line 1\n";
 
     static StepSource of(Rule rule, boolean averaged, boolean zeroes) {
+        return of(rule, averaged, zeroes, Types.FLOAT32);
+    }
+
+    static StepSource of(Rule rule, boolean averaged, boolean zeroes, Types types) {
         Class<?> type = rule.getClass();
         String function = type.getSimpleName().toLowerCase(Locale.ROOT), file = "kernels/" + function + ".cu", text;
         if (rule instanceof CustomRule custom) {
@@ -39,7 +52,16 @@ record StepSource(String file, String text, String function, int arrays) {
         int arrays = Driver.whole(rule)
                 .map(TensorRule::elementwise)
                 .orElse(rule.state().size() + (rule instanceof MatrixRule ? 1 : 0));
-        String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + "#define ARRAYS " + arrays + "\n" + LINES;
-        return new StepSource(file, head + text, function, arrays + (averaged ? 1 : 0));
+        String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + head(types) + "#define ARRAYS " + arrays
+                + "\n" + LINES;
+        return new StepSource(file, head + text, function, arrays + types.more(averaged));
+    }
+
+    /** What says of what types a step is. */
+    static String head(Types types) {
+        if (types.param() == Dtype.F32) return "";
+        return "#define PARAM " + types.param() + "\n#define GRAD " + types.grad() + "\n"
+                + (types.hasMaster() ? MASTER : "") + (types.hasRemainder() ? REMAINDER : "")
+                + (types.isStochastic() ? STOCHASTIC : "");
     }
 }

@@ -198,12 +198,13 @@ class CudaFaultsTest {
         assumeTrue(launches.size() == 1, "what the sums are told of a tensor is read beside");
         JsonObject launch = launches.get(0).getAsJsonObject();
         long blocks = launch.getAsJsonArray("grid").get(0).getAsLong(), threads = CudaDriver.THREADS;
-        long rowBytes = (4L + Math.max(1, rule.state().size())) * Long.BYTES, told = Long.BYTES; // of 9 words the first
+        long rowBytes = (4L + Math.max(1, rule.state().size())) * Long.BYTES,
+                told = Long.BYTES; // of 10 words the first
         // Behind the rows stands for each tensor what it is told and its first piece, and the end of the pieces.
         long each = CudaDriver.chunkSize(blocks, IntStream.of(sizes).sum());
         long chunks =
                 IntStream.of(sizes).mapToLong(size -> (size + each - 1) / each).sum();
-        long tableBytes = chunks * rowBytes + (10L * sizes.length + 1) * Long.BYTES;
+        long tableBytes = chunks * rowBytes + (11L * sizes.length + 1) * Long.BYTES;
         long head = 64, scalars = (long) Rule.SCALARS * Float.BYTES;
         Map<Long, Long> most = Map.of(
                 tableBytes,
@@ -1039,9 +1040,15 @@ class CudaFaultsTest {
                 .mapToObj(base -> new CudaTensor(cuda, JCudaAddress.pointer(base), false, Dtype.F32, new long[] {size}))
                 .toArray(Tensor[]::new);
         int row = 2 + bases.length;
-        Plan plan = new Plan(new Tensor[] {t[0]}, new Tensor[] {t[1]}, new Tensor[][] {{t[2], t[3]}}, new int[] {7});
+        Plan plan = new Plan(
+                new Tensor[] {t[0]},
+                new Tensor[] {t[1]},
+                new Tensor[][] {{t[2], t[3]}},
+                new int[] {7},
+                new Types[] {Types.FLOAT32},
+                new long[1]);
         LongBuffer buffer = LongBuffer.allocate(row << 20);
-        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 0, 2, 0);
+        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 0, 2, 0, 0);
         long[] words = Arrays.copyOf(buffer.array(), buffer.position());
         assertEquals(0, words.length % row);
         long done = 0;

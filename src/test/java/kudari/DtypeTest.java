@@ -201,20 +201,15 @@ class DtypeTest {
         refused(IllegalArgumentException.class, () -> engine.tensor(floats(1), dtype), "got " + dtype);
     }
 
-    /** Beside an optimizer's other tensors, named or alone, as parameter or gradient. */
+    /** As the gradient of a parameter of float32, named or alone. */
     @ParameterizedTest
     @MethodSource("types16")
-    void anOptimizerRefusesThemAndChangesNothing(Dtype dtype) {
+    void anOptimizerRefusesThemBesideFloat32AndChangesNothing(Dtype dtype) {
         Optimizer sgd = engine.optimizer(Sgd.of(1));
         Tensor p = engine.tensor(floats(1, 2)), g = engine.tensor(floats(1, 1));
         Tensor half = engine.tensor(floats(1, 2), dtype);
-        String[] words = {"expected a tensor of F32", dtype + "[2]", "float32 only"};
+        String[] words = {"expected a tensor of F32", dtype + "[2]"};
         refused(IllegalArgumentException.class, () -> sgd.update(p, half), words);
-        refused(IllegalArgumentException.class, () -> sgd.update(half, g), words);
-        refused(
-                IllegalArgumentException.class,
-                () -> sgd.update(Map.of("a", p, "b", half), Map.of("a", g, "b", g)),
-                "params 'b'");
         refused(
                 IllegalArgumentException.class,
                 () -> sgd.update(Map.of("a", p, "b", p), Map.of("a", g, "b", half)),

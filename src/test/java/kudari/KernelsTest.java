@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
@@ -108,6 +109,9 @@ class KernelsTest {
                 "int upperHalf",
                 "int toBfloat16",
                 "int stochastic",
+                "int toBfloat16Away",
+                "int remainder",
+                "float joined",
                 "int toFloat16",
                 "float ofBfloat16",
                 "float ofFloat16"))
@@ -142,7 +146,10 @@ class KernelsTest {
     void aKernelFitsItsRegistersAndSpillsNothing(String file, int capability) {
         String[] options = Stream.concat(Stream.of(Nvrtc.options(capability, false)), Stream.of("--ptxas-options=-v"))
                 .toArray(String[]::new);
-        for (Nvrtc.Source source : variants(file)) {
+        List<Nvrtc.Source> sources = new ArrayList<>(variants(file));
+        // Of 16 bits on two alone: the lines are the same for all.
+        if (sources.size() > 1 && (capability == 75 || capability == 90)) sources.addAll(variants16(file));
+        for (Nvrtc.Source source : sources) {
             String log = Nvrtc.compile(source, options).log();
             List<Integer> registers = numbers(REGISTERS, log), spills = numbers(SPILLS, log);
             assertFalse(registers.isEmpty(), log);
@@ -167,6 +174,14 @@ class KernelsTest {
         Nvrtc.Source plain = Nvrtc.Source.of(file);
         if (!plain.text().contains("STEP(")) return List.of(plain);
         return List.of(plain, with(file, StepSource.ZEROES), with(file, StepSource.ZEROES + StepSource.AVERAGED));
+    }
+
+    /** The kernels of a rule over bfloat16 with all that there may be: with masters, rounded stochastically, and with remainders. */
+    private static List<Nvrtc.Source> variants16(String file) {
+        return Stream.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC, Master.Kind.REMAINDER)
+                .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind)))
+                .map(head -> with(file, StepSource.ZEROES + StepSource.AVERAGED + head))
+                .toList();
     }
 
     private static Nvrtc.Source with(String file, String head) {
@@ -243,6 +258,24 @@ class KernelsTest {
         String averaged = ptx(with(kernel + ".cu", StepSource.AVERAGED));
         assertEquals(2 * (read + 1), count(averaged, "ld.global.cs.v4.f32"), "an average is read");
         assertEquals(2 * (written + 1), count(averaged, "st.global.cs.v4.f32"), "and written");
+    }
+
+    /** Four elements at a time of 16 bits, as of 32; a master in the place of the parameter, which is only written. */
+    @ParameterizedTest
+    @CsvSource({"adam, 2", "sgd, 0", "lars, 1"})
+    void everyStreamOf16BitsIs8BytesWide(String kernel, int states) {
+        String master =
+                ptx(with(kernel + ".cu", StepSource.head(new Types(Dtype.BF16, Dtype.BF16, Master.Kind.FLOAT32))));
+        assertEquals(2, count(master, "ld.global.cs.v4.u16"), "g is read");
+        assertEquals(2, count(master, "st.global.cs.v4.u16"), "p is written");
+        assertEquals(2 * (1 + states), count(master, "ld.global.cs.v4.f32"), "the master and the state are read");
+        assertEquals(2 * (1 + states), count(master, "st.global.cs.v4.f32"), "and written");
+        String none =
+                ptx(with(kernel + ".cu", StepSource.head(new Types(Dtype.BF16, Dtype.F32, Master.Kind.STOCHASTIC))));
+        assertEquals(2, count(none, "ld.global.cs.v4.u16"), "p is read");
+        assertEquals(2, count(none, "st.global.cs.v4.u16"), "and written");
+        assertEquals(2 * (1 + states), count(none, "ld.global.cs.v4.f32"), "g and the state are read");
+        assertEquals(2 * states, count(none, "st.global.cs.v4.f32"), "the state is written");
     }
 
     /**

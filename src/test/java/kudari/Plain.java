@@ -33,7 +33,17 @@ final class Plain {
         Rule rule(long t);
     }
 
+    /** The parameters, numbers of their types. */
     final Map<String, float[]> params = new TreeMap<>();
+
+    /** Of those that are not of float32 the type, and how the float32 value of each is kept. */
+    final Map<String, Dtype> types = new HashMap<>();
+
+    Master master = Master.FLOAT32;
+
+    /** The float32 values of parameters that have remainders. */
+    private final Map<String, float[]> values = new HashMap<>();
+
     final Map<String, float[][]> states = new HashMap<>();
     private final Guard guard;
     final Average average;
@@ -83,22 +93,81 @@ final class Plain {
             Set.of(Sgd.class, Momentum.class, Nesterov.class, AdaGrad.class, RmsProp.class, Adam.class);
 
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
-        move(name, rule, t, grad, ownNorm);
-        float[][] s = states.get(name);
-        if (average.isKept()) average(params.get(name), s[s.length - 1], t);
+        float[] param = params.get(name);
+        float[][] s = states.computeIfAbsent(name, key -> start(name, rule, param));
+        boolean split = types.containsKey(name) && master.kind() == Master.Kind.REMAINDER;
+        float[] p = hasMaster(name)
+                ? s[rule.state().size()]
+                : split ? values.computeIfAbsent(name, key -> param.clone()) : param;
+        move(rule, t, grad, ownNorm, p, s);
+        if (average.isKept()) average(p, s[s.length - 1], t);
+        for (int i = 0; i < p.length && split; i++) {
+            param[i] = nearestAway(p[i]);
+            int rest = p[i] == p[i] ? Float.floatToRawIntBits(p[i]) - Float.floatToRawIntBits(param[i]) : 0;
+            s[rule.state().size()][i] = Float.intBitsToFloat(rest << 16);
+        }
+        for (int i = 0; i < p.length && types.containsKey(name) && !split; i++)
+            param[i] = hasMaster(name) || master.kind() == Master.Kind.NEAREST
+                    ? nearest(types.get(name), p[i])
+                    : stochastic(p[i], random(name, i));
     }
+
+    private boolean hasMaster(String name) {
+        return types.containsKey(name) && master.kind() == Master.Kind.FLOAT32;
+    }
+
+    /** The nearest number of a type, ties to even; as the format is defined. */
+    static float nearest(Dtype type, float x) {
+        if (type == Dtype.F32 || x == 0 || !Float.isFinite(x)) return x;
+        double unit = unit(type, x), rounded = Math.rint(x / unit) * unit;
+        double largest = type == Dtype.F16 ? 65504 : 0x1.fep127;
+        return Math.abs(rounded) > largest ? (float) Math.copySign(Double.POSITIVE_INFINITY, rounded) : (float) rounded;
+    }
+
+    /** The nearest bfloat16, ties away from zero. */
+    private static float nearestAway(float x) {
+        if (x == 0 || !Float.isFinite(x)) return x;
+        double unit = unit(Dtype.BF16, x), rounded = Math.floor(Math.abs(x) / unit + 0.5) * unit;
+        return (float) Math.copySign(rounded > 0x1.fep127 ? Double.POSITIVE_INFINITY : rounded, x);
+    }
+
+    /** How far the numbers of a type are from each other where x is. */
+    private static double unit(Dtype type, float x) {
+        int fraction = type == Dtype.F16 ? 10 : 7, least = type == Dtype.F16 ? -14 : -126;
+        return Math.scalb(1.0, Math.max(Math.getExponent(x), least) - fraction);
+    }
+
+    /** Of the two bfloat16 around x the farther from zero where what x has beyond the nearer, in 65536ths of their distance, and the random bits make a whole. */
+    private static float stochastic(float x, int random) {
+        if (x == 0 || !Float.isFinite(x)) return x;
+        double unit = unit(Dtype.BF16, x), m = Math.abs((double) x) / unit, below = Math.floor(m);
+        double up = (m - below) * 65536 + random >= 65536 ? 1 : 0;
+        return (float) Math.copySign((below + up) * unit, x);
+    }
+
+    private int random(String name, int i) {
+        return philox.bits(Philox.key(master.seed(), name), steps, i / Philox.ELEMENTS, 1)[i % Philox.ELEMENTS];
+    }
+
+    private final Philox philox = new Philox();
 
     /** What is to be used of a parameter: its average; else, under a Schedule-Free rule, what lies beyond it as seen from z. */
     float[] used(String name, Rule rule) {
         float[] used = params.get(name).clone();
         float[][] s = states.get(name);
-        if (average.isKept()) return s[s.length - 1].clone();
+        if (average.isKept()) {
+            for (int i = 0; i < used.length; i++)
+                used[i] = nearest(types.getOrDefault(name, Dtype.F32), s[s.length - 1][i]);
+            return used;
+        }
         double beta = rule instanceof ScheduleFreeSgd sgd
                 ? sgd.beta()
                 : rule instanceof ScheduleFreeAdamW adam ? adam.beta1() : 1;
         if (beta == 1) return used;
         float beyond = (float) (1 - 1 / beta);
-        for (int i = 0; i < used.length; i++) used[i] = used[i] + beyond * s[s.length - 1][i];
+        float[] d = s[rule.state().size() - 1];
+        for (int i = 0; i < used.length; i++)
+            used[i] = nearest(types.getOrDefault(name, Dtype.F32), used[i] + beyond * d[i]);
         return used;
     }
 
@@ -111,9 +180,7 @@ final class Plain {
         }
     }
 
-    private void move(String name, Rule rule, long t, float[] grad, double ownNorm) {
-        float[] p = params.get(name);
-        float[][] s = states.computeIfAbsent(name, key -> start(rule, p));
+    private void move(Rule rule, long t, float[] grad, double ownNorm, float[] p, float[][] s) {
         double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
         boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
         float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
@@ -147,11 +214,13 @@ final class Plain {
         }
     }
 
-    private float[][] start(Rule rule, float[] p) {
-        int own = rule.state().size();
-        float[][] s = new float[own + (average.isKept() ? 1 : 0)][];
+    private float[][] start(String name, Rule rule, float[] p) {
+        int own = rule.state().size(),
+                masters = types.containsKey(name) && !master.array().isEmpty() ? 1 : 0;
+        float[][] s = new float[own + masters + (average.isKept() ? 1 : 0)][];
         for (int a = 0; a < own; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {p.length}))];
-        if (average.isKept()) s[own] = p.clone();
+        for (int a = own; a < s.length; a++) s[a] = p.clone();
+        if (masters == 1 && !hasMaster(name)) s[own] = new float[p.length];
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;

@@ -132,7 +132,7 @@ public record Checkpoint(
 
     /**
      * Restores what fits, as where a part of a network is new: parameters of the same name, shape and type, and the state of those whose rule is of the
-     * same kind. The others stay as they are, and get new state; so does an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
+     * same kind. The others stay as they are, and get new state; so does a master or an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
      * after as many steps as the run had done.
      *
      * @return what was left, a sentence for each tensor; empty if all of it fits
@@ -165,7 +165,8 @@ public record Checkpoint(
                 rules.put(name, rule);
                 List<String> names = optimizer.stateNames(name, param);
                 for (int n = 0; n < names.size(); n++)
-                    expected.put(state(name, rule, names.get(n)), new Like(Dtype.F32, shape(rule, n, param)));
+                    expected.put(
+                            state(name, rule, names.get(n)), new Like(stateType(names.get(n)), shape(rule, n, param)));
             });
         });
         List<String> faults = new ArrayList<>();
@@ -207,12 +208,13 @@ public record Checkpoint(
             optimizer.state(name).forEach((array, tensor) -> {
                 String saved = state(name, rule, array);
                 if (fit.values.contains(saved)) tensor.set(tensors.get(saved).floats());
-                else tensor.set(params.get(name)); // an average that was not saved begins as the parameter
+                else if (tensor.dtype() == Dtype.F32)
+                    tensor.set(params.get(name)); // a master or an average that was not saved begins as the parameter
             });
         });
     }
 
-    /** What stands in for state, which the optimizer copies: the parameter, where it has the shape, or a tensor made for it. */
+    /** What stands in for state, which the optimizer copies: the parameter, where it has the shape and the type, or a tensor made for it. */
     private static Map<String, Tensor> placeholders(
             String name, Rule rule, Tensor param, Optimizer optimizer, List<Tensor> made) {
         Map<String, Tensor> arrays = new LinkedHashMap<>();
@@ -220,14 +222,20 @@ public record Checkpoint(
         for (int n = 0; n < names.size(); n++) {
             long[] shape = shape(rule, n, param);
             Tensor array = param;
-            if (!Arrays.equals(shape, param.shape()))
-                made.add(array = optimizer.engine().zeros(shape));
+            Dtype dtype = stateType(names.get(n));
+            if (!Arrays.equals(shape, param.shape()) || param.dtype() != dtype)
+                made.add(array = optimizer.engine().zeros(dtype, shape));
             arrays.put(names.get(n), array);
         }
         return arrays;
     }
 
-    /** The shape of a state array; that of an average, behind the rule's own, is the parameter's. */
+    /** The type of a state array: a remainder has 16 bits. */
+    private static Dtype stateType(String array) {
+        return array.equals("remainder") ? Dtype.BF16 : Dtype.F32;
+    }
+
+    /** The shape of a state array; that of a master and of an average, behind the rule's own, is the parameter's. */
     private static long[] shape(Rule rule, int array, Tensor param) {
         return array < rule.state().size() ? rule.shape(array, param.shape()) : param.shape();
     }
