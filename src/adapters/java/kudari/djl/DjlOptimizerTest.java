@@ -458,6 +458,82 @@ class DjlOptimizerTest {
     }
 
     @Test
+    void aParameterThatIsClosedBeforeTheLastHasComeIsRefusedAndNothingChanges() {
+        Vectors block = vectors(new float[] {1}, new float[] {2});
+        var sgd = engine.optimizer(Sgd.of(1));
+        DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+        NDArray one = manager.ones(new Shape(1)), first = block.parameter(0).getArray();
+        step(optimizer, block, one);
+        first.close();
+        String message = assertThrows(
+                        IllegalStateException.class,
+                        () -> optimizer.update(
+                                block.parameter(1).getId(), block.parameter(1).getArray(), one))
+                .getMessage();
+        assertEquals("parameter '0' is closed", message);
+        assertEquals(0, sgd.steps());
+        assertEquals(2, block.parameter(1).getArray().getFloat());
+    }
+
+    @Test
+    void noGradientIsRefusedByName() {
+        Vectors block = vectors(new float[] {1});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        String message = assertThrows(IllegalArgumentException.class, () -> step(optimizer, block, (NDArray) null))
+                .getMessage();
+        assertEquals("the gradient of '0': expected an array of DJL's PyTorch engine, got null", message);
+    }
+
+    @Test
+    void aModelThatIsLoadedAgainIsWhatIsSavedAndRestored(@TempDir Path folder) throws Exception {
+        try (Model model = Task.model(14)) {
+            DjlOptimizer optimizer = new DjlOptimizer(model.getBlock(), engine.optimizer(Adam.of(0.01)));
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 0, 2);
+            }
+            Checkpoint second = optimizer.checkpoint(Map.of());
+            model.save(folder, "circle");
+            float[] loaded = Task.floats(model, NAMES.get(0));
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 2, 4);
+                model.load(folder, "circle"); // puts other arrays into the block; the trainer's are still there
+                Checkpoint third = optimizer.checkpoint(Map.of());
+                assertArrayEquals(
+                        loaded, third.tensors().get("params/01Linear_weight").floats());
+                model.getBlock().getParameters().get(NAMES.get(0)).getArray().set(new float[32]);
+                optimizer.restore(second);
+                assertArrayEquals(loaded, Task.floats(model, NAMES.get(0)));
+            }
+        }
+    }
+
+    @Test
+    void aStepHalfGatheredIsForgottenByARestore() {
+        Vectors block = vectors(new float[] {1}, new float[] {2});
+        var sgd = engine.optimizer(Sgd.of(1));
+        DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+        NDArray one = manager.ones(new Shape(1));
+        Checkpoint saved = optimizer.checkpoint(Map.of());
+        step(optimizer, block, one);
+        optimizer.restore(saved);
+        step(optimizer, block, one, one);
+        assertEquals(1, sgd.steps());
+    }
+
+    @Test
+    void aGraphThatNeedsWhatARestoreReplacedIsRefused() {
+        Vectors block = vectors(new float[] {3});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray weight = block.parameter(0).getArray();
+        Checkpoint saved = optimizer.checkpoint(Map.of());
+        try (var collector = ai.djl.engine.Engine.getInstance().newGradientCollector()) {
+            NDArray square = weight.square().sum();
+            optimizer.restore(saved);
+            assertThrows(EngineException.class, () -> collector.backward(square));
+        }
+    }
+
+    @Test
     void stateOfWhatIsFrozenLaterIsSavedToo() {
         Checkpoint saved;
         try (Model model = Task.model(12)) {
