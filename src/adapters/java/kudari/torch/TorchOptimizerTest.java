@@ -42,6 +42,7 @@ import org.bytedeco.pytorch.Conv2dImpl;
 import org.bytedeco.pytorch.Conv2dOptions;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.EmbeddingImpl;
+import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.LSTMImpl;
 import org.bytedeco.pytorch.LinearImpl;
 import org.bytedeco.pytorch.Module;
@@ -495,6 +496,18 @@ class TorchOptimizerTest {
             assertTrue(e.getMessage().contains("backward()"), e.getMessage());
             assertEquals(0, optimizer.optimizer().steps());
         }
+    }
+
+    /** It has no version to be told of a step, which libtorch would say when the step is done. */
+    @Test
+    void whatWasMadeInInferenceModeIsRefusedAtOnce() {
+        Net net;
+        try (InferenceMode mode = new InferenceMode(true)) {
+            net = net(SEED);
+        }
+        String message = assertThrows(IllegalArgumentException.class, () -> optimizer(net, Sgd.of(1)))
+                .getMessage();
+        assertTrue(message.startsWith("param '") && message.contains("inference mode"), message);
     }
 
     @Test
