@@ -378,6 +378,39 @@ class DjlOptimizerTest {
     }
 
     @Test
+    void aParameterThatTakesOverAnotherArrayOrGoesToAnotherManagerIsSteppedWhereItIs() {
+        Vectors block = new Vectors(1);
+        Shape shape = new Shape(2, 2);
+        block.parameter(0).setArray(trained(manager.ones(shape)));
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray one = manager.ones(shape), param = block.parameter(0).getArray();
+        try (NDManager own = manager.newSubManager()) {
+            param.attach(own);
+            step(optimizer, block, one);
+            param.attach(manager);
+        } // what was made of it goes with its manager
+        step(optimizer, block, one);
+        assertEquals(-1, param.getFloat(1, 1));
+        param.intern(trained(manager.full(shape, 7f))); // the same object over other memory
+        step(optimizer, block, one);
+        assertEquals(6, param.getFloat(1, 1));
+        param.intern(trained(manager.ones(shape)).transpose());
+        String message = assertThrows(IllegalArgumentException.class, () -> step(optimizer, block, manager.ones(shape)))
+                .getMessage();
+        assertTrue(message.startsWith("parameter '0': expected a contiguous array"), message);
+    }
+
+    @Test
+    void aParameterThatWasNeverInitializedIsNoPartOfAStep() {
+        Vectors block = new Vectors(2);
+        block.parameter(0).setArray(trained(manager.create(new float[] {1})));
+        var sgd = engine.optimizer(Sgd.of(1));
+        step(new DjlOptimizer(block, sgd), block, manager.ones(new Shape(1)));
+        assertEquals(1, sgd.steps());
+        assertEquals(0, block.parameter(0).getArray().getFloat());
+    }
+
+    @Test
     void aGradientWithOtherStridesIsTakenInTheOrderOfItsElements() {
         Vectors block = new Vectors(2);
         block.parameter(0).setArray(trained(manager.zeros(new Shape(2, 3))));
@@ -496,15 +529,30 @@ class DjlOptimizerTest {
             float[] loaded = Task.floats(model, NAMES.get(0));
             try (Trainer trainer = Task.trainer(model, optimizer)) {
                 Task.train(trainer, 2, 4);
+                NDArray old = model.getBlock().getParameters().get(NAMES.get(1)).getArray();
                 model.load(folder, "circle"); // puts other arrays into the block; the trainer's are still there
                 Checkpoint third = optimizer.checkpoint(Map.of());
                 assertArrayEquals(
                         loaded, third.tensors().get("params/01Linear_weight").floats());
+                old.close();
                 model.getBlock().getParameters().get(NAMES.get(0)).getArray().set(new float[32]);
                 optimizer.restore(second);
                 assertArrayEquals(loaded, Task.floats(model, NAMES.get(0)));
             }
         }
+    }
+
+    /** As a trainer does whose model was loaded again meanwhile. */
+    @Test
+    void anArrayThatIsNotTheBlocksIsSavedIfItWasSteppedLast() {
+        Vectors block = vectors(new float[] {1});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray one = manager.ones(new Shape(1)), other = trained(manager.create(new float[] {5}));
+        step(optimizer, block, one);
+        optimizer.update(block.parameter(0).getId(), other, one);
+        assertArrayEquals(
+                new float[] {4},
+                optimizer.checkpoint(Map.of()).tensors().get("params/0").floats());
     }
 
     @Test
