@@ -379,6 +379,21 @@ class TorchOptimizerTest {
         assertTrue(e.getMessage().contains("modified by an inplace operation"), e.getMessage());
     }
 
+    /** What was not stepped has its old values still, and a graph may need them. */
+    @Test
+    void autogradHearsNothingOfWhatStays() {
+        Net net = net(SEED);
+        var sgd = engine.optimizer(Group.frozen("gain"), Group.rest(Sgd.of(0.1)));
+        try (TorchOptimizer optimizer = new TorchOptimizer(sgd, net.named_parameters())) {
+            Tensor square = net.gain.square();
+            fillGradients(net, new Random(SEED));
+            net.gain.mutable_grad().zero_();
+            optimizer.step();
+            square.backward();
+            assertEquals(2, net.gain.grad().item_float()); // of 1²
+        }
+    }
+
     // ---- what is refused ----
 
     @FunctionalInterface
