@@ -378,6 +378,39 @@ class DjlOptimizerTest {
     }
 
     @Test
+    void aParameterThatTakesOverAnotherArrayOrGoesToAnotherManagerIsSteppedWhereItIs() {
+        Vectors block = new Vectors(1);
+        Shape shape = new Shape(2, 2);
+        block.parameter(0).setArray(trained(manager.ones(shape)));
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray one = manager.ones(shape), param = block.parameter(0).getArray();
+        try (NDManager own = manager.newSubManager()) {
+            param.attach(own);
+            step(optimizer, block, one);
+            param.attach(manager);
+        } // what was made of it goes with its manager
+        step(optimizer, block, one);
+        assertEquals(-1, param.getFloat(1, 1));
+        param.intern(trained(manager.full(shape, 7f))); // the same object over other memory
+        step(optimizer, block, one);
+        assertEquals(6, param.getFloat(1, 1));
+        param.intern(trained(manager.ones(shape)).transpose());
+        String message = assertThrows(IllegalArgumentException.class, () -> step(optimizer, block, manager.ones(shape)))
+                .getMessage();
+        assertTrue(message.startsWith("parameter '0': expected a contiguous array"), message);
+    }
+
+    @Test
+    void aParameterThatWasNeverInitializedIsNoPartOfAStep() {
+        Vectors block = new Vectors(2);
+        block.parameter(0).setArray(trained(manager.create(new float[] {1})));
+        var sgd = engine.optimizer(Sgd.of(1));
+        step(new DjlOptimizer(block, sgd), block, manager.ones(new Shape(1)));
+        assertEquals(1, sgd.steps());
+        assertEquals(0, block.parameter(0).getArray().getFloat());
+    }
+
+    @Test
     void aGradientWithOtherStridesIsTakenInTheOrderOfItsElements() {
         Vectors block = new Vectors(2);
         block.parameter(0).setArray(trained(manager.zeros(new Shape(2, 3))));
@@ -455,6 +488,97 @@ class DjlOptimizerTest {
                 IllegalArgumentException.class, () -> step(optimizer, block, one, one.toType(DataType.FLOAT64, true)));
         step(optimizer, block, one.mul(2), one);
         assertEquals(-1, block.parameter(0).getArray().getFloat());
+    }
+
+    @Test
+    void aParameterThatIsClosedBeforeTheLastHasComeIsRefusedAndNothingChanges() {
+        Vectors block = vectors(new float[] {1}, new float[] {2});
+        var sgd = engine.optimizer(Sgd.of(1));
+        DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+        NDArray one = manager.ones(new Shape(1)), first = block.parameter(0).getArray();
+        step(optimizer, block, one);
+        first.close();
+        String message = assertThrows(
+                        IllegalStateException.class,
+                        () -> optimizer.update(
+                                block.parameter(1).getId(), block.parameter(1).getArray(), one))
+                .getMessage();
+        assertEquals("parameter '0' is closed", message);
+        assertEquals(0, sgd.steps());
+        assertEquals(2, block.parameter(1).getArray().getFloat());
+    }
+
+    @Test
+    void noGradientIsRefusedByName() {
+        Vectors block = vectors(new float[] {1});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        String message = assertThrows(IllegalArgumentException.class, () -> step(optimizer, block, (NDArray) null))
+                .getMessage();
+        assertEquals("the gradient of '0': expected an array of DJL's PyTorch engine, got null", message);
+    }
+
+    @Test
+    void aModelThatIsLoadedAgainIsWhatIsSavedAndRestored(@TempDir Path folder) throws Exception {
+        try (Model model = Task.model(14)) {
+            DjlOptimizer optimizer = new DjlOptimizer(model.getBlock(), engine.optimizer(Adam.of(0.01)));
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 0, 2);
+            }
+            Checkpoint second = optimizer.checkpoint(Map.of());
+            model.save(folder, "circle");
+            float[] loaded = Task.floats(model, NAMES.get(0));
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 2, 4);
+                NDArray old = model.getBlock().getParameters().get(NAMES.get(1)).getArray();
+                model.load(folder, "circle"); // puts other arrays into the block; the trainer's are still there
+                Checkpoint third = optimizer.checkpoint(Map.of());
+                assertArrayEquals(
+                        loaded, third.tensors().get("params/01Linear_weight").floats());
+                old.close();
+                model.getBlock().getParameters().get(NAMES.get(0)).getArray().set(new float[32]);
+                optimizer.restore(second);
+                assertArrayEquals(loaded, Task.floats(model, NAMES.get(0)));
+            }
+        }
+    }
+
+    /** As a trainer does whose model was loaded again meanwhile. */
+    @Test
+    void anArrayThatIsNotTheBlocksIsSavedIfItWasSteppedLast() {
+        Vectors block = vectors(new float[] {1});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray one = manager.ones(new Shape(1)), other = trained(manager.create(new float[] {5}));
+        step(optimizer, block, one);
+        optimizer.update(block.parameter(0).getId(), other, one);
+        assertArrayEquals(
+                new float[] {4},
+                optimizer.checkpoint(Map.of()).tensors().get("params/0").floats());
+    }
+
+    @Test
+    void aStepHalfGatheredIsForgottenByARestore() {
+        Vectors block = vectors(new float[] {1}, new float[] {2});
+        var sgd = engine.optimizer(Sgd.of(1));
+        DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+        NDArray one = manager.ones(new Shape(1));
+        Checkpoint saved = optimizer.checkpoint(Map.of());
+        step(optimizer, block, one);
+        optimizer.restore(saved);
+        step(optimizer, block, one, one);
+        assertEquals(1, sgd.steps());
+    }
+
+    @Test
+    void aGraphThatNeedsWhatARestoreReplacedIsRefused() {
+        Vectors block = vectors(new float[] {3});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray weight = block.parameter(0).getArray();
+        Checkpoint saved = optimizer.checkpoint(Map.of());
+        try (var collector = ai.djl.engine.Engine.getInstance().newGradientCollector()) {
+            NDArray square = weight.square().sum();
+            optimizer.restore(saved);
+            assertThrows(EngineException.class, () -> collector.backward(square));
+        }
     }
 
     @Test

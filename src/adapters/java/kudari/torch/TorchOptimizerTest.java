@@ -42,6 +42,7 @@ import org.bytedeco.pytorch.Conv2dImpl;
 import org.bytedeco.pytorch.Conv2dOptions;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.EmbeddingImpl;
+import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.LSTMImpl;
 import org.bytedeco.pytorch.LinearImpl;
 import org.bytedeco.pytorch.Module;
@@ -378,6 +379,21 @@ class TorchOptimizerTest {
         assertTrue(e.getMessage().contains("modified by an inplace operation"), e.getMessage());
     }
 
+    /** What was not stepped has its old values still, and a graph may need them. */
+    @Test
+    void autogradHearsNothingOfWhatStays() {
+        Net net = net(SEED);
+        var sgd = engine.optimizer(Group.frozen("gain"), Group.rest(Sgd.of(0.1)));
+        try (TorchOptimizer optimizer = new TorchOptimizer(sgd, net.named_parameters())) {
+            Tensor square = net.gain.square();
+            fillGradients(net, new Random(SEED));
+            net.gain.mutable_grad().zero_();
+            optimizer.step();
+            square.backward();
+            assertEquals(2, net.gain.grad().item_float()); // of 1²
+        }
+    }
+
     // ---- what is refused ----
 
     @FunctionalInterface
@@ -495,6 +511,18 @@ class TorchOptimizerTest {
             assertTrue(e.getMessage().contains("backward()"), e.getMessage());
             assertEquals(0, optimizer.optimizer().steps());
         }
+    }
+
+    /** It has no version to be told of a step, which libtorch would say when the step is done. */
+    @Test
+    void whatWasMadeInInferenceModeIsRefusedAtOnce() {
+        Net net;
+        try (InferenceMode mode = new InferenceMode(true)) {
+            net = net(SEED);
+        }
+        String message = assertThrows(IllegalArgumentException.class, () -> optimizer(net, Sgd.of(1)))
+                .getMessage();
+        assertTrue(message.startsWith("param '") && message.contains("inference mode"), message);
     }
 
     @Test

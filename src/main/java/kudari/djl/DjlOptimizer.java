@@ -10,7 +10,6 @@ import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.training.optimizer.Optimizer;
 import ai.djl.training.tracker.Tracker;
 import ai.djl.util.Pair;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,7 +36,7 @@ import kudari.checkpoint.Checkpoint;
  * <p>A parameter has the name that {@code block.getParameters()} gives it, {@code 01Linear_weight} say: by it groups take it, its state is found and
  * saved. DJL hands over one parameter after the other; with the last, all are stepped at once, with one norm over the whole model, and their
  * gradients are 0 afterwards. Parameters are changed where they are. A gradient is copied once on the CPU, because DJL may free it before the last
- * has come; on a GPU it is read where it is. Autograd is told of every step, so that a graph that needs the old values is refused by it. Frozen
+ * has come; on a GPU it is read where it is. Autograd is told of every step and {@link #restore}, so that a graph that needs the old values is refused by it. Frozen
  * parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are.
  *
  * <p>On a GPU a step is one launch on the stream that DJL trains on, the null stream. There the address of an array is asked of a method of DJL's
@@ -60,7 +59,8 @@ public final class DjlOptimizer extends Optimizer {
     /** Of each parameter of the block, by DJL's id: the first name it has there. */
     private final Map<String, String> names = new LinkedHashMap<>();
 
-    private final List<Parameter> parameters = new ArrayList<>();
+    /** By that name. */
+    private final Map<String, Parameter> parameters = new LinkedHashMap<>();
 
     /** How many parameters the step has that is being gathered; 0 where that is not known. */
     private int expected;
@@ -141,7 +141,7 @@ public final class DjlOptimizer extends Optimizer {
             Replica replica = replica(name, to.getDevice());
             if (replica.has(name)) throw cameAgain(name, replica);
             if (replica.size() == 0 || expected == 0) expected = trained();
-            replica.take(name, to, by);
+            replica.take(name, to, by, isOf(parameters.get(name), to));
             if (replica.size() == expected) replica.step();
         } catch (RuntimeException e) {
             replicas.values().forEach(Replica::forget);
@@ -156,7 +156,7 @@ public final class DjlOptimizer extends Optimizer {
     /** How many parameters a step has. */
     private int trained() {
         int count = 0;
-        for (Parameter parameter : parameters) if (isTrained(parameter)) count++;
+        for (Parameter parameter : parameters.values()) if (isTrained(parameter)) count++;
         return count;
     }
 
@@ -164,8 +164,13 @@ public final class DjlOptimizer extends Optimizer {
         return parameter.requiresGradient() && parameter.isInitialized();
     }
 
+    /** Whether an array is the block's own, and not a device's copy or one that the block had before. */
+    private static boolean isOf(Parameter parameter, PtNDArray array) {
+        return parameter.isInitialized() && parameter.getArray() == array;
+    }
+
     private IllegalStateException cameAgain(String name, Replica replica) {
-        List<String> missing = parameters.stream()
+        List<String> missing = parameters.values().stream()
                 .filter(DjlOptimizer::isTrained)
                 .map(parameter -> names.get(parameter.getId()))
                 .filter(each -> !replica.has(each))
@@ -198,14 +203,15 @@ public final class DjlOptimizer extends Optimizer {
             if (other != null && other != pair.getValue())
                 throw new IllegalArgumentException(
                         "block: expected a name for each parameter, got '" + pair.getKey() + "' for two");
-            if (names.putIfAbsent(pair.getValue().getId(), pair.getKey()) == null) parameters.add(pair.getValue());
+            if (names.putIfAbsent(pair.getValue().getId(), pair.getKey()) == null)
+                parameters.put(pair.getKey(), pair.getValue());
         }
     }
 
     static PtNDArray checked(String what, NDArray array) {
         if (!(array instanceof PtNDArray given))
-            throw new IllegalArgumentException(
-                    what + ": expected an array of DJL's PyTorch engine, got one of " + array.getClass());
+            throw new IllegalArgumentException(what + ": expected an array of DJL's PyTorch engine, got "
+                    + (array == null ? null : "one of " + array.getClass()));
         if (given.isReleased()) throw new IllegalStateException(what + " is closed");
         if (given.getDataType() != DataType.FLOAT32)
             throw new IllegalArgumentException(what + ": expected float32, got " + given.getDataType());
@@ -257,15 +263,18 @@ public final class DjlOptimizer extends Optimizer {
         Replica first = first();
         Map<String, Tensor> params = params(first, checkpoint.tensors().keySet());
         checkpoint.restore(first.optimizer, params);
+        params.keySet().forEach(first.memory::changed);
+        replicas.values().forEach(Replica::forget);
         for (Replica replica : replicas.values()) {
             if (replica == first) continue;
             // Where the copies have not been seen yet, only the state counts, and the parameters are the first
             // device's.
             Map<String, Tensor> stand = new LinkedHashMap<>();
             params.forEach((name, param) -> stand.put(name, replica.engine.zeros(param.shape())));
-            Map<String, Tensor> copies = new LinkedHashMap<>(stand);
-            copies.putAll(replica.stepped());
+            Map<String, Tensor> copies = new LinkedHashMap<>(stand), seen = replica.stepped();
+            copies.putAll(seen);
             checkpoint.restore(replica.optimizer, copies);
+            seen.keySet().forEach(replica.memory::changed);
             stand.values().forEach(Tensor::close);
         }
     }
@@ -274,7 +283,7 @@ public final class DjlOptimizer extends Optimizer {
     private Replica first() {
         look();
         if (single != null)
-            bind(parameters.stream()
+            bind(parameters.values().stream()
                     .filter(Parameter::isInitialized)
                     .findFirst()
                     .orElseThrow(() -> new IllegalStateException(
@@ -284,21 +293,24 @@ public final class DjlOptimizer extends Optimizer {
         return replicas.values().iterator().next();
     }
 
-    /** The parameters on a device that are trained, have state or are in a checkpoint: those of the last step, or, before there was one, the block's. */
+    /**
+     * The parameters on a device that are trained, have state or are in a checkpoint: those of the last step, or, where there was none or the block has been
+     * given another array since, as by {@code Model.load}, the block's.
+     */
     private Map<String, Tensor> params(Replica replica, Set<String> saved) {
         Map<String, Tensor> params = replica.stepped();
-        for (Parameter parameter : parameters) {
-            String name = names.get(parameter.getId());
+        parameters.forEach((name, parameter) -> {
+            if (parameter.isInitialized() && replica.isReplaced(name, parameter.getArray())) params.remove(name);
             if (params.containsKey(name)
                     || !isTrained(parameter) && !replica.optimizer.knows(name) && !saved.contains("params/" + name))
-                continue;
+                return;
             PtNDArray array = checked(parameter(name), parameter.getArray());
             if (!array.getDevice().equals(replica.device))
                 throw new IllegalStateException(
                         parameter(name) + " is on " + array.getDevice() + ", and is to be trained on " + replica.device
                                 + ": load the model there, or do a step before");
             params.put(name, replica.memory.parameter(name, array));
-        }
+        });
         return params;
     }
 }

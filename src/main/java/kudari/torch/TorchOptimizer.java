@@ -57,7 +57,7 @@ import org.bytedeco.pytorch.global.torch;
  *
  * <p><b>Refused</b>, by name and before anything changes, is a parameter or gradient that is not contiguous (a transpose, a view, channels last); that is
  * not of float32; that is sparse; that is on another device than the engine, as after {@code to(device)}; that has more than 2²⁹ − 1 elements on the CPU,
- * where a buffer has no more; and a gradient of another shape than its parameter. A parameter that is no leaf of autograd's graph is refused at once.
+ * where a buffer has no more; and a gradient of another shape than its parameter. A parameter that is no leaf of autograd's graph, or was made in inference mode, is refused at once.
  */
 public final class TorchOptimizer implements AutoCloseable {
 
@@ -93,6 +93,10 @@ public final class TorchOptimizer implements AutoCloseable {
             if (!tensor.is_leaf())
                 throw new IllegalArgumentException(
                         value.what + ": expected a leaf of autograd's graph, got the result of an operation");
+            if (tensor.is_inference())
+                throw new IllegalArgumentException(
+                        value.what
+                                + ": expected a tensor that autograd knows, got one made in inference mode; make the module outside of it");
             frozen = optimizer.rule(name, value.of(tensor)).isEmpty();
         }
     }
