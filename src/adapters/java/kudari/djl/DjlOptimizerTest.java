@@ -377,6 +377,23 @@ class DjlOptimizerTest {
         assertArrayEquals(new float[] {29, 39}, param.toFloatArray());
     }
 
+    /** DJL goes on saying the shape that it knew. */
+    @Test
+    void aParameterThatTakesOverAnArrayOfAnotherSizeIsRefused() {
+        Vectors block = vectors(new float[] {1, 2});
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray param = block.parameter(0).getArray();
+        step(optimizer, block, manager.create(new float[] {1, 1}));
+        param.intern(manager.create(new float[] {30}));
+        String message = assertThrows(
+                        IllegalArgumentException.class,
+                        () -> step(optimizer, block, manager.create(new float[] {1, 1})))
+                .getMessage();
+        assertEquals(
+                "parameter '0': expected 2 elements, as its shape [2] says, got memory of 1; make the model's block, and this, anew",
+                message);
+    }
+
     @Test
     void aParameterThatTakesOverAnotherArrayOrGoesToAnotherManagerIsSteppedWhereItIs() {
         Vectors block = new Vectors(1);

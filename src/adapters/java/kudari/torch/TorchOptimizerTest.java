@@ -515,6 +515,7 @@ class TorchOptimizerTest {
 
     /** It has no version to be told of a step, which libtorch would say when the step is done. */
     @Test
+    @SuppressWarnings("try") // the mode is there to end
     void whatWasMadeInInferenceModeIsRefusedAtOnce() {
         Net net;
         try (InferenceMode mode = new InferenceMode(true)) {

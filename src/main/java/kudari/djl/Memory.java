@@ -91,6 +91,12 @@ abstract sealed class Memory {
         ByteBuffer buffer = buffer(what, array);
         long[] shape = shape(array);
         long address = address(buffer);
+        long elements = 1, there = buffer.capacity() / Float.BYTES;
+        for (long extent : shape) elements *= extent;
+        if (elements != there) // DJL goes on saying the shape it knew when an array has taken over another's memory
+        throw new IllegalArgumentException(what + ": expected " + elements + " elements, as its shape "
+                + Arrays.toString(shape) + " says, got memory of " + there
+                + "; make the model's block, and this, anew");
         Placed last = placed.get(what);
         if (last != null && last.address == address && Arrays.equals(last.tensor.shape(), shape)) return last.tensor;
         Tensor tensor = wrap(address, buffer, shape);
