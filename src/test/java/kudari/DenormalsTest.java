@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
+import kudari.rule.Adafactor;
 import kudari.rule.Lamb;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -35,8 +36,8 @@ class DenormalsTest {
 
     static Stream<Arguments> rules() {
         return LawsTest.rules()
-                // Under a gradient that stays, LAMB's parameters grow by a factor of 1 + lr a step.
-                .map(rule -> rule instanceof Lamb ? rule.lr(1e-5) : rule)
+                // Under a gradient that stays, the parameters of these grow by a factor of 1 + lr a step.
+                .map(rule -> rule instanceof Lamb || rule instanceof Adafactor ? rule.lr(1e-5) : rule)
                 .flatMap(rule -> Stream.of(1, 2).map(everyNth -> arguments(rule, everyNth)));
     }
 
