@@ -125,9 +125,11 @@ class CudaBitsTest {
         Tensor p = cpu.tensor(start), g = cpu.wrap(gradient);
         Tensor cudaP = cuda.tensor(start), cudaG = cuda.zeros(SIZE);
         Map<String, Tensor> state = new LinkedHashMap<>(), cudaState = new LinkedHashMap<>();
-        for (String name : rule.state()) {
-            state.put(name, cpu.wrap(fill(new float[SIZE], true)));
-            cudaState.put(name, cuda.tensor(state.get(name).get()));
+        for (int n = 0; n < rule.state().size(); n++) {
+            String name = rule.state().get(n);
+            long[] shape = rule.shape(n, p.shape());
+            state.put(name, cpu.wrap(fill(new float[(int) Tensor.size(shape)], true), shape));
+            cudaState.put(name, cuda.tensor(state.get(name).get(), shape));
         }
         expected.resume(1, Map.of(SINGLE, state));
         actual.resume(1, Map.of(SINGLE, cudaState));
@@ -144,7 +146,7 @@ class CudaBitsTest {
 
     /** Random bits; of a float that must be finite, the exponent loses a bit where all are set. */
     private float[] fill(float[] values, boolean any) {
-        for (int i = 0; i < SIZE; i++) {
+        for (int i = 0; i < values.length; i++) {
             float value = Float.intBitsToFloat(random.nextInt());
             values[i] = any || Float.isFinite(value) ? value : Float.intBitsToFloat(random.nextInt() & 0xbfffffff);
         }
