@@ -106,28 +106,21 @@ public final class ShardedOptimizer implements AutoCloseable {
         SortedMap<String, Integer> owners = owners(params);
         List<Tensor> allParams = new ArrayList<>(), allGrads = new ArrayList<>();
         SortedMap<String, Tensor> ownParams = new TreeMap<>(), ownGrads = new TreeMap<>();
-        long[] cuts = new long[collective.size() + 1];
         Map<String, Integer> firsts = new TreeMap<>();
         int count = 0;
-        for (int rank = 0; rank < collective.size(); rank++) {
-            cuts[rank + 1] = cuts[rank];
-            for (Map.Entry<String, Integer> owner : owners.entrySet()) {
-                if (owner.getValue() != rank) continue;
-                String name = owner.getKey();
-                Tensor param = params.get(name), grad = grads.get(name);
-                if (grad == null || grad.size() != param.size())
-                    throw new IllegalArgumentException("grads '" + name + "': expected a tensor of " + param.size()
-                            + " elements, as the parameter has, got " + (grad == null ? "none" : grad));
-                allParams.add(param);
-                allGrads.add(grad);
-                cuts[rank + 1] += param.size();
-                if (rank == collective.rank()) {
-                    ownParams.put(name, param);
-                    ownGrads.put(name, grad);
-                }
-                firsts.put(name, count);
-                count += pieces(param);
+        for (String name : byRank(owners)) {
+            Tensor param = params.get(name), grad = grads.get(name);
+            if (grad == null || grad.size() != param.size())
+                throw new IllegalArgumentException("grads '" + name + "': expected a tensor of " + param.size()
+                        + " elements, as the parameter has, got " + (grad == null ? "none" : grad));
+            allParams.add(param);
+            allGrads.add(grad);
+            if (owners.get(name) == collective.rank()) {
+                ownParams.put(name, param);
+                ownGrads.put(name, grad);
             }
+            firsts.put(name, count);
+            count += pieces(param);
         }
         int[] pieces = new int[count];
         int n = 0;
@@ -143,9 +136,24 @@ public final class ShardedOptimizer implements AutoCloseable {
         this.ownGrads = Collections.unmodifiableMap(ownGrads);
         this.paramShard = List.copyOf(ownParams.values());
         this.gradShard = List.copyOf(ownGrads.values());
-        this.cuts = cuts;
+        this.cuts = cuts(owners, params);
         this.pieces = pieces;
         laidOut = true;
+    }
+
+    /** The names by rank, and in each in their order. */
+    private static List<String> byRank(SortedMap<String, Integer> owners) {
+        return owners.keySet().stream()
+                .sorted(Comparator.comparing(owners::get))
+                .toList();
+    }
+
+    /** Where the elements of each rank begin when all parameters stand by rank, and where the last one's end. */
+    private long[] cuts(SortedMap<String, Integer> owners, Map<String, Tensor> params) {
+        long[] cuts = new long[collective.size() + 1];
+        owners.forEach((name, rank) -> cuts[rank + 1] += params.get(name).size());
+        for (int rank = 0; rank < collective.size(); rank++) cuts[rank + 1] += cuts[rank];
+        return cuts;
     }
 
     private static int pieces(Tensor tensor) {
@@ -197,17 +205,9 @@ public final class ShardedOptimizer implements AutoCloseable {
      * @param body what is done; it may differ from rank to rank
      */
     public void evaluating(Map<String, Tensor> params, Runnable body) {
-        List<Tensor> all = new ArrayList<>();
-        long[] cuts = new long[collective.size() + 1];
         SortedMap<String, Integer> owners = owners(params);
-        for (int rank = 0; rank < collective.size(); rank++) {
-            cuts[rank + 1] = cuts[rank];
-            for (Map.Entry<String, Integer> owner : owners.entrySet()) {
-                if (owner.getValue() != rank) continue;
-                all.add(params.get(owner.getKey()));
-                cuts[rank + 1] += params.get(owner.getKey()).size();
-            }
-        }
+        List<Tensor> all = byRank(owners).stream().map(params::get).toList();
+        long[] cuts = cuts(owners, params);
         SortedMap<String, Tensor> shard = shard(params);
         Evaluation using = own.evaluating(shard);
         try {
