@@ -21,6 +21,9 @@ final class BlockCollective extends HostCollective {
     /** Between two looks whether a block has come, of which Spark tells nobody: long beside a look, short beside a message. */
     private static final long PAUSE_NANOS = 100_000;
 
+    /** One look of so many is for a message that memory had no room for. */
+    private static final int ELSEWHERE = 100;
+
     /** A message under way. */
     private record Sending(int to, Future<BoxedUnit> done) {}
 
@@ -75,8 +78,8 @@ final class BlockCollective extends HostCollective {
     protected ByteBuffer receive(int from) {
         String message = name(from, rank(), received[from]++);
         long start = System.nanoTime();
-        while (true) {
-            Optional<ByteBuffer> come = blocks.take(message);
+        for (long look = 1; ; look++) {
+            Optional<ByteBuffer> come = look % ELSEWHERE == 0 ? blocks.takeFromAnywhere(message) : blocks.take(message);
             if (come.isPresent()) return come.get();
             checkAlive();
             checkSent();
@@ -115,6 +118,6 @@ final class BlockCollective extends HostCollective {
 
     @Override
     public void close() {
-        // Its blocks are read, or removed by the next attempt.
+        blocks.close(); // whose messages are read, or removed by the next attempt
     }
 }

@@ -2,6 +2,10 @@ package kudari.spark;
 
 import java.nio.ByteBuffer;
 import java.util.Optional;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.ThreadPoolExecutor.CallerRunsPolicy;
+import java.util.concurrent.TimeUnit;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.network.buffer.NioManagedBuffer;
 import org.apache.spark.storage.BlockData;
@@ -9,6 +13,7 @@ import org.apache.spark.storage.BlockId;
 import org.apache.spark.storage.BlockManager;
 import org.apache.spark.storage.StorageLevel;
 import org.apache.spark.storage.TestBlockId;
+import org.apache.spark.util.io.ChunkedByteBuffer;
 import scala.Option;
 import scala.collection.Iterator;
 import scala.concurrent.Future;
@@ -30,7 +35,23 @@ final class Blocks {
 
     private static final ClassTag<Object> BYTES = ClassTag$.MODULE$.Object();
 
+    /** How many at once tell the driver. */
+    private static final int REMOVERS = 4;
+
+    /** Of messages that have been read: so many wait, and then who reads removes. */
+    private static final int UNREMOVED = 64;
+
     private final BlockManager manager = SparkEnv.get().blockManager();
+
+    /** Removes what has been read, for Spark tells its driver of each, and waits for the answer: a millisecond or two. */
+    private final ThreadPoolExecutor remover = new ThreadPoolExecutor(
+            REMOVERS,
+            REMOVERS,
+            1,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(UNREMOVED),
+            Blocks::daemon,
+            new CallerRunsPolicy());
 
     /** A process that takes blocks. */
     record Place(String executor, String host, int port) {
@@ -60,22 +81,50 @@ final class Blocks {
                         to.host(), to.port(), to.executor(), id(name), new NioManagedBuffer(message), LEVEL, BYTES);
     }
 
-    /** A message that has come to this process, which is then no longer here. */
+    private static Thread daemon(Runnable work) {
+        Thread thread = new Thread(work, "kudari removes messages");
+        thread.setDaemon(true);
+        return thread;
+    }
+
+    /**
+     * A message that has come to this process and is in its memory, which is then no longer here. Spark has it locked until its driver knows of it, which
+     * takes longer than the message: this reads it all the same, for it is whole when it is there.
+     */
     Optional<ByteBuffer> take(String name) {
+        BlockId id = id(name);
+        Option<ChunkedByteBuffer> bytes = manager.memoryStore().getBytes(id);
+        if (bytes.isEmpty()) return Optional.empty();
+        ByteBuffer message = onHeap(bytes.get().toByteBuffer());
+        remover.execute(() -> manager.removeBlock(id, true));
+        return Optional.of(message);
+    }
+
+    /** A message wherever Spark keeps it, on disk, say. Waits until the driver knows of one that is just coming. */
+    Optional<ByteBuffer> takeFromAnywhere(String name) {
         BlockId id = id(name);
         Option<BlockData> block = manager.getLocalBytes(id);
         if (block.isEmpty()) return Optional.empty();
         ByteBuffer message;
         try {
-            message = block.get().toByteBuffer();
-            // What is not the collector's is gone with the block.
-            if (message.isDirect())
-                message = ByteBuffer.allocate(message.remaining()).put(message).flip();
+            message = onHeap(block.get().toByteBuffer());
         } finally {
             manager.releaseLockAndDispose(id, block.get(), Option.empty());
         }
         manager.removeBlock(id, true);
         return Optional.of(message);
+    }
+
+    /** What is not the collector's is gone with the block. */
+    private static ByteBuffer onHeap(ByteBuffer message) {
+        return message.isDirect()
+                ? ByteBuffer.allocate(message.remaining()).put(message).flip()
+                : message;
+    }
+
+    /** Takes no more; what has been read is still removed. */
+    void close() {
+        remover.shutdown();
     }
 
     /** Removes the messages here whose names begin with one prefix and not with another. */

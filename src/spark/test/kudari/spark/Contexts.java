@@ -42,6 +42,8 @@ final class Contexts {
                 .set("spark.ui.enabled", "false")
                 .set("spark.driver.host", "127.0.0.1")
                 .set("spark.driver.bindAddress", "127.0.0.1")
-                .set("spark.scheduler.barrier.maxConcurrentTasksCheck.interval", "1s");
+                // A busy machine may take minutes to start executors, which is no failed attempt.
+                .set("spark.scheduler.barrier.maxConcurrentTasksCheck.interval", "1s")
+                .set("spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures", "300");
     }
 }

@@ -16,7 +16,7 @@ import org.apache.spark.api.java.JavaSparkContext;
 final class SparkBench {
 
     /** Steps that are not timed, and that are. */
-    private static final int WARM_UP = 20, TIMED = 30;
+    private static final int WARM_UP = 200, TIMED = 50;
 
     private static final int TENSORS = 8;
 
