@@ -104,7 +104,7 @@ public final class ShardedOptimizer implements AutoCloseable {
      * @param params the parameters by name
      * @param grads this rank's gradients. Of the parameters of this rank they are the sum afterwards; the others stay as they are
      * @throws IllegalArgumentException as {@link Optimizer#update(Map, Map)}
-     * @throws UnsupportedOperationException if the guard takes a norm, or checks for what is not finite, and the engine is not the CPU
+     * @throws UnsupportedOperationException if the guard takes a norm, or checks for what is not finite, or there is a loss scale, and the engine is not the CPU
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         if (!laidOut || !this.params.isStill(params) || !this.grads.isStill(grads)) layOut(params, grads);

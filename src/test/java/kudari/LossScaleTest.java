@@ -559,6 +559,9 @@ class LossScaleTest {
         assertEquals(
                 new LossScale.State(3 * 0x1p-20f, 0, 2, false),
                 Checkpoint.read(file).counts().lossScale().orElseThrow());
+        Half other = new Half(LossScaling.dynamic());
+        assertEquals(List.of(), Checkpoint.read(file).restoreWhatFits(other.optimizer, params));
+        assertEquals(half.scale.state(), other.scale.state());
         Optimizer without = engine.optimizer(Sgd.of(1));
         String changed = assertRefused(() -> Checkpoint.read(file).restore(without, params));
         assertTrue(changed.contains("the loss scale: expected an optimizer that has one"), changed);
@@ -650,6 +653,21 @@ class LossScaleTest {
         });
         // 64, 64 → 128, then one good; halved twice; two good double, and one more.
         for (float[] rank : ranks) assertSameBits(floats(64, 128, 128, 64, 32, 32, 64, 64), rank);
+    }
+
+    @Test
+    void ranksWithAScaleAreRefusedWhereNoEngineTakesThem() {
+        if (!Engines.onCuda()) return; // the CPU takes them, see above
+        RuntimeException e = assertThrows(
+                RuntimeException.class,
+                () -> run(2, (own, collective) -> {
+                    Tensor p = own.zeros(2), g = own.zeros(2);
+                    new ShardedOptimizer(own, collective, Group.rest(Sgd.of(1)))
+                            .lossScale(own.lossScale(LossScaling.dynamic()))
+                            .update(Map.of("p", p), Map.of("p", g));
+                    return p.get();
+                }));
+        assertTrue(e.getMessage().contains("and no loss scale"), e.getMessage());
     }
 
     // ---- what is refused ----
