@@ -41,10 +41,23 @@ __device__ __forceinline__ float factor(double norm, double max, double scale) {
   return (float)(norm > max ? scale * (max / norm) : scale);
 }
 
+// What a step makes of the loss scale, whether it is the one that moves it or not; CpuLossScale.java.
+__device__ __forceinline__ void move(Loss& loss, bool go, bool moves) {
+  if (!go) loss.overflowed = true;
+  if (!moves) return;
+  bool grows = !loss.overflowed && loss.good + 1 >= loss.interval, shrinks = loss.overflowed && loss.left == 1;
+  if (grows || shrinks) loss.scale = clamp((float)(loss.scale * (grows ? loss.growth : loss.backoff)), loss.floor, loss.ceiling);
+  loss.good = grows || loss.overflowed ? 0 : loss.good + 1;
+  loss.left = grows ? loss.hysteresis : loss.overflowed && !shrinks ? loss.left - 1 : loss.left;
+  loss.overflowed = false;
+}
+
 // Of each piece partials has Σg², and behind those of all pieces Σx², Σx·p and Σp², where x is the gradient with each element clipped, if that is asked for.
 extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pieces, u64 count, volatile double* partials, const u64* firsts, u64 tensors,
-                                                               Told* told, Control* control, unsigned guards, unsigned eachTensor, double max, double scale) {
+                                                               Told* told, Control* control, unsigned guards, unsigned eachTensor, double max, double scale,
+                                                               Loss* loss) {
   __shared__ double lanes[3][THREADS];
+  if (loss != nullptr) scale /= loss->scale;
   const float limit = control->limit, by = limit <= LARGEST ? (float)scale : 1;
   for (u64 c = blockIdx.x; c < count; c += gridDim.x) {
     const void *g = pieces[c].g, *p = pieces[c].p;
@@ -126,5 +139,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
   if (threadIdx.x > 0) return;
   control->arrived = 0;
   control->norm = norm;
-  control->go = norm - norm == 0 && lanes[0][0] == 0;
+  bool go = norm - norm == 0 && lanes[0][0] == 0 && (float)fabs(scale) <= LARGEST;
+  control->go = go;
+  if (loss != nullptr) move(*loss, go, loss->mover == control);
 }

@@ -91,6 +91,11 @@ final class Bindings {
         this.control = control;
     }
 
+    /** What is to be done to gradients: a loss scale has steps that overflow left out. */
+    Guard guard() {
+        return control.lossScale().isPresent() ? guard.skips(true) : guard;
+    }
+
     /** Whether there has been an update. */
     boolean isDriven() {
         return driver.isPresent();
@@ -209,7 +214,8 @@ final class Bindings {
             binding = Binding.NONE;
         }
         if (driver.isPresent()) return layout(plan, old.map(Binding::layout));
-        Driver first = engine.driver(control.first(), control.averaged(), guard, zeroes);
+        Guard guard = guard();
+        Driver first = engine.driver(control.first(), control.averaged(), guard, zeroes, control.lossScale());
         try {
             if (guard.reduces() && others != OtherRanks.NONE) first.join(others);
             Driver.Layout layout = first.layout(plan, Optional.empty());

@@ -3,6 +3,7 @@ package kudari;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.LongConsumer;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
@@ -127,6 +128,7 @@ final class Control {
     private Driver driver;
 
     private final Driver.Tally before = new Driver.Tally();
+    private Optional<LossScale> lossScale = Optional.empty();
     private LongConsumer onSkip = skipped -> {};
 
     /** Steps left out, as far as is known, and as far as the listener knows. */
@@ -198,8 +200,36 @@ final class Control {
     /** Gives the steps to a driver. */
     void drive(Driver driver, boolean skips) {
         if (before.done > 0 || before.skipped > 0) driver.count(before.done, before.skipped);
+        lossScale.ifPresent(scale -> scale.drive(this, driver));
         this.driver = driver;
         this.skips = skips;
+    }
+
+    /** What does the steps; none before the first update. */
+    Optional<Driver> driver() {
+        return Optional.ofNullable(driver);
+    }
+
+    /** Has the loss be multiplied by a scale, that steps divide by and move. */
+    void lossScale(Engine engine, LossScale scale) {
+        if (lossScale.isPresent())
+            throw new IllegalStateException("lossScale: expected one loss scale for an optimizer, got a second");
+        scale.join(engine, this);
+        lossScale = Optional.of(scale);
+    }
+
+    Optional<LossScale> lossScale() {
+        return lossScale;
+    }
+
+    /** Throws if the loss scale is closed. */
+    void checkLossScale() {
+        if (lossScale.isPresent()) lossScale.get().checkOpen();
+    }
+
+    /** There are no more steps. */
+    void close() {
+        lossScale.ifPresent(scale -> scale.leave(this));
     }
 
     void onSkip(LongConsumer listener) {
@@ -358,7 +388,7 @@ final class Control {
         long done = settle();
         List<Long> groups = new ArrayList<>();
         for (Part part : parts) groups.add(part.count(done));
-        return new Counts(done, now().skipped, groups);
+        return new Counts(done, now().skipped, groups, lossScale.map(LossScale::state));
     }
 
     /** In how many steps a part has taken part. */
@@ -371,6 +401,14 @@ final class Control {
             throw new IllegalArgumentException("groups: expected the counts of " + parts.length
                     + (parts.length == 1 ? " group that is" : " groups that are") + " not frozen, got those of "
                     + counts.groups().size());
+        if (counts.lossScale().isEmpty() && lossScale.isPresent())
+            throw new IllegalArgumentException(
+                    "lossScale: expected what the optimizer's loss scale goes on from, got"
+                            + " the counts of a run that had none; give counts.lossScale(scale.state()) for it to stay as it is");
+        if (counts.lossScale().isPresent() && lossScale.isEmpty())
+            throw new IllegalArgumentException("lossScale: expected none, for the optimizer has no loss scale, got "
+                    + counts.lossScale().get() + "; give it one by lossScale before");
+        checkLossScale();
         settle();
         before.set(counts.steps(), counts.skipped(), 0, 0);
         if (driver != null) driver.count(counts.steps(), counts.skipped());
@@ -382,6 +420,7 @@ final class Control {
             parts[n].changed = -1;
         }
         sendFrom(counts.steps());
+        lossScale.ifPresent(scale -> scale.resume(counts.lossScale().orElseThrow()));
     }
 
     @Override

@@ -1,6 +1,7 @@
 package kudari;
 
 import java.util.List;
+import java.util.Optional;
 
 /**
  * What an optimizer has counted: all that another needs, beside the state, to go on where it stands.
@@ -8,8 +9,9 @@ import java.util.List;
  * @param steps the number of steps done
  * @param skipped the number of steps left out because a gradient was not finite
  * @param groups the number of steps in which each group that is not frozen took part, in their order; a rule's bias correction counts these
+ * @param lossScale where its loss scale stands, if it has one
  */
-public record Counts(long steps, long skipped, List<Long> groups) {
+public record Counts(long steps, long skipped, List<Long> groups, Optional<LossScale.State> lossScale) {
 
     /** Beyond this a count is no training. */
     private static final long MOST = 1L << 53;
@@ -20,6 +22,16 @@ public record Counts(long steps, long skipped, List<Long> groups) {
         check("skipped", skipped, MOST);
         groups = List.copyOf(groups);
         for (long group : groups) check("groups", group, steps);
+    }
+
+    /** Those of an optimizer without a loss scale. */
+    public Counts(long steps, long skipped, List<Long> groups) {
+        this(steps, skipped, groups, Optional.empty());
+    }
+
+    /** These, with a loss scale that stands somewhere. */
+    public Counts lossScale(LossScale.State state) {
+        return new Counts(steps, skipped, groups, Optional.of(state));
     }
 
     private static void check(String name, long count, long most) {

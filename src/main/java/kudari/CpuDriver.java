@@ -101,7 +101,12 @@ final class CpuDriver extends Driver implements Workers.Job {
     private final boolean[] averaged;
     private final Guard guard;
     private final boolean zeroes;
+    private final Optional<CpuLossScale> lossScale;
     private final float limit;
+
+    /** What a gradient is multiplied by in this step where no norm is too large. */
+    private double unclipped;
+
     private final double[][] lanes;
     private final AtomicIntegerArray next;
     private final Work apply = this::applyAll, zero = this::zeroAll, sum = this::sumAll, gather = this::gatherAll;
@@ -178,12 +183,19 @@ final class CpuDriver extends Driver implements Workers.Job {
      * @param rules of each group, one of its kind, whose loop is run
      * @param averaged of each group whether an average follows its parameters
      */
-    CpuDriver(CpuEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
+    CpuDriver(
+            CpuEngine engine,
+            Rule[] rules,
+            boolean[] averaged,
+            Guard guard,
+            boolean zeroes,
+            Optional<CpuLossScale> lossScale) {
         this.engine = engine;
         this.rules = rules;
         this.averaged = averaged;
         this.guard = guard;
         this.zeroes = zeroes;
+        this.lossScale = lossScale;
         this.limit = guard.limit();
         boolean sums = guard.reduces() || Stream.of(rules).anyMatch(TensorRule.class::isInstance);
         this.lanes = new double[sums ? engine.threads() : 0][Reduce.LANES];
@@ -356,8 +368,11 @@ final class CpuDriver extends Driver implements Workers.Job {
     @Override
     void step() {
         k = ring[(int) ((done + 1) % Control.RING)];
+        unclipped =
+                lossScale.isPresent() ? guard.signedScale() / lossScale.get().scale() : guard.signedScale();
         if (guard.reduces() || laid.wholes.length > 0) share(sum, laid.pieces.length);
         boolean go = !guard.reduces() || decide();
+        if (lossScale.isPresent()) lossScale.get().decided(go, this);
         if (go) move();
         else if (zeroes) share(zero, laid.chunks.length);
         if (go) done++;
@@ -387,16 +402,17 @@ final class CpuDriver extends Driver implements Workers.Job {
         double[] lanes = this.lanes[0], partials = laid.partials[0];
         float[] scale = laid.scale;
         int[] firsts = laid.firsts;
-        norm = guard.scale() * Math.sqrt(Reduce.all(others.partials(partials), lanes));
-        float all = guard.factor(norm), smallest = Math.abs(all);
+        double by = Math.abs(unclipped);
+        norm = by * Math.sqrt(Reduce.all(others.partials(partials), lanes));
+        float all = guard.factor(norm, unclipped), smallest = Math.abs(all);
         Arrays.fill(scale, all);
         for (int n = 0; n < scale.length && guard.clip() == Guard.Clip.TENSOR_NORM; n++) {
-            double own = guard.scale() * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
-            scale[n] = guard.factor(own);
+            double own = by * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
+            scale[n] = guard.factor(own, unclipped);
             smallest = n == 0 ? Math.abs(scale[n]) : Math.min(smallest, Math.abs(scale[n]));
         }
         if (guard.clip() == Guard.Clip.TENSOR_NORM) smallest = others.smallest(scale.length > 0, smallest);
-        return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL;
+        return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL && (float) by <= Float.MAX_VALUE;
     }
 
     /** Does so many pieces of work, on as many threads as share it. */
@@ -595,7 +611,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             p = tiles[thread].p;
             piece.p.get().read(piece.from, piece.to, p);
         }
-        if (limited) clip(g, g, from, to, (float) guard.signedScale(), limit);
+        if (limited) clip(g, g, from, to, (float) unclipped, limit);
         laid.partials[1][c] = Reduce.piece(g, from, to, lanes);
         laid.partials[2][c] = Reduce.piece(g, p, from, to, lanes);
         laid.partials[3][c] = Reduce.piece(p, from, to, lanes);

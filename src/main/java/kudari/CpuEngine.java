@@ -200,8 +200,13 @@ public final class CpuEngine extends Engine {
     }
 
     @Override
-    Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
-        return new CpuDriver(this, rules, averaged, guard, zeroes);
+    Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes, Optional<LossScale> lossScale) {
+        return new CpuDriver(this, rules, averaged, guard, zeroes, lossScale.map(CpuLossScale.class::cast));
+    }
+
+    @Override
+    LossScale newLossScale(LossScaling scaling) {
+        return new CpuLossScale(this, scaling);
     }
 
     /** How many threads share a step over so many elements. */

@@ -69,6 +69,17 @@ final class CudaDriver extends Driver {
               float limit;  // the largest element of a gradient, infinite for any
             };
 
+            // What the loss is multiplied by. CudaLossScale.java.
+            struct Loss {
+              float scale;           // first, for it is a tensor
+              unsigned overflowed;   // whether a step has been left out since the scale last moved
+              u64 good, left;        // steps since the last overflow or growth; overflows up to the one that makes it smaller
+              const Control* mover;  // whose steps move it
+              u64 interval, hysteresis;
+              double growth, backoff;
+              float floor, ceiling;
+            };
+
             // The scalars of one step, sent ahead by the host: for each group K floats follow.
             struct alignas(16) Slot {
               u64 step;
@@ -172,6 +183,7 @@ final class CudaDriver extends Driver {
     private final Rule[] rules;
     private final boolean[] averaged;
     private final boolean zeroes;
+    private final Optional<CudaLossScale> lossScale;
 
     /** The kinds of rules and types that there have been, and the number of each by its text and by what it is of. */
     private final List<Launch> kinds = new ArrayList<>();
@@ -279,12 +291,19 @@ final class CudaDriver extends Driver {
      * @param rules of each group, one of its kind
      * @param averaged of each group whether an average follows its parameters
      */
-    CudaDriver(CudaEngine engine, Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
+    CudaDriver(
+            CudaEngine engine,
+            Rule[] rules,
+            boolean[] averaged,
+            Guard guard,
+            boolean zeroes,
+            Optional<CudaLossScale> lossScale) {
         this.engine = engine;
         this.guard = guard;
         this.rules = rules;
         this.averaged = averaged;
         this.zeroes = zeroes;
+        this.lossScale = lossScale;
         slotBytes = SLOT + rules.length * SCALARS;
         try {
             boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
@@ -310,6 +329,11 @@ final class CudaDriver extends Driver {
             throw e;
         }
         for (int n = 0; n < ring.length; n++) ring[n] = control.withByteOffset(SLOTS + n * (long) slotBytes);
+    }
+
+    /** Of its control block, by which a loss scale knows it. */
+    long address() {
+        return JCudaAddress.of(control);
     }
 
     private Launch launch(Rule rule, int more, StepSource step) {
@@ -608,7 +632,8 @@ final class CudaDriver extends Driver {
                 .set(7, guard.reduces() ? 1L : 0)
                 .set(8, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
                 .set(9, guard.maxNorm())
-                .set(10, guard.signedScale());
+                .set(10, guard.signedScale())
+                .set(11, lossScale.map(CudaLossScale::address).orElse(0L));
         last = 0;
         for (int kind = 0; kind < table.rows.length; kind++) if (table.rows[kind] > 0) last = kind;
         for (int kind = 0; kind < kinds.size(); kind++) {

@@ -561,8 +561,13 @@ public final class CudaEngine extends Engine {
     }
 
     @Override
-    Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes) {
-        return new CudaDriver(this, rules, averaged, guard, zeroes);
+    Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes, Optional<LossScale> lossScale) {
+        return new CudaDriver(this, rules, averaged, guard, zeroes, lossScale.map(CudaLossScale.class::cast));
+    }
+
+    @Override
+    LossScale newLossScale(LossScaling scaling) {
+        return new CudaLossScale(this, scaling);
     }
 
     @Override

@@ -37,7 +37,7 @@ abstract class Driver {
     void join(OtherRanks others) {
         throw new UnsupportedOperationException(
                 "guard: a norm over several ranks, or the check of all their gradients, is the CPU engine's alone so far;"
-                        + " expected a guard that takes none");
+                        + " expected a guard that takes none, and no loss scale");
     }
 
     /** Makes this the work of the steps to come. */

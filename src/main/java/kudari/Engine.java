@@ -183,6 +183,18 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     }
 
     /**
+     * A loss scale that moves on this engine, to be given to optimizers by {@link Optimizer#lossScale}.
+     *
+     * @param scaling how it moves
+     */
+    public final LossScale lossScale(LossScaling scaling) {
+        Objects.requireNonNull(scaling, "scaling");
+        return call(() -> newLossScale(scaling));
+    }
+
+    abstract LossScale newLossScale(LossScaling scaling);
+
+    /**
      * Begins a call: throws unless the engine is open and this is its thread, and makes its device's context current until {@link #leave}. Who calls this
      * finds their own context again afterwards.
      */
@@ -332,9 +344,11 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      *
      * @param rules of each group that is not frozen, one of its kind
      * @param averaged of each whether an average follows its parameters, in an array behind the rule's
+     * @param guard which leaves out steps with gradients that are not finite, where there is a loss scale
      * @param zeroes whether a step leaves 0 in the gradients
      */
-    abstract Driver driver(Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes);
+    abstract Driver driver(
+            Rule[] rules, boolean[] averaged, Guard guard, boolean zeroes, Optional<LossScale> lossScale);
 
     /** Makes the context of the engine's device current in this thread. */
     abstract void turn();

@@ -1,7 +1,7 @@
 package kudari;
 
 /**
- * What happens to gradients before the rule sees them, in this order: they are multiplied by a scale, negated where what they are
+ * What happens to gradients before the rule sees them, in this order: they are divided by the loss scale, if there is {@linkplain LossScale one}, multiplied by a scale, negated where what they are
  * of is to grow, clipped, and where one is not finite the step may be left out. The gradients themselves stay as they are.
  *
  * <pre>{@code
@@ -120,8 +120,12 @@ public record Guard(Clip clip, double max, double scale, boolean maximizes, bool
         return maximizes ? -scale : scale;
     }
 
-    /** What a gradient of this norm is multiplied by; {@code factor} of {@code kernels/reduce.cu}. */
-    float factor(double norm) {
-        return (float) (norm > maxNorm() ? signedScale() * (maxNorm() / norm) : signedScale());
+    /**
+     * What a gradient of this norm is multiplied by; {@code factor} of {@code kernels/reduce.cu}.
+     *
+     * @param scale what it is multiplied by where the norm is not too large
+     */
+    float factor(double norm, double scale) {
+        return (float) (norm > maxNorm() ? scale * (maxNorm() / norm) : scale);
     }
 }

@@ -56,6 +56,22 @@ public final class Optimizer implements AutoCloseable {
         return this;
     }
 
+    /**
+     * Has gradients be those of a loss that was multiplied by a scale: they are divided by it before the guard clips, and a step with a gradient that is not
+     * finite is left out, whatever the guard says. The optimizer that was given the scale last moves it.
+     *
+     * @param scale of the same engine, which may serve other optimizers, too; to be closed after this one
+     * @return this optimizer
+     * @throws IllegalArgumentException if it is another engine's
+     * @throws IllegalStateException if there has been an update, there is a loss scale, or it is closed
+     */
+    public Optimizer lossScale(LossScale scale) {
+        checkNew("lossScale");
+        requireNonNull(scale, "scale");
+        engine.inContext(() -> control.lossScale(engine, scale));
+        return this;
+    }
+
     /** Has the guard see the gradients of other ranks, too, which have parameters of their own. */
     Optimizer join(OtherRanks others) {
         checkNew("join");
@@ -161,6 +177,7 @@ public final class Optimizer implements AutoCloseable {
             check();
         }
         checkTrains("update");
+        control.checkLossScale();
         bindings.forgetClosed();
     }
 
@@ -189,6 +206,7 @@ public final class Optimizer implements AutoCloseable {
     void prepare(CapturedUpdates captured) {
         check();
         checkTrains("launch");
+        control.checkLossScale();
         if (captured.generation != bindings.generation())
             throw new IllegalStateException(
                     "launch: an optimizer of the graph has been resumed since the capture; capture anew");
@@ -246,13 +264,14 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The global norm of the scaled gradients of the last update, before clipping; 0 before the first. Waits as {@link #steps} does.
+     * The global norm of the scaled gradients of the last update, before clipping, divided by the loss scale; 0 before the first. Waits as {@link
+     * #steps} does.
      *
-     * @throws IllegalStateException if the guard takes no norm
+     * @throws IllegalStateException if the guard takes no norm, and there is no loss scale
      */
     public double norm() {
         check();
-        if (!bindings.guard.reduces())
+        if (!bindings.guard().reduces())
             throw new IllegalStateException(
                     "no norm is taken: ask for it by guard(Guard.clipNorm(max)) or skipNonFinite()");
         return engine.call(control::now).norm;
@@ -287,9 +306,13 @@ public final class Optimizer implements AutoCloseable {
         return bindings.knows(name);
     }
 
-    /** As {@link #resume(Counts, Map)}, where all groups have taken part in all of so many steps and none was left out. */
+    /**
+     * As {@link #resume(Counts, Map)}, where all groups have taken part in all of so many steps and none was left out; a loss scale stays as it is.
+     */
     public void resume(long steps, Map<String, Map<String, Tensor>> saved) {
-        resume(new Counts(steps, 0, Collections.nCopies(groups.moving().size(), steps)), saved);
+        check();
+        Optional<LossScale.State> scale = control.lossScale().map(LossScale::state);
+        resume(new Counts(steps, 0, Collections.nCopies(groups.moving().size(), steps), scale), saved);
     }
 
     /**
@@ -299,7 +322,7 @@ public final class Optimizer implements AutoCloseable {
      * @param counts as from {@link #counts}
      * @param saved for each parameter its state arrays, as from {@link #state}, on this engine; a parameter without gets them when an update
      *     first sees it
-     * @throws IllegalArgumentException if there are more or fewer groups, no group takes a name, an array is missing or unknown, or shapes differ;
+     * @throws IllegalArgumentException if there are more or fewer groups, one of the two has no loss scale, no group takes a name, an array is missing or unknown, or shapes differ;
      *     nothing has changed then
      */
     public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
@@ -322,6 +345,7 @@ public final class Optimizer implements AutoCloseable {
             engine.checkNotCapturing("closing an optimizer");
             if (control.isAsking()) throw new IllegalStateException("a schedule closes the optimizer that asks it");
             bindings.close();
+            control.close();
         });
         closed = true;
     }

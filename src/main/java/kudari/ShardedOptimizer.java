@@ -87,13 +87,24 @@ public final class ShardedOptimizer implements AutoCloseable {
     }
 
     /**
+     * As {@link Optimizer#lossScale}: of this rank's engine, on each rank one of the same {@link LossScaling}. They move alike, for what is not finite on one
+     * rank is left out on all.
+     *
+     * @return this optimizer
+     */
+    public ShardedOptimizer lossScale(LossScale scale) {
+        own.lossScale(scale);
+        return this;
+    }
+
+    /**
      * One step: adds up the gradients of all ranks in their order, steps every parameter on its rank, and has all of them on all ranks. All ranks call it,
      * with parameters of the same names, shapes and values.
      *
      * @param params the parameters by name
      * @param grads this rank's gradients. Of the parameters of this rank they are the sum afterwards; the others stay as they are
      * @throws IllegalArgumentException as {@link Optimizer#update(Map, Map)}
-     * @throws UnsupportedOperationException if the guard takes a norm, or checks for what is not finite, and the engine is not the CPU
+     * @throws UnsupportedOperationException if the guard takes a norm, or checks for what is not finite, or there is a loss scale, and the engine is not the CPU
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         if (!laidOut || !this.params.isStill(params) || !this.grads.isStill(grads)) layOut(params, grads);
@@ -232,7 +243,7 @@ public final class ShardedOptimizer implements AutoCloseable {
                 mine.groups().stream().mapToDouble(Long::doubleValue).toArray()); // up to 2^53, exact
         List<Long> most = new ArrayList<>(mine.groups());
         for (int n = 0; n < all.length; n++) most.set(n % groups, Math.max(most.get(n % groups), (long) all[n]));
-        return new Counts(mine.steps(), mine.skipped(), most);
+        return new Counts(mine.steps(), mine.skipped(), most, mine.lossScale());
     }
 
     /** Gives back the state of this rank's parameters; the parameters stay. */

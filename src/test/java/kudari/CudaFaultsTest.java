@@ -330,6 +330,24 @@ class CudaFaultsTest {
         assertEquals(0, control.launches(), "launches that have run, as for a copy waited for");
     }
 
+    /** One more launch, as of any guard: no copy, no wait, and none for the scale, of however many optimizers. */
+    @Test
+    void aLossScaleIsNoLaunchMoreThanAGuard() {
+        Tensor p = cuda.zeros(5), g = cuda.tensor(floats(1, 2, 3, 4, 5));
+        LossScale scale = cuda.lossScale(LossScaling.dynamic().interval(3));
+        Optimizer adam = cuda.optimizer(Adam.of()).lossScale(scale),
+                clips = cuda.optimizer(Adam.of()).guard(Guard.clipNorm(1)).lossScale(scale);
+        adam.update(p, g);
+        clips.update(p, g);
+        finish();
+        ask("reset");
+        for (int t = 0; t < 10; t++) adam.update(p, g);
+        for (int t = 0; t < 10; t++) clips.update(p, g);
+        assertEquals(calls(20, Map.of("cuLaunchKernel", 40L)), calls());
+        assertEquals(0, control.launches(), "launches that have run");
+        assertEquals(new LossScale.State(0x1p19f, 2, 1, false), scale.state(), "eleven good steps of the second");
+    }
+
     @Test
     void aGuardedStepIsOneMoreLaunchAndTheHostLooksAtTheCountOnceInAWindow() {
         Tensor p = cuda.zeros(5), g = cuda.tensor(floats(1, 2, 3, 4, 5));

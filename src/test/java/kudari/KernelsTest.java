@@ -127,7 +127,16 @@ class KernelsTest {
         Pattern factor = Pattern.compile("return \\(float\\) ?\\((norm > .*)\\);");
         String java = found(factor, Files.readString(Path.of("src/main/java/kudari/Guard.java")));
         String cuda = found(factor, Files.readString(Path.of("kernels/reduce.cu")));
-        assertEquals(java.replace("maxNorm()", "max").replace("signedScale()", "scale"), cuda);
+        assertEquals(java.replace("maxNorm()", "max"), cuda);
+    }
+
+    @Test
+    void theMoveOfALossScaleIsTheSameInBothLanguages() throws IOException {
+        String java = Files.readString(Path.of("src/main/java/kudari/CpuLossScale.java"));
+        String cuda = Files.readString(Path.of("kernels/reduce.cu"));
+        assertEquals(
+                function(java, "private void move").replace("boolean", "bool").replaceAll("\\[0]|\\s", ""),
+                function(cuda, "__device__ __forceinline__ void move").replaceAll("Loss& loss,|loss\\.|\\s", ""));
     }
 
     /** Its parameters and its body, without comments. */

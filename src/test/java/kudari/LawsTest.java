@@ -49,6 +49,9 @@ class LawsTest {
 
     private static final int UPDATES = 10;
 
+    /** What the loss is multiplied by at first: so little that no gradient overflows float16 by itself. */
+    private static final float LOSS_SCALE = 8;
+
     enum Clip {
         NOTHING(Guard.NONE),
         SKIP(Guard.skipNonFinite()),
@@ -137,6 +140,7 @@ class LawsTest {
         2,
         2,
         Averages.values().length,
+        2,
         Engines.onSoftware() ? 3 : Precision.values().length
     };
 
@@ -155,6 +159,7 @@ class LawsTest {
             boolean captured,
             boolean maximizes,
             Averages averages,
+            boolean scalesLoss,
             Precision precision) {
 
         static Case of(int[] c) {
@@ -172,11 +177,17 @@ class LawsTest {
                     c[10] == 1,
                     c[11] == 1,
                     Averages.values()[c[12]],
-                    Precision.values()[c[13]]);
+                    c[13] == 1,
+                    Precision.values()[c[14]]);
         }
 
         Guard guard() {
             return (scales ? clip.guard.scale(0.25) : clip.guard).maximizes(maximizes);
+        }
+
+        /** Whether a step is left out where a gradient is not finite. */
+        boolean skips() {
+            return guard().skips() || scalesLoss;
         }
     }
 
@@ -246,7 +257,9 @@ class LawsTest {
         Rule rule = base.l2(c.l2 ? 0.01 : 0).decay(c.decay ? 0.01 : 0);
         List<Runner> runners = new ArrayList<>();
         for (Engine engine : engines) runners.add(new Runner(engine, rule, c));
-        Plain plain = new Plain(c.guard(), c.averages.average);
+        Plain plain = new Plain(c.guard().skips(c.skips()), c.averages.average);
+        plain.scalesLoss = c.scalesLoss;
+        if (c.scalesLoss) plain.lossScale = LOSS_SCALE;
         plain.master = c.precision.master(rule);
         for (Rule each : rulesOf(rule, c)) {
             plain.groups.add(t -> schedule(each, c, 1).rule(t));
@@ -272,6 +285,8 @@ class LawsTest {
                         || name.equals("late") && c.groups == Groups.LATE && (t < 4 || t == 8);
                 if (!leftOut) grads.put(name, rounded(gradient(random, start.get(name).length), c.precision.grad));
             }
+            for (float[] grad : grads.values())
+                for (int i = 0; i < grad.length; i++) grad[i] *= plain.lossScale; // a power of two, exact
             if (c.damage && t == 3) grads.get("b")[1029] = Float.NaN;
             if (c.damage && t == 6) grads.get("a.bias")[1] = Float.NEGATIVE_INFINITY;
             if (c.rates == Rates.CHANGED_HALF_WAY && t == 5) {
@@ -294,7 +309,7 @@ class LawsTest {
             }
         }
         runners.forEach(Runner::close);
-        assertTrue(!c.damage || c.guard().skips() == (plain.skipped == 2), "steps that were to be left out were");
+        assertTrue(!c.damage || c.skips() == (plain.skipped == 2), "steps that were to be left out were");
     }
 
     private static float[] rounded(float[] values, Dtype type) {
@@ -348,6 +363,7 @@ class LawsTest {
         final Case c;
         final List<Rule> rules;
         final Map<String, Tensor> p = new HashMap<>(), g = new HashMap<>();
+        final LossScale scale;
         Optimizer optimizer;
 
         /** Of the parameters of an update, the update as it was recorded. */
@@ -359,6 +375,7 @@ class LawsTest {
             this.engine = engine;
             this.c = c;
             rules = rulesOf(rule, c);
+            scale = engine.lossScale(LossScaling.dynamic().initial(LOSS_SCALE).interval(2));
             SIZES.forEach((name, size) -> {
                 p.put(name, engine.zeros(c.precision.param(name), size));
                 g.put(name, engine.zeros(c.precision.grad, size));
@@ -381,6 +398,7 @@ class LawsTest {
             for (int n = 0; n < groups.length; n++)
                 groups[n] = averaged(groups[n], c.averages).master(c.precision.master(rules.get(0)));
             Optimizer made = engine.optimizer(groups).guard(c.guard());
+            if (c.scalesLoss) made.lossScale(scale);
             return c.zeroes ? made.zeroGradients() : made;
         }
 
@@ -419,6 +437,7 @@ class LawsTest {
 
         void close() {
             closeOptimizer();
+            scale.close();
             p.values().forEach(Tensor::close);
             g.values().forEach(Tensor::close);
         }
@@ -468,8 +487,10 @@ class LawsTest {
                         assertSameBits(new float[SIZES.get(name)], g.get(name).get());
             if (!c.looks && t < UPDATES) return;
             checkUsed(plain);
-            assertEquals(new Counts(plain.steps, plain.skipped, plain.counts), optimizer.counts());
-            if (c.guard().skips()) assertEquals(plain.norm, optimizer.norm());
+            Counts counts = new Counts(plain.steps, plain.skipped, plain.counts);
+            if (c.scalesLoss) counts = counts.lossScale(new LossScale.State(plain.lossScale, plain.good, 1, false));
+            assertEquals(counts, optimizer.counts());
+            if (c.skips()) assertEquals(plain.norm, optimizer.norm());
         }
     }
 

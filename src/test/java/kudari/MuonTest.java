@@ -180,7 +180,7 @@ class MuonTest {
 
     private static float scale(Guard guard, double all, double own) {
         double norm = guard.scale() * Math.sqrt(guard.clip() == Guard.Clip.TENSOR_NORM ? own : all);
-        return guard.reduces() ? guard.factor(norm) : (float) guard.signedScale();
+        return guard.reduces() ? guard.factor(norm, guard.signedScale()) : (float) guard.signedScale();
     }
 
     private static double sumOfSquares(float[] values) {

@@ -46,6 +46,16 @@ final class Plain {
 
     final Map<String, float[][]> states = new HashMap<>();
     private final Guard guard;
+
+    /** What gradients are of: where they are of a loss times a scale, that is halved by an overflow and doubled after two good steps. */
+    boolean scalesLoss;
+
+    float lossScale = 1;
+    long good;
+
+    /** What a gradient is multiplied by where no norm is too large. */
+    private double by;
+
     final Average average;
     final List<Rules> groups = new ArrayList<>();
     final List<Long> counts = new ArrayList<>();
@@ -60,18 +70,25 @@ final class Plain {
     /** A step over some parameters: of each name its group, or −1 for one that is frozen. */
     void update(Map<String, float[]> grads, Map<String, Integer> groupOf) {
         Map<String, Double> norms = new HashMap<>();
+        by = guard.scale() / lossScale;
         double sum = 0;
         for (String name : grads.keySet()) {
             if (groupOf.get(name) < 0) continue;
             double own = 0;
             for (float g : grads.get(name)) own += (double) g * g;
-            norms.put(name, guard.scale() * Math.sqrt(own));
+            norms.put(name, by * Math.sqrt(own));
             sum += own;
         }
-        norm = guard.scale() * Math.sqrt(sum);
+        norm = by * Math.sqrt(sum);
         if (guard.skips() && !Double.isFinite(norm)) {
             skipped++;
+            if (scalesLoss) lossScale /= 2;
+            good = 0;
             return;
+        }
+        if (scalesLoss && ++good == 2) {
+            lossScale *= 2;
+            good = 0;
         }
         steps++;
         for (int n = 0; n < groups.size(); n++) {
@@ -183,7 +200,7 @@ final class Plain {
     private void move(Rule rule, long t, float[] grad, double ownNorm, float[] p, float[][] s) {
         double held = guard.clip() == Guard.Clip.NORM ? norm : ownNorm;
         boolean byNorm = guard.clip() == Guard.Clip.NORM || guard.clip() == Guard.Clip.TENSOR_NORM;
-        float scale = (float) (byNorm && held > guard.max() ? guard.scale() * (guard.max() / held) : guard.scale());
+        float scale = (float) (byNorm && held > guard.max() ? by * (guard.max() / held) : by);
         if (guard.maximizes()) scale = -scale;
         float[] k = new float[Rule.SCALARS], own = new float[p.length];
         rule.at(t, k);

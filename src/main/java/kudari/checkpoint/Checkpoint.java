@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.SortedSet;
@@ -18,6 +19,7 @@ import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 import kudari.Counts;
 import kudari.Dtype;
+import kudari.LossScale;
 import kudari.Optimizer;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
@@ -38,7 +40,7 @@ import kudari.rule.Rule;
  *
  * <p>On disk it is a {@linkplain Safetensors safetensors file}, which other programs read too, with the tensors {@code params/W1}, {@code
  * state/W1/Adam.m} and so on, so that state that means something else has another name. Its metadata holds the counts ({@code steps}, {@code
- * skipped}, {@code groups}), the rules (as {@code optimizer}), the facts, the version of Kudari, and a CRC-32C of
+ * skipped}, {@code groups}, and {@code lossScale} where there is one), the rules (as {@code optimizer}), the facts, the version of Kudari, and a CRC-32C of
  * every tensor ({@code crc32c/params/W1}) and of the header ({@code crc32c}), so that a damaged file is told from a whole one.
  *
  * @param counts the steps done and left out
@@ -50,8 +52,12 @@ public record Checkpoint(
         Counts counts, String rule, SortedMap<String, String> facts, SortedMap<String, Values> tensors) {
 
     private static final String FORM = "kudari.checkpoint", VERSION = "kudari", CRC = "crc32c";
-    private static final String STEPS = "steps", SKIPPED = "skipped", GROUPS = "groups", RULE = "optimizer";
-    private static final List<String> OURS = List.of(FORM, VERSION, CRC, STEPS, SKIPPED, GROUPS, RULE);
+    private static final String STEPS = "steps",
+            SKIPPED = "skipped",
+            GROUPS = "groups",
+            RULE = "optimizer",
+            LOSS_SCALE = "lossScale";
+    private static final List<String> OURS = List.of(FORM, VERSION, CRC, STEPS, SKIPPED, GROUPS, RULE, LOSS_SCALE);
 
     /** The form of the file that this version reads and writes. */
     private static final String THIS_FORM = "2";
@@ -133,19 +139,18 @@ public record Checkpoint(
     /**
      * Restores what fits, as where a part of a network is new: parameters of the same name, shape and type, and the state of those whose rule is of the
      * same kind. The others stay as they are, and get new state; so does a master or an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
-     * after as many steps as the run had done.
+     * after as many steps as the run had done. A loss scale that the run had not stays as it is.
      *
      * @return what was left, a sentence for each tensor; empty if all of it fits
      */
     public List<String> restoreWhatFits(Optimizer optimizer, Map<String, Tensor> params) {
         Fit fit = fit(optimizer, params);
-        int groups = optimizer.counts().groups().size();
-        boolean same = groups == counts.groups().size();
-        restore(
-                optimizer,
-                params,
-                fit,
-                same ? counts : new Counts(steps(), skipped(), Collections.nCopies(groups, steps())));
+        Counts now = optimizer.counts();
+        int groups = now.groups().size();
+        List<Long> each = groups == counts.groups().size() ? counts.groups() : Collections.nCopies(groups, steps());
+        Optional<LossScale.State> scale =
+                now.lossScale().map(own -> counts.lossScale().orElse(own));
+        restore(optimizer, params, fit, new Counts(steps(), skipped(), each, scale));
         return fit.faults;
     }
 
@@ -181,6 +186,12 @@ public record Checkpoint(
                 faults.add(Say.quoted(name) + ": expected " + like.dtype() + ", got " + values.dtype());
             else fitting.add(name);
         });
+        boolean scales = optimizer.counts().lossScale().isPresent();
+        if (scales && counts.lossScale().isEmpty())
+            faults.add("the loss scale is missing: expected where the optimizer's goes on, got a run that had none");
+        if (!scales && counts.lossScale().isPresent())
+            faults.add("the loss scale: expected an optimizer that has one, by Optimizer.lossScale, as the run had, got"
+                    + " one without");
         for (String name : tensors.keySet()) {
             if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
         }
@@ -263,6 +274,10 @@ public record Checkpoint(
         metadata.put(SKIPPED, String.valueOf(skipped()));
         metadata.put(GROUPS, counts.groups().stream().map(String::valueOf).collect(Collectors.joining(",")));
         metadata.put(RULE, rule);
+        counts.lossScale()
+                .ifPresent(scale -> metadata.put(
+                        LOSS_SCALE,
+                        scale.scale() + " " + scale.good() + " " + scale.left() + " " + scale.overflowed()));
         for (Map.Entry<String, Values> tensor : tensors.entrySet())
             metadata.put(CRC + "/" + tensor.getKey(), crc(tensor.getValue()));
         metadata.put(CRC, crc(metadata, tensors));
@@ -314,10 +329,25 @@ public record Checkpoint(
             return new Counts(
                     count(file, metadata, STEPS),
                     count(file, metadata, SKIPPED),
-                    Arrays.stream(each).map(Long::valueOf).toList());
+                    Arrays.stream(each).map(Long::valueOf).toList(),
+                    lossScale(file, metadata.get(LOSS_SCALE)));
         } catch (IllegalArgumentException e) {
             throw new IOException(file + ": metadata: " + e.getMessage(), e);
         }
+    }
+
+    /** Scale, good, left and overflowed, as in {@code 65536.0 12 1 false}; none in files of runs without a loss scale. */
+    private static Optional<LossScale.State> lossScale(Path file, String text) throws IOException {
+        if (text == null) return Optional.empty();
+        if (!text.matches("\\d{1,10}\\.\\d{1,10}(E-?\\d{1,2})? \\d{1,18} \\d{1,18} (true|false)"))
+            throw new IOException(file + ": metadata '" + LOSS_SCALE
+                    + "': expected a scale, two numbers and true or false, got " + said(text));
+        String[] parts = text.split(" ");
+        return Optional.of(new LossScale.State(
+                Float.parseFloat(parts[0]),
+                Long.parseLong(parts[1]),
+                Long.parseLong(parts[2]),
+                Boolean.parseBoolean(parts[3])));
     }
 
     private static long count(Path file, Map<String, String> metadata, String name) throws IOException {

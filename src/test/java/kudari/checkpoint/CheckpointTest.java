@@ -23,6 +23,7 @@ import kudari.Counts;
 import kudari.Engine;
 import kudari.Group;
 import kudari.LearningRate;
+import kudari.LossScale;
 import kudari.Optimizer;
 import kudari.Schedule;
 import kudari.Tensor;
@@ -224,6 +225,34 @@ class CheckpointTest {
         crc.update(Safetensors.of(metadata, like.tensors()).header());
         metadata.put("crc32c", String.format("%08x", crc.getValue()));
         Safetensors.of(metadata, like.tensors()).write(file);
+    }
+
+    @Test
+    void whereALossScaleStandsIsReadOrNamed() throws IOException {
+        Run run = new Run(t -> Sgd.of(1)).steps(1);
+        run.checkpoint().write(file);
+        Safetensors whole = Safetensors.read(file);
+        Map<String, String> metadata = new TreeMap<>(whole.metadata());
+        metadata.put("lossScale", "1.5E-10 3 2 true");
+        resign(metadata, whole);
+        assertEquals(
+                new LossScale.State(1.5e-10f, 3, 2, true),
+                Checkpoint.read(file).counts().lossScale().orElseThrow());
+        for (String text : List.of(
+                "",
+                "65536",
+                "65536.0 1 1",
+                "NaN 1 1 true",
+                "1.0 -1 1 true",
+                "1.0 1 0 true",
+                "1.0 1 1 maybe",
+                "0.0 1 1 true",
+                "1.0E-45 1 1 true",
+                "1.0E99 1 1 true")) {
+            metadata.put("lossScale", text);
+            resign(metadata, whole);
+            unreadable("expected");
+        }
     }
 
     @Test
