@@ -148,7 +148,8 @@ class KernelsTest {
                 .toArray(String[]::new);
         List<Nvrtc.Source> sources = new ArrayList<>(variants(file));
         // Of 16 bits on two alone: the lines are the same for all.
-        if (sources.size() > 1 && (capability == 75 || capability == 90)) sources.addAll(variants16(file));
+        if (sources.get(0).text().contains("STEP(") && (capability == 75 || capability == 90))
+            sources.addAll(variants16(file));
         for (Nvrtc.Source source : sources) {
             String log = Nvrtc.compile(source, options).log();
             List<Integer> registers = numbers(REGISTERS, log), spills = numbers(SPILLS, log);
@@ -169,9 +170,11 @@ class KernelsTest {
         return states < 3 ? 64 : states < 4 ? 80 : 128;
     }
 
-    /** A kernel as it is, and the one of a rule also as it leaves 0 in the gradients, without an average and with one. */
+    /** Those of a network for each type; any other kernel as it is, and the one of a rule also as it leaves 0 in the gradients, without an average and with one. */
     private static List<Nvrtc.Source> variants(String file) {
         Nvrtc.Source plain = Nvrtc.Source.of(file);
+        if (file.equals("nn.cu"))
+            return List.of(plain, with(file, "#define DTYPE BF16\n"), with(file, "#define DTYPE F16\n"));
         if (!plain.text().contains("STEP(")) return List.of(plain);
         return List.of(plain, with(file, StepSource.ZEROES), with(file, StepSource.ZEROES + StepSource.AVERAGED));
     }
