@@ -167,6 +167,24 @@ class TrainTest {
         }
     }
 
+    /** SGD goes as far as its gradients are long; clipped, as far as the clip lets it. What float16 rounds is 2⁻¹¹ of a number. */
+    @ParameterizedTest
+    @ValueSource(strings = {"", " --clip=0.5"})
+    void theLossScaleOfFloat16IsTakenOutAgain(String clip) throws IOException {
+        Path fp32 = folder.resolve("fp32"), fp16 = folder.resolve("fp16");
+        String options = "--rule=sgd --lr=0.1 --steps=10" + clip;
+        trained(SMALL, fp32, options.split(" "));
+        trained(SMALL, fp16, (options + " --precision=fp16").split(" "));
+        List<String> expected = losses(fp32), actual = losses(fp16);
+        for (int step = 1; step <= 10; step++)
+            assertEquals(loss(expected.get(step)), loss(actual.get(step)), 0.01, "step " + step);
+        assertTrue(loss(expected.get(1)) > loss(expected.get(10)) + 0.02, expected::toString);
+    }
+
+    private static double loss(String row) {
+        return Double.parseDouble(row.split(",")[1]);
+    }
+
     /** The bits of a remainder are those of a NaN in one of 256, which a checkpoint is not refused for. */
     @Test
     void aRunGoesOnByItsPrecisionAndMasterAndByNoOthers() throws IOException {

@@ -70,7 +70,9 @@ class MixedPrecisionTest {
         net.params().get("W1").set(1 + 0x1p-7f, 1);
         net.params().get("b1").set(0x1p-8f, 0x1p-8f);
         net.params().get("W2").set(1, 0, 0, 1);
-        net.gradient(new Samples(engine, new float[] {1 + 0x1p-7f + 0x1p-9f}, new int[] {0}), rows(1), 1);
+        Samples samples = new Samples(engine, new float[] {1 + 0x1p-7f + 0x1p-9f}, new int[] {0});
+        net.gradient(samples, rows(1), 1);
+        assertEquals(net.loss(), net.evaluate(samples).loss(), "an evaluation rounds as a training does");
         double p = 1 / (1 + Math.exp(0x1p-7)); // of the second class
         assertEquals(-Math.log(1 - p), net.loss(), 1e-7);
         float d = (float) Reference.nearest(Dtype.BF16, p);
