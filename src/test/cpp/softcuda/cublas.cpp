@@ -1,10 +1,12 @@
-// cuBLAS over softcuda's driver: single-precision products with plain loops, queued in the handle's stream as kernels are.
-// Each operation is rounded to float by itself; the sum over k starts at +0 and runs from k = 0 up.
+// cuBLAS over softcuda's driver: products in float32 with plain loops, queued in the handle's stream as kernels are.
+// Each operation is rounded to float by itself; the sum over k starts at +0 and runs from k = 0 up. What is read of 16 bits is widened, what is
+// written to 16 bits is rounded once, at the end.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "half.h"
 #include "library.h"
 
 using namespace soft;
@@ -16,7 +18,8 @@ namespace {
 
 enum Status { DONE = 0, NO_HANDLE = 1, NO_MEMORY = 3, BAD_VALUE = 7, FAILED = 13, MISSING = 15 };
 enum PointerMode { HOST = 0, DEVICE = 1 };
-constexpr u64 FLOAT = sizeof(float);
+enum Type : int { F32 = 0, F16 = 2, BF16 = 14 };  // cudaDataType_t
+enum { COMPUTE_32F = 68, COMPUTE_32F_PEDANTIC = 69, ALGO_DEFAULT = -1, ALGO_DEFAULT_TENSOR_OP = 99 };
 
 struct Handle {
   void *context, *stream;
@@ -28,19 +31,21 @@ std::map<void*, Handle>& handles = *new std::map<void*, Handle>;
 
 // ---- operands ----
 
-// Floats in device memory: columns of contiguous rows, from each column to the next `stride` floats. A vector is a matrix of one row.
+// Numbers in device memory: columns of contiguous rows, from each column to the next `stride` numbers. A vector is a matrix of one row.
 struct Matrix {
   const char* name;
   u64 address;
   i64 rows, columns, stride;
-  Matrix at(i64 batch, i64 step) const { return {name, address + u64(batch * step) * FLOAT, rows, columns, stride}; }
+  Type type = F32;
+  u64 size() const { return type == F32 ? 4 : 2; }  // of a number, in bytes
+  Matrix at(i64 batch, i64 step) const { return {name, address + u64(batch * step) * size(), rows, columns, stride, type}; }
   std::string text() const {
     return std::string(name) + ", " + std::to_string(rows) + " x " + std::to_string(columns) + " with a stride of " + std::to_string(stride);
   }
 };
 
 Matrix vector(const char* name, u64 address, i64 n, i64 increment) {  // a negative increment starts at the far end
-  return {name, increment < 0 ? address + u64((1 - n) * increment) * FLOAT : address, 1, n, increment};
+  return {name, increment < 0 ? address + u64((1 - n) * increment) * sizeof(float) : address, 1, n, increment};
 }
 
 // Work as it runs: looks at its operands as the interpreter looks at an access, and counts each of their elements once.
@@ -51,11 +56,13 @@ class Work {
     for (auto& mark : marked) std::memset(mark.first, WRITTEN, mark.second);
   }
 
-  // Where a matrix's floats are. They must lie in one live allocation, have been written, and be none that this work writes.
-  float* reads(const Matrix& m) { return floats(m, true, false); }
+  // Where a matrix's numbers are. They must lie in one live allocation, have been written, and be none that this work writes.
+  void* readsAny(const Matrix& m) { return numbers(m, true, false); }
+  float* reads(const Matrix& m) { return static_cast<float*>(readsAny(m)); }
   // The same to write, once each: to write twice what one work has in no order, or to read it as another operand, gives no certain value.
-  float* writes(const Matrix& m, bool readsToo) { return floats(m, readsToo, true); }
-  void uses(const Matrix& m) { floats(m, false, false); }  // must be there, whatever it holds
+  void* writesAny(const Matrix& m, bool readsToo) { return numbers(m, readsToo, true); }
+  float* writes(const Matrix& m, bool readsToo) { return static_cast<float*>(writesAny(m, readsToo)); }
+  void uses(const Matrix& m) { numbers(m, false, false); }  // must be there, whatever it holds
 
   Outcome outcome;
 
@@ -67,11 +74,11 @@ class Work {
 
   [[noreturn]] void fault(Error code, const std::string& what) { throw Fault{code, what + "; kernel " + kernel, nullptr}; }
 
-  float* floats(const Matrix& m, bool reads, bool writes) {
+  void* numbers(const Matrix& m, bool reads, bool writes) {
     if (m.rows == 0 || m.columns == 0) return nullptr;
     i64 reach = (m.columns - 1) * m.stride;  // to the last column, behind the first or before it
-    u64 first = m.address + u64(std::min<i64>(reach, 0)) * FLOAT, bytes = (u64(std::abs(reach)) + u64(m.rows)) * FLOAT;
-    if (m.address % FLOAT) fault(MISALIGNED, "misaligned access: " + m.text());
+    u64 first = m.address + u64(std::min<i64>(reach, 0)) * m.size(), bytes = (u64(std::abs(reach)) + u64(m.rows)) * m.size();
+    if (m.address % m.size()) fault(MISALIGNED, "misaligned access: " + m.text());
     Allocation* a = memory.find(first);
     if (!a || !a->contains(first, bytes))
       fault(ILLEGAL_ADDRESS, std::string("out of bounds: ") + (writes ? "writes " : "reads ") + m.text() + ", " + std::to_string(bytes) +
@@ -79,18 +86,18 @@ class Work {
     if (a->context != context && a->kind != Kind::Pinned) fault(ILLEGAL_ADDRESS, "memory of another context: " + m.text() + ", in " + a->name);
     if (writes && a->kind == Kind::Constant) fault(ILLEGAL_ADDRESS, "write to constant memory: " + m.text() + ", " + a->name);
     u64 offset = m.address - a->base;
-    if (reads || writes) count(*a, u64(m.rows * m.columns), reads, writes);
+    if (reads || writes) count(*a, m, reads, writes);
     if ((reads || writes) && a->written)
-      for (i64 j = 0; j < m.columns; ++j) look(*a, m, j, offset + u64(j * m.stride) * FLOAT, reads, writes);
-    return reinterpret_cast<float*>(a->data + offset);
+      for (i64 j = 0; j < m.columns; ++j) look(*a, m, j, offset + u64(j * m.stride) * m.size(), reads, writes);
+    return a->data + offset;
   }
 
   void look(const Allocation& a, const Matrix& m, i64 column, u64 offset, bool reads, bool writes) {
     uint8_t* w = a.written + offset;
-    size_t n = size_t(m.rows) * FLOAT;
+    size_t n = size_t(m.rows) * m.size();
     if (reads)
       if (auto* hole = static_cast<uint8_t*>(std::memchr(w, 0, n)))
-        fault(LAUNCH_FAILED, "read of memory never written: row " + std::to_string((hole - w) / i64(FLOAT)) + ", column " +
+        fault(LAUNCH_FAILED, "read of memory never written: row " + std::to_string((hole - w) / i64(m.size())) + ", column " +
               std::to_string(column) + " of " + m.text() + ", " + std::to_string(hole - a.written) + " bytes into " + a.name);
     if (std::memchr(w, MARKED, n)) fault(LAUNCH_FAILED, "overlap: " + m.text() + ", has elements that the same work writes");
     if (!writes) return;
@@ -98,11 +105,12 @@ class Work {
     marked.push_back({w, n});
   }
 
-  void count(const Allocation& a, u64 floats, bool reads, bool writes) {
+  void count(const Allocation& a, const Matrix& m, bool reads, bool writes) {
     auto use = std::find_if(outcome.memory.begin(), outcome.memory.end(), [&](auto& u) { return u.base == a.base; });
     if (use == outcome.memory.end()) use = outcome.memory.insert(use, {a.name, a.kind, a.base, a.size, {}});
-    if (reads) use->traffic.read[2] += floats;
-    if (writes) use->traffic.written[2] += floats;
+    int log = m.type == F32 ? 2 : 1;
+    if (reads) use->traffic.read[log] += u64(m.rows * m.columns);
+    if (writes) use->traffic.written[log] += u64(m.rows * m.columns);
   }
 };
 
@@ -152,7 +160,7 @@ bool scalar(const char* call, const Handle& h, const char* name, const float* p,
 // Queues what `body` does with its operands.
 template <class F> int queue(const char* kernel, const Handle& h, Error obstacle, F body) {
   if (obstacle) return status(obstacle);
-  Matrix workspace{"the workspace", h.workspace, i64(h.workspaceBytes / FLOAT), 1, 0};
+  Matrix workspace{"the workspace", h.workspace, i64(h.workspaceBytes / sizeof(float)), 1, 0};
   Error e = submit(kernel, h.stream, [=, context = h.context] {
     Work work(kernel, context);
     try {
@@ -207,6 +215,42 @@ void multiply(i64 m, i64 n, i64 k, float alpha, View a, View b, float beta, View
     }
 }
 
+// ---- types ----
+
+float widened(Type type, uint16_t bits) {
+  if (type == BF16) return ofBf16(bits);
+  static const std::vector<float>& all = *[] {
+    auto* table = new std::vector<float>;
+    for (uint32_t h = 0; h < 65536; ++h) table->push_back(ofF16(h));
+    return table;
+  }();
+  return all[bits];
+}
+
+// A matrix's numbers as floats, where they are or in `copy`, a column's behind the one before; and from each column to the next.
+struct Floats {
+  Floats(const Matrix& m, void* at, bool looks) : m(m), at(at) {
+    if (m.type == F32 || !m.rows || !m.columns) return;
+    copy.resize(size_t(m.rows * m.columns));
+    for (i64 j = 0; j < m.columns && looks; ++j)
+      for (i64 i = 0; i < m.rows; ++i) copy[size_t(j * m.rows + i)] = widened(m.type, static_cast<uint16_t*>(at)[j * m.stride + i]);
+  }
+  View view() { return copy.empty() ? View{static_cast<float*>(at), 1, m.stride} : View{copy.data(), 1, m.rows}; }
+  void round() {
+    if (copy.empty()) return;
+    for (i64 j = 0; j < m.columns; ++j)
+      for (i64 i = 0; i < m.rows; ++i) {
+        float x = copy[size_t(j * m.rows + i)];
+        static_cast<uint16_t*>(at)[j * m.stride + i] = uint16_t(m.type == BF16 ? toBf16(x) : toF16(x));
+      }
+  }
+
+ private:
+  const Matrix& m;
+  void* at;
+  std::vector<float> copy;
+};
+
 bool isOperation(int x) { return x >= 0 && x <= 2; }  // as it is, transposed, and for real numbers the same again
 
 // A product of matrices: `left` and `right` say which are transposed. Of batches, each begins a step behind the one before.
@@ -221,29 +265,44 @@ struct Product {
   const float* beta;
   u64 c;
   i64 ldc, stepC, batches;
+  int typeA = F32, typeB = F32, typeC = F32, compute = COMPUTE_32F, algorithm = ALGO_DEFAULT;
 };
+
+// Of what a device multiplies in float32: A and B of one type, C of that or of float32.
+bool isKnown(const char* name, const Product& p) {
+  bool type = p.typeA == F32 || p.typeA == F16 || p.typeA == BF16, fits = p.typeA == p.typeB && (p.typeC == p.typeA || p.typeC == F32);
+  if (type && fits && (p.compute == COMPUTE_32F || p.compute == COMPUTE_32F_PEDANTIC)) return true;
+  report(std::string(name) + ": expected A and B of one type, float32, float16 or bfloat16, C of that or of float32, all computed in float32; got types " +
+         std::to_string(p.typeA) + ", " + std::to_string(p.typeB) + ", " + std::to_string(p.typeC) + ", computed in " + std::to_string(p.compute));
+  return false;
+}
 
 int gemm(const char* name, const char* kernel, void* handle, const Product& p) {
   return api(name, handle, [&](Handle& h, Error obstacle) -> int {
-    Matrix a{"A", p.a, p.left ? p.k : p.m, p.left ? p.m : p.k, p.lda}, b{"B", p.b, p.right ? p.n : p.k, p.right ? p.k : p.n, p.ldb};
-    Matrix c{"C", p.c, p.m, p.n, p.ldc};
+    Matrix a{"A", p.a, p.left ? p.k : p.m, p.left ? p.m : p.k, p.lda, Type(p.typeA)};
+    Matrix b{"B", p.b, p.right ? p.n : p.k, p.right ? p.k : p.n, p.ldb, Type(p.typeB)};
+    Matrix c{"C", p.c, p.m, p.n, p.ldc, Type(p.typeC)};
     Scalar alpha, beta;
+    if (!isKnown(name, p)) return MISSING;
+    if (p.algorithm != ALGO_DEFAULT && p.algorithm != ALGO_DEFAULT_TENSOR_OP) return BAD_VALUE;
     if (!isOperation(p.left) || !isOperation(p.right) || p.m < 0 || p.n < 0 || p.k < 0 || p.batches < 0) return BAD_VALUE;
     if (p.lda < std::max<i64>(1, a.rows) || p.ldb < std::max<i64>(1, b.rows) || p.ldc < std::max<i64>(1, c.rows)) return BAD_VALUE;
     if (!scalar(name, h, "alpha", p.alpha, alpha) || !scalar(name, h, "beta", p.beta, beta)) return BAD_VALUE;
     if (!p.m || !p.n || !p.batches) return status(obstacle);
     return queue(kernel, h, obstacle, [=](Work& work) {
       float by = alpha.in(work), keep = beta.in(work);
-      struct Batch { float *a, *b, *c; };
+      struct Batch { void *a, *b, *c; };
       std::vector<Batch> found(size_t(p.batches));  // all of them first: with a mistake in one, none is written
-      for (i64 s = 0; s < p.batches; ++s) found[size_t(s)].c = work.writes(c.at(s, p.stepC), keep != 0);
+      for (i64 s = 0; s < p.batches; ++s) found[size_t(s)].c = work.writesAny(c.at(s, p.stepC), keep != 0);
       for (i64 s = 0; s < p.batches; ++s) {
-        found[size_t(s)].a = work.reads(a.at(s, p.stepA));
-        found[size_t(s)].b = work.reads(b.at(s, p.stepB));
+        found[size_t(s)].a = work.readsAny(a.at(s, p.stepA));
+        found[size_t(s)].b = work.readsAny(b.at(s, p.stepB));
       }
       for (auto& x : found) {
-        View left{x.a, 1, p.lda}, right{x.b, 1, p.ldb};
-        multiply(p.m, p.n, p.k, by, p.left ? left.transposed() : left, p.right ? right.transposed() : right, keep, {x.c, 1, p.ldc});
+        Floats left(a, x.a, true), right(b, x.b, true), to(c, x.c, keep != 0);
+        View l = left.view(), r = right.view();
+        multiply(p.m, p.n, p.k, by, p.left ? l.transposed() : l, p.right ? r.transposed() : r, keep, to.view());
+        to.round();
       }
     });
   });
@@ -331,6 +390,19 @@ API int cublasSgemmStridedBatched(void* handle, int left, int right, int m, int 
   return gemm("cublasSgemmStridedBatched", "cublasSgemmStridedBatched", handle,
               {left, right, m, n, k, alpha, a, lda, stepA, b, ldb, stepB, beta, c, ldc, stepC, batches});
 }
+API int cublasGemmEx(void* handle, int left, int right, int m, int n, int k, const void* alpha, u64 a, int typeA, int lda, u64 b, int typeB, int ldb,
+                     const void* beta, u64 c, int typeC, int ldc, int compute, int algorithm) {
+  return gemm("cublasGemmEx", "cublasGemmEx", handle,
+              {left, right, m, n, k, static_cast<const float*>(alpha), a, lda, 0, b, ldb, 0, static_cast<const float*>(beta), c, ldc, 0, 1,
+               typeA, typeB, typeC, compute, algorithm});
+}
+API int cublasGemmStridedBatchedEx(void* handle, int left, int right, int m, int n, int k, const void* alpha, u64 a, int typeA, int lda, long long stepA,
+                                   u64 b, int typeB, int ldb, long long stepB, const void* beta, u64 c, int typeC, int ldc, long long stepC, int batches,
+                                   int compute, int algorithm) {
+  return gemm("cublasGemmStridedBatchedEx", "cublasGemmStridedBatchedEx", handle,
+              {left, right, m, n, k, static_cast<const float*>(alpha), a, lda, stepA, b, ldb, stepB, static_cast<const float*>(beta), c, ldc, stepC,
+               batches, typeA, typeB, typeC, compute, algorithm});
+}
 API int cublasSgemv_v2(void* handle, int operation, int m, int n, const float* alphaAt, u64 a, int lda, u64 x, int stepX, const float* betaAt, u64 y,
                        int stepY) {
   const char* name = "cublasSgemv_v2";
@@ -411,7 +483,7 @@ BOTH(cublasDgemv_v2) BOTH(cublasDger_v2) BOTH(cublasDnrm2_v2) BOTH(cublasDotEx) 
 BOTH(cublasDsbmv_v2) BOTH(cublasDscal_v2) BOTH(cublasDspmv_v2) BOTH(cublasDspr2_v2) BOTH(cublasDspr_v2) BOTH(cublasDswap_v2) BOTH(cublasDsymm_v2)
 BOTH(cublasDsymv_v2) BOTH(cublasDsyr2_v2) BOTH(cublasDsyr2k_v2) BOTH(cublasDsyr_v2) BOTH(cublasDsyrk_v2) BOTH(cublasDsyrkx) BOTH(cublasDtbmv_v2)
 BOTH(cublasDtbsv_v2) BOTH(cublasDtpmv_v2) BOTH(cublasDtpsv_v2) BOTH(cublasDtrmm_v2) BOTH(cublasDtrmv_v2) BOTH(cublasDtrsmBatched) BOTH(cublasDtrsm_v2)
-BOTH(cublasDtrsv_v2) BOTH(cublasDzasum_v2) BOTH(cublasDznrm2_v2) BOTH(cublasGemmBatchedEx) BOTH(cublasGemmEx) BOTH(cublasGemmStridedBatchedEx)
+BOTH(cublasDtrsv_v2) BOTH(cublasDzasum_v2) BOTH(cublasDznrm2_v2) BOTH(cublasGemmBatchedEx)
 BOTH(cublasGetMatrix) BOTH(cublasGetMatrixAsync) BOTH(cublasGetVector) BOTH(cublasGetVectorAsync) BOTH(cublasIamaxEx) BOTH(cublasIaminEx)
 BOTH(cublasIcamax_v2) BOTH(cublasIcamin_v2) BOTH(cublasIdamax_v2) BOTH(cublasIdamin_v2) BOTH(cublasIsamax_v2) BOTH(cublasIsamin_v2)
 BOTH(cublasIzamax_v2) BOTH(cublasIzamin_v2) BOTH(cublasNrm2Ex) BOTH(cublasRotEx) BOTH(cublasRotmEx) BOTH(cublasSasum_v2) BOTH(cublasScalEx)
@@ -433,6 +505,7 @@ ONLY(cublasCgelsBatched) ONLY(cublasCgeqrfBatched) ONLY(cublasCgetrfBatched) ONL
 ONLY(cublasCmatinvBatched) ONLY(cublasCrotg_v2) ONLY(cublasCtpttr) ONLY(cublasCtrttp) ONLY(cublasDgelsBatched)
 ONLY(cublasDgeqrfBatched) ONLY(cublasDgetrfBatched) ONLY(cublasDgetriBatched) ONLY(cublasDgetrsBatched) ONLY(cublasDmatinvBatched)
 ONLY(cublasDrotg_v2) ONLY(cublasDrotmg_v2) ONLY(cublasDtpttr) ONLY(cublasDtrttp) ONLY(cublasGetAtomicsMode)
+ONLY(cublasGemmEx_64) ONLY(cublasGemmStridedBatchedEx_64)
 ONLY(cublasGetCudartVersion) ONLY(cublasGetProperty) ONLY(cublasGetSmCountTarget) ONLY(cublasRotgEx) ONLY(cublasRotmgEx)
 ONLY(cublasSaxpy_v2_64) ONLY(cublasSetAtomicsMode) ONLY(cublasSetSmCountTarget) ONLY(cublasSgelsBatched)
 ONLY(cublasSgemmStridedBatched_64) ONLY(cublasSgemm_v2_64) ONLY(cublasSgemv_v2_64) ONLY(cublasSgeqrfBatched) ONLY(cublasSgetrfBatched)

@@ -6,6 +6,7 @@
 
 #include <xmmintrin.h>
 
+#include "half.h"
 #include "interpreter.h"
 
 namespace soft {
@@ -337,31 +338,15 @@ template <Whole R, class D, class S> const Ins* floatToInt(Thread& t, const Ins*
   return i + 1;
 }
 const Ins* fromBf16(Thread& t, const Ins* i) {
-  t.r[i->d].bits = (t.r[i->a].bits & 0xffff) << 16;
+  t.r[i->d].set(ofBf16(t.r[i->a].bits & 0xffff));
   return i + 1;
 }
 const Ins* fromF16(Thread& t, const Ins* i) {
-  u32 h = t.r[i->a].bits, e = h >> 10 & 31, f = h & 1023;
-  f32 x = e == 31 ? (f ? NAN : INFINITY) : f32(e ? std::ldexp(1024 + f, int(e) - 25) : std::ldexp(f, -24));
-  t.r[i->d].set(canonical(h & 0x8000 ? -x : x));
+  t.r[i->d].set(canonical(ofF16(t.r[i->a].bits & 0xffff)));
   return i + 1;
 }
-// To nearest, ties to even; of any NaN one.
-struct ToBf16 {
-  u32 operator()(f32 a) {
-    u32 x;
-    std::memcpy(&x, &a, 4);
-    return a != a ? 0x7fff : (x + 0x7fff + (x >> 16 & 1)) >> 16;
-  }
-};
-struct ToF16 {
-  u32 operator()(f32 a) {
-    f64 m = std::fabs(a);
-    int e = m < 0x1p-14 ? -14 : std::ilogb(m);  // of the last bit: e - 10
-    u32 x = a != a ? 0x7fff : m >= 65520 ? 0x7c00 : (e + 14) * 1024 + u32(std::nearbyint(std::ldexp(m, 10 - e)));
-    return a == a && std::signbit(a) ? x | 0x8000 : x;
-  }
-};
+struct ToBf16 { u32 operator()(f32 a) { return toBf16(a); } };
+struct ToF16 { u32 operator()(f32 a) { return toF16(a); } };
 template <class F> struct Both {  // the first is the upper half
   u32 operator()(f32 a, f32 b) { return F{}(a) << 16 | F{}(b); }
 };

@@ -97,6 +97,30 @@ static void product(const char* what, int left, int right, std::vector<float> ex
   ++failures;
 }
 
+// The same of bfloat16, which the upper halves of the floats are, into float32.
+static void product16(const char* what, std::vector<float> expected) {
+  void* handle = nullptr;
+  float two = 2, minusOne = -1;
+  auto halves = [](const std::vector<float>& x) {
+    std::vector<uint16_t> upper;
+    for (float f : x) upper.push_back(uint16_t(bits(f) >> 16));
+    u64 p = 0;
+    call("cuMemAlloc_v2", &p, 2 * x.size());
+    call("cuMemcpyHtoD_v2", p, (const void*)upper.data(), 2 * x.size());
+    return p;
+  };
+  u64 a = halves({1, 3, 2, 4}), b = halves({5, 7, 6, 8}), c = floats({1, 1, 1, 1});
+  std::vector<float> out(4);
+  int e = call("cublasCreate_v2", &handle);
+  if (!e) e = call("cublasGemmEx", handle, 0, 0, 2, 2, 2, (const void*)&two, a, 14, 2, b, 14, 2, (const void*)&minusOne, c, 0, 2, 68, -1);
+  if (!e) e = call("cuMemcpyDtoH_v2", (void*)out.data(), c, size_t(16));
+  if (!e) e = call("cublasDestroy_v2", handle);
+  for (u64 p : {a, b, c}) call("cuMemFree_v2", p);
+  if (!e && out == expected) return;
+  printf("FAILED %s: (%g %g; %g %g), error %d\n", what, out[0], out[2], out[1], out[3], e);
+  ++failures;
+}
+
 int main(int, char** arguments) {
   library = dlopen(arguments[1], RTLD_NOW);
   cublas = dlopen(arguments[2], RTLD_NOW);
@@ -207,6 +231,8 @@ int main(int, char** arguments) {
   product("2·aᵀb - c", 1, 0, {51, 75, 59, 87});   // aᵀb = (26 30; 38 44)
   product("2·abᵀ - c", 0, 1, {33, 77, 45, 105});  // abᵀ = (17 23; 39 53)
   product("2·aᵀbᵀ - c", 1, 1, {45, 67, 61, 91});  // aᵀbᵀ = (23 31; 34 46)
+
+  product16("2·ab - c of bfloat16", {37, 85, 43, 99});
 
   call("cuCtxDestroy_v2", context);
   printf(failures ? "%d failures\n" : "softcuda: all instructions and products as by hand\n", failures);

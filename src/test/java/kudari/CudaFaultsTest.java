@@ -765,7 +765,7 @@ class CudaFaultsTest {
 
     /** As every sample of JCuda begins. */
     @ParameterizedTest
-    @ValueSource(strings = {"cuMemcpyHtoDAsync:1:1", "cublasSgemm:1:13"})
+    @ValueSource(strings = {"cuMemcpyHtoDAsync:1:1", "cublasGemmEx:1:13"})
     void aNetworksCallsThatFailSayTheSameWhereJCudaThrows(String failure) {
         Network net = new Network(cuda, Init.HE, SEED, 6, 5, 3);
         Samples samples = GraphTest.samples(cuda);

@@ -159,7 +159,7 @@ class KernelsTest {
         String[] options = Stream.concat(Stream.of(Nvrtc.options(capability, false)), Stream.of("--ptxas-options=-v"))
                 .toArray(String[]::new);
         List<Nvrtc.Source> plain = variants(file), sources = new ArrayList<>(plain);
-        if (plain.size() > 1) sources.addAll(variants16(file));
+        if (plain.get(0).text().contains("STEP(")) sources.addAll(variants16(file));
         // What has most to hold is seen on the oldest and the newest, and all of it on one between; before a release
         // all on all.
         if (!ALL && capability != 90)
@@ -184,9 +184,11 @@ class KernelsTest {
         return states < 3 ? 64 : states < 4 ? 80 : 128;
     }
 
-    /** A kernel as it is, and the one of a rule also as it leaves 0 in the gradients, without an average and with one. */
+    /** Those of a network for each type; any other kernel as it is, and the one of a rule also as it leaves 0 in the gradients, without an average and with one. */
     private static List<Nvrtc.Source> variants(String file) {
         Nvrtc.Source plain = Nvrtc.Source.of(file);
+        if (file.equals("nn.cu"))
+            return List.of(plain, with(file, "#define DTYPE BF16\n"), with(file, "#define DTYPE F16\n"));
         if (!plain.text().contains("STEP(")) return List.of(plain);
         return List.of(plain, with(file, StepSource.ZEROES), with(file, StepSource.ZEROES + StepSource.AVERAGED));
     }

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Memory that is given back before the engine is closed, and sets of tensors that change, on every engine. */
@@ -216,12 +217,13 @@ class MemoryTest {
         assertSameBits(q.get(), p[5].get());
     }
 
-    @Test
-    void aNetworkAndItsSamplesGiveTheirMemoryBack() {
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16"})
+    void aNetworkAndItsSamplesGiveTheirMemoryBack(Dtype dtype) {
         long before = allocated();
         for (int n = 0; n < 3; n++) {
             Samples samples = new Samples(engine, new float[40], new int[] {0, 1, 1, 0});
-            Network net = new Network(engine, Init.HE, 1, 10, 5, 2);
+            Network net = new Network(engine, dtype, Init.HE, 1, 10, 5, 2);
             try (Optimizer adam = engine.optimizer(Adam.of())) {
                 for (int count = 1; count <= 3; count++) {
                     net.gradient(samples, new int[] {0, 1, 2}, count);

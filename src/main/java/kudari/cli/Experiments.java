@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 import kudari.CpuEngine;
+import kudari.Dtype;
 import kudari.Engine;
 import kudari.Evaluation;
 import kudari.Optimizer;
@@ -90,11 +91,15 @@ final class Experiments {
         }
 
         Network network(int... hidden) {
+            return network(Dtype.F32, hidden);
+        }
+
+        Network network(Dtype dtype, int... hidden) {
             int[] widths = new int[hidden.length + 2];
             System.arraycopy(hidden, 0, widths, 1, hidden.length);
             widths[0] = set.features();
             widths[hidden.length + 1] = set.classes();
-            return new Network(engine, Init.HE, seed, widths);
+            return new Network(engine, dtype, Init.HE, seed, widths);
         }
     }
 

@@ -19,7 +19,9 @@ import kudari.Engine;
 import kudari.Group;
 import kudari.Guard;
 import kudari.LearningRate;
+import kudari.Master;
 import kudari.Optimizer;
+import kudari.Tensor;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.data.Dataset;
@@ -67,8 +69,11 @@ final class Train extends TrainingCommand {
     private static final long MOST_STEPS = 1_000_000_000_000L;
 
     /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
-    private static final List<String> SETTINGS =
-            List.of("rule", "lr", "decay", "average", "schedule", "hidden", "batch", "clip", "seed");
+    private static final List<String> SETTINGS = List.of(
+            "rule", "lr", "decay", "average", "schedule", "hidden", "precision", "master", "batch", "clip", "seed");
+
+    /** What gradients of float16 are multiplied by: small ones vanish in it. */
+    private static final float LOSS_SCALE = 1024;
 
     /** Where the samples were, and what they were: they may lie elsewhere now, but not be others. */
     private static final String DATA = "data", TRAIN = "train-sha256", TEST = "test-sha256";
@@ -128,6 +133,23 @@ final class Train extends TrainingCommand {
             description = "the units of each hidden layer (default: ${DEFAULT-VALUE})",
             defaultValue = "100,100,100,100")
     int[] hidden;
+
+    @Option(
+            names = "--precision",
+            paramLabel = "fp32|bf16|fp16",
+            description =
+                    "of weights and activations: float32, or bfloat16 or float16 in mixed precision, where sums and"
+                            + " state stay float32 (default: ${DEFAULT-VALUE})",
+            defaultValue = "fp32")
+    Precision precision;
+
+    @Option(
+            names = "--master",
+            paramLabel = "float32|remainder|stochastic|nearest",
+            description =
+                    "what keeps steps smaller than a weight of 16 bits can show: a copy in float32, the other 16 bits of it,"
+                            + " or rounding up or down at random; nearest keeps nothing, and loses them (default: float32)")
+    private Master.Kind master;
 
     @Option(names = "--epochs", paramLabel = "N", description = "how often to go over the samples (default: 10)")
     private Integer epochs;
@@ -353,15 +375,23 @@ final class Train extends TrainingCommand {
                         + "); say with --data where those are, or begin anew without --resume");
     }
 
+    /** The settings that a checkpoint holds; one from before there were others is of float32. */
+    private static SortedMap<String, String> held(Checkpoint saved) {
+        SortedMap<String, String> held = new TreeMap<>(saved.facts());
+        held.putIfAbsent("precision", Precision.FP32.toString());
+        return held;
+    }
+
     /** Takes the settings of a checkpoint, which the command line may repeat but not change. */
     private void take(Checkpoint saved) throws IOException {
         CommandLine theirs = new CommandLine(new Train()).setCaseInsensitiveEnumValuesAllowed(true);
         List<String> names = new ArrayList<>(SETTINGS);
         names.add(DATA);
+        SortedMap<String, String> settings = held(saved);
         try {
             theirs.parseArgs(names.stream()
-                    .filter(saved.facts()::containsKey)
-                    .map(name -> "--" + name + "=" + saved.facts().get(name))
+                    .filter(settings::containsKey)
+                    .map(name -> "--" + name + "=" + settings.get(name))
                     .toArray(String[]::new));
         } catch (ParameterException e) {
             throw new IOException(resume + ": no checkpoint of this command: " + e.getMessage(), e);
@@ -373,7 +403,7 @@ final class Train extends TrainingCommand {
         }
         SortedMap<String, String> mine = settings();
         for (String name : SETTINGS) {
-            String ours = mine.get(name), held = saved.facts().get(name);
+            String ours = mine.get(name), held = settings.get(name);
             if (!Objects.equals(ours, held)) {
                 throw refusal("--" + name + " " + ours + ": " + resume + " was trained with "
                         + (held == null ? "none" : held) + "; leave the option out, or begin anew without --resume");
@@ -390,6 +420,9 @@ final class Train extends TrainingCommand {
         if (average != null) settings.put("average", String.valueOf(average));
         settings.put("schedule", schedule.toString());
         settings.put("hidden", Arrays.stream(hidden).mapToObj(String::valueOf).collect(Collectors.joining(",")));
+        settings.put("precision", precision.toString());
+        if (master != null || precision != Precision.FP32)
+            settings.put("master", master().kind().name().toLowerCase(Locale.ROOT));
         settings.put("batch", String.valueOf(batch));
         if (clip != null) settings.put("clip", String.valueOf(clip));
         settings.put("seed", String.valueOf(seed));
@@ -407,8 +440,42 @@ final class Train extends TrainingCommand {
 
     private Group[] groups(LearningRate rates) {
         Group[] groups = RuleOption.groups(rates, rule());
-        if (average != null) for (int n = 0; n < groups.length; n++) groups[n] = groups[n].average(average);
+        for (int n = 0; n < groups.length; n++) {
+            groups[n] = groups[n].master(master());
+            if (average != null) groups[n] = groups[n].average(average);
+        }
         return groups;
+    }
+
+    /** How weights of 16 bits are kept. */
+    Master master() {
+        Master.Kind kind = master == null ? Master.Kind.FLOAT32 : master;
+        return kind == Master.Kind.STOCHASTIC ? Master.stochastic(seed) : new Master(kind, 0);
+    }
+
+    /** Has a network's gradients be of what its type needs, and the guard divide them again. */
+    Guard scale(Network net, Engine engine) {
+        Guard guard = clip == null ? Guard.NONE : Guard.clipNorm(clip);
+        if (precision != Precision.FP16) return guard;
+        net.scaleLoss(engine.tensor(new float[] {LOSS_SCALE}));
+        return guard.skips(true).scale(1 / LOSS_SCALE);
+    }
+
+    /** Tries a step, on next to nothing: not every rule takes every type and master, and who refuses says why. */
+    private void checkPrecision() {
+        if (precision == Precision.FP32) {
+            if (master != null) throw refusal("--master: expected --precision bf16 or fp16 beside it, got fp32");
+            return;
+        }
+        try (Engine cpu = Engine.cpu(1)) {
+            Map<String, Tensor> params =
+                    Map.of("W1", cpu.zeros(precision.dtype, 1, 1), "b1", cpu.zeros(precision.dtype, 1));
+            Map<String, Tensor> grads = Map.of("W1", cpu.zeros(1, 1), "b1", cpu.zeros(1));
+            cpu.optimizer(groups(LearningRate.constant(rate()))).update(params, grads);
+        } catch (IllegalArgumentException e) {
+            throw refusal("--precision " + precision + ", --master "
+                    + settings().get("master") + ", --rule " + rule.name() + ": " + e.getMessage());
+        }
     }
 
     private void check() {
@@ -443,6 +510,7 @@ final class Train extends TrainingCommand {
         } catch (IllegalArgumentException e) {
             throw refusal("--average " + average + ": " + e.getMessage());
         }
+        checkPrecision();
         if (decay != null && decay > 0 && rate() > 0 && (float) (rate() * decay) == 0)
             throw refusal("--decay: expected 0 or a number that float32 can hold when multiplied by the learning rate "
                     + rate() + ", got " + decay);
@@ -520,12 +588,11 @@ final class Train extends TrainingCommand {
             rates = rates(until);
             held = Experiments.Data.of(engine, sets.train(), sets.test(), seed);
             try {
-                net = held.network(hidden);
+                net = held.network(precision.dtype, hidden);
             } catch (IllegalArgumentException e) {
                 throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
             }
-            optimizer = engine.optimizer(groups(rates));
-            if (clip != null) optimizer.guard(Guard.clipNorm(clip));
+            optimizer = engine.optimizer(groups(rates)).guard(scale(net, engine));
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {
                 try {
@@ -642,9 +709,10 @@ final class Train extends TrainingCommand {
     void sayWhat(String where, Map<String, String> facts, long start, long until, Places places) {
         say(String.format(
                 Locale.ROOT,
-                "on %s, %s, %s by %s from step %,d to %,d, into %s",
+                "on %s, %s%s, %s by %s from step %,d to %,d, into %s",
                 where,
                 facts.get(WIDTHS),
+                precision == Precision.FP32 ? "" : " in " + precision,
                 schedule,
                 rule,
                 start,
@@ -705,6 +773,7 @@ final class Train extends TrainingCommand {
     /** State that has become infinite only stops its weights; what is not a number takes them along. */
     static boolean isFinite(Checkpoint checkpoint) {
         for (Map.Entry<String, Values> tensor : checkpoint.tensors().entrySet()) {
+            if (tensor.getKey().endsWith(".remainder")) continue; // the bits of no number
             boolean param = tensor.getKey().startsWith("params/");
             for (float x : tensor.getValue().floats()) {
                 if (param ? !Float.isFinite(x) : Float.isNaN(x)) return false;

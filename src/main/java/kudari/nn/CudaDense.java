@@ -2,7 +2,9 @@ package kudari.nn;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
-import static jcuda.jcublas.JCublas2.cublasSgemm;
+import static jcuda.jcublas.JCublas2.cublasGemmEx_new;
+import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F;
+import static jcuda.jcublas.cublasGemmAlgo.CUBLAS_GEMM_DEFAULT;
 import static jcuda.jcublas.cublasOperation.CUBLAS_OP_N;
 import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
 
@@ -10,11 +12,13 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import jcuda.Pointer;
+import jcuda.cudaDataType;
 import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
 import kudari.CudaEngine;
 import kudari.CudaException;
 import kudari.CudaKernel;
+import kudari.Dtype;
 import kudari.Tensor;
 
 /** The dense operations on a CUDA device: cuBLAS for the products, {@code kernels/nn.cu} for the rest. */
@@ -38,11 +42,11 @@ final class CudaDense implements Dense {
 
     private Pointer hostNumbers = Pointer.to(numbers);
 
-    CudaDense(CudaEngine engine) {
+    CudaDense(CudaEngine engine, Dtype dtype) {
         this.engine = engine;
         stream = engine.stream();
         cublas = engine.cublas();
-        String source = source();
+        String source = source(dtype);
         try {
             gather = kernel(source, "gather");
             biasAndLowerBound = kernel(source, "biasAndLowerBound");
@@ -59,10 +63,11 @@ final class CudaDense implements Dense {
         return scope.add(engine.kernel("kernels/nn.cu", source, function), CudaKernel::close);
     }
 
-    private static String source() {
+    /** The kernels over activations of a type. Lines are counted as without what is put before them. */
+    private static String source(Dtype dtype) {
         try (InputStream in = CudaDense.class.getResourceAsStream("/kudari/kernels/nn.cu")) {
             if (in == null) throw new IllegalStateException("kernels/nn.cu is not in the jar");
-            return new String(in.readAllBytes(), UTF_8);
+            return "#define DTYPE " + dtype + "\n#line 1\n" + new String(in.readAllBytes(), UTF_8);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -93,21 +98,22 @@ final class CudaDense implements Dense {
     }
 
     @Override
-    public void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor y) {
-        multiply(rows, layer.out(), layer.in(), CUBLAS_OP_N, x, CUBLAS_OP_N, layer.weight(), y);
-        biasAndLowerBound.set(0, y).set(1, layer.bias()).set(2, layer.out()).set(3, lowerBound);
-        biasAndLowerBound.launch(rows, THREADS);
+    public void affine(Layer layer, int rows, Tensor x, float lowerBound, Tensor sums, Tensor y) {
+        multiply(rows, layer.out(), layer.in(), CUBLAS_OP_N, x, CUBLAS_OP_N, layer.weight(), sums);
+        biasAndLowerBound.set(0, sums).set(1, layer.bias()).set(2, layer.out()).set(3, lowerBound);
+        biasAndLowerBound.set(4, y).launch(rows, THREADS);
     }
 
     @Override
-    public void crossEntropy(int rows, int classes, Tensor logits, Tensor labels, Tensor outcomes, Tensor at) {
+    public void crossEntropy(
+            int rows, int classes, Tensor logits, Tensor labels, Tensor scale, Tensor outcomes, Tensor at) {
         crossEntropy
                 .set(0, logits)
                 .set(1, labels)
                 .set(2, rows)
                 .set(3, 1.0 / rows)
                 .set(4, classes);
-        crossEntropy.set(5, outcomes).set(6, outcomes.size() / 2).set(7, at);
+        crossEntropy.set(5, scale).set(6, outcomes).set(7, outcomes.size() / 2).set(8, at);
         crossEntropy.launch(1, THREADS);
     }
 
@@ -134,12 +140,12 @@ final class CudaDense implements Dense {
     }
 
     /**
-     * c ← a · b, where the product is [m, n], a sum of k terms. cuBLAS reads columns where we have rows, so to it every matrix is its own
+     * c ← a · b, where the product is [m, n], a sum of k terms in float32, whatever the types. cuBLAS reads columns where we have rows, so to it every matrix is its own
      * transpose, and what it is asked for is cᵀ = bᵀ · aᵀ: nothing is copied.
      */
     private void multiply(int m, int n, int k, int formA, Tensor a, int formB, Tensor b, Tensor c) {
         try {
-            int status = cublasSgemm(
+            int status = cublasGemmEx_new(
                     cublas,
                     formB,
                     formA,
@@ -148,15 +154,28 @@ final class CudaDense implements Dense {
                     k,
                     ONE,
                     engine.pointer(b),
+                    type(b),
                     formB == CUBLAS_OP_N ? n : k,
                     engine.pointer(a),
+                    type(a),
                     formA == CUBLAS_OP_N ? k : m,
                     ZERO,
                     engine.pointer(c),
-                    n);
-            CudaException.mustBlas(status, "cublasSgemm");
+                    type(c),
+                    n,
+                    CUBLAS_COMPUTE_32F,
+                    CUBLAS_GEMM_DEFAULT);
+            CudaException.mustBlas(status, "cublasGemmEx");
         } catch (jcuda.CudaException e) {
-            throw CudaException.of(e, "cublasSgemm");
+            throw CudaException.of(e, "cublasGemmEx");
         }
+    }
+
+    /** What cuBLAS calls a tensor's type. */
+    private static int type(Tensor tensor) {
+        Dtype dtype = tensor.dtype();
+        return dtype == Dtype.F32
+                ? cudaDataType.CUDA_R_32F
+                : dtype == Dtype.BF16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_16F;
     }
 }

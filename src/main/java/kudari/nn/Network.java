@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.function.DoubleConsumer;
+import kudari.Dtype;
 import kudari.Engine;
 import kudari.Tensor;
 
@@ -28,6 +29,11 @@ import kudari.Tensor;
  * <p>Samples, weights, activations and gradients are in the engine's memory from the first batch to the last. On the CPU the products are
  * OpenBLAS's, which the first network sets to one thread for the whole process; on a device they are cuBLAS's, by the engine's handle.
  *
+ * <p>A network of bfloat16 or float16 trains in mixed precision: its weights, biases and activations, and the gradients of the latter, are of that type, each
+ * rounded once, to nearest. Products and sums are taken in float32, the loss from the rounded logits in double; and {@link #grads} are of float32, for they
+ * come out of sums over the batch that are, where rounding would only lose. What keeps small steps from being lost is the optimizer's: {@link
+ * kudari.Group#master}. Float16 needs {@link #scaleLoss}, for gradients below 2⁻²⁵ are 0 in it.
+ *
  * <p>On one machine and engine the results are the same to the last bit from run to run, whatever the number of threads of the engine. A network
  * belongs to its engine's thread, and its tensors live until it or the engine is closed. Numbers that are not finite raise nothing: they show
  * in the loss.
@@ -41,6 +47,7 @@ public final class Network implements AutoCloseable {
     private static final int MOST_WEIGHTS = Integer.MAX_VALUE - 8;
 
     private final Engine engine;
+    private final Dtype dtype;
     private final Dense dense;
     private final int[] widths;
     private final Layer[] layers;
@@ -52,6 +59,9 @@ public final class Network implements AutoCloseable {
     private Tensor outcomes;
 
     private final Tensor place;
+
+    /** What the gradient is multiplied by: a one of ours, or somebody's number. */
+    private Tensor scale;
 
     /** The batch that is loaded: from which samples, and how many; none where there is none. */
     private Optional<Samples> loaded = Optional.empty();
@@ -77,6 +87,21 @@ public final class Network implements AutoCloseable {
      * @throws kudari.CudaException if the engine is a device and cuBLAS is not there
      */
     public Network(Engine engine, Init init, long seed, int... widths) {
+        this(engine, Dtype.F32, init, seed, widths);
+    }
+
+    /**
+     * The same of a type, to which the weights are rounded.
+     *
+     * @param engine where it lives
+     * @param dtype of weights, biases and activations: {@code F32}, {@code BF16} or {@code F16}
+     * @param init the spread of the weights
+     * @param seed any number
+     * @param widths the number of inputs, then of units in each layer; the last is the number of classes
+     * @throws IllegalArgumentException if it is another type, or as of {@link #Network(Engine, Init, long, int...)}
+     */
+    public Network(Engine engine, Dtype dtype, Init init, long seed, int... widths) {
+        if (!dtype.isOfTensors()) throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + dtype);
         if (widths.length < 2) {
             throw new IllegalArgumentException(
                     "widths: expected at least inputs and classes, got " + Arrays.toString(widths));
@@ -92,6 +117,7 @@ public final class Network implements AutoCloseable {
                         + " weights in a layer, got " + widths[l - 1] + " · " + widths[l]);
         }
         this.engine = engine;
+        this.dtype = dtype;
         this.widths = widths.clone();
         this.layers = new Layer[widths.length - 1];
         Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
@@ -99,7 +125,7 @@ public final class Network implements AutoCloseable {
         this.grads = Collections.unmodifiableMap(grads);
         Random random = new Random(seed);
         try {
-            this.dense = scope.add(Dense.on(engine), Dense::close);
+            this.dense = scope.add(Dense.on(engine, dtype), Dense::close);
             for (int l = 0; l < layers.length; l++) {
                 int in = widths[l], out = widths[l + 1];
                 float[] weights = new float[in * out];
@@ -108,8 +134,8 @@ public final class Network implements AutoCloseable {
                 Layer layer = new Layer(
                         in,
                         out,
-                        mine(engine.tensor(weights, in, out)),
-                        mine(engine.zeros(out)),
+                        mine(engine.tensor(weights, dtype, in, out)),
+                        mine(engine.zeros(dtype, out)),
                         mine(engine.zeros(in, out)),
                         mine(engine.zeros(out)));
                 params.put("W" + (l + 1), layer.weight());
@@ -118,14 +144,15 @@ public final class Network implements AutoCloseable {
                 grads.put("b" + (l + 1), layer.dBias());
                 layers[l] = layer;
             }
-            this.training = new Activations(engine, 0, this.widths);
+            this.training = new Activations(engine, dtype, 0, this.widths);
             scope.add(this, net -> net.training.close());
-            this.evaluation = new Activations(engine, 0, this.widths);
+            this.evaluation = new Activations(engine, dtype, 0, this.widths);
             scope.add(this, net -> net.evaluation.close());
             this.losses = scope.add(new Losses(engine), Losses::close);
             this.outcomes = engine.zeros(0, 2);
             scope.add(this, net -> net.outcomes.close());
             this.place = mine(engine.zeros(1));
+            this.scale = mine(engine.tensor(new float[] {1}));
         } catch (RuntimeException | Error e) {
             scope.abandon(e);
             throw e;
@@ -136,12 +163,12 @@ public final class Network implements AutoCloseable {
         return scope.add(tensor, Tensor::close);
     }
 
-    /** The weights and biases: "W1" [inputs, units], "b1" [units], "W2", "b2", … in this order. */
+    /** The weights and biases, of the network's type: "W1" [inputs, units], "b1" [units], "W2", "b2", … in this order. */
     public Map<String, Tensor> params() {
         return params;
     }
 
-    /** The gradient that {@link #gradient} left, under the names and in the order of {@link #params}. */
+    /** The gradient that {@link #gradient} left, of float32, under the names and in the order of {@link #params}. */
     public Map<String, Tensor> grads() {
         return grads;
     }
@@ -186,7 +213,7 @@ public final class Network implements AutoCloseable {
             throw new IllegalStateException(
                     "capture: the numbers of a batch cannot be recorded; load it before each launch");
         if (training.rows < count) {
-            Activations larger = new Activations(engine, count, widths);
+            Activations larger = new Activations(engine, dtype, count, widths);
             training.close();
             training = larger;
         }
@@ -239,6 +266,24 @@ public final class Network implements AutoCloseable {
     }
 
     /**
+     * From now on the gradient is that of the mean loss times a number, which the engine reads as it computes one; the losses that are told stay as they
+     * are. What the network leaves is the optimizer's to divide again.
+     *
+     * @param scale a tensor of one element and of float32, which must stay open as long as gradients are computed; the scale of a loss, say. A graph that
+     *     has been captured keeps the one of its time
+     * @throws IllegalArgumentException if it has more elements, is of another type or of another engine
+     */
+    public void scaleLoss(Tensor scale) {
+        checkOpen();
+        if (scale.size() != 1 || scale.dtype() != Dtype.F32)
+            throw new IllegalArgumentException("scale: expected a tensor of one element of F32, got " + scale);
+        try (Tensor own = engine.zeros()) {
+            own.set(scale); // refuses another engine's
+        }
+        this.scale = scale;
+    }
+
+    /**
      * The mean loss of the last batch given to {@link #gradient}, in nats per example; 0 before the first. Waits for the engine to have
      * computed it.
      */
@@ -275,7 +320,7 @@ public final class Network implements AutoCloseable {
 
     private Score evaluate(Samples samples, int n, int most, int passes) {
         if (evaluation.rows < most) {
-            Activations larger = new Activations(engine, most, widths);
+            Activations larger = new Activations(engine, dtype, most, widths);
             evaluation.close();
             evaluation = larger;
         }
@@ -307,9 +352,9 @@ public final class Network implements AutoCloseable {
         int last = layers.length;
         for (int l = 0; l < last; l++) {
             float lowerBound = l + 1 < last ? 0 : Float.NEGATIVE_INFINITY; // ReLU, but for the logits
-            dense.affine(layers[l], rows, pass.values[l], lowerBound, pass.values[l + 1]);
+            dense.affine(layers[l], rows, pass.values[l], lowerBound, pass.sums(l + 1), pass.values[l + 1]);
         }
-        dense.crossEntropy(rows, widths[last], pass.values[last], pass.labels, outcomes, at);
+        dense.crossEntropy(rows, widths[last], pass.values[last], pass.labels, scale, outcomes, at);
     }
 
     /** Gives its memory back: parameters, gradients and all that it works in. Closing twice does nothing. */

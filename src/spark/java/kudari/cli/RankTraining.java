@@ -75,7 +75,7 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
         boolean first = rank.rank() == 0;
         Experiments.Data held = Experiments.Data.of(
                 rank.engine(), sets.train(), first ? sets.test() : sets.test().head(1), train.seed);
-        Network net = held.network(train.hidden);
+        Network net = held.network(train.precision.dtype, train.hidden);
         Steps steps = steps(train, rank, net);
         Optimizer optimizer = steps.optimizer();
         Sampler batches = Sampler.epochs(sets.train().size(), train.batch, train.seed);
@@ -147,8 +147,9 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
     private record Steps(Optimizer optimizer, Runnable update, Saving save, Consumer<Runnable> evaluating) {}
 
     private Steps steps(Train train, Rank rank, Network net) throws IOException {
-        Guard guard = (train.clip == null ? Guard.NONE : Guard.clipNorm(train.clip)).scale(1.0 / rank.size());
-        Group all = Group.rest(train.rates(until).of(train.rule()));
+        Guard guard = train.scale(net, rank.engine());
+        guard = guard.scale(guard.scale() / rank.size());
+        Group all = Group.rest(train.rates(until).of(train.rule())).master(train.master());
         if (train.zero) {
             ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), all).guard(guard);
             rank.restore(sharded, net.params());

@@ -12,8 +12,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import kudari.checkpoint.Checkpoint;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command {@code train} on a device. Runs where {@code kudari.device} names a CUDA device. */
 class CudaTrainTest {
@@ -34,9 +35,11 @@ class CudaTrainTest {
         assertTrue(device.equals("cpu") == said.toString().contains("kudari: on CPU"), said::toString);
     }
 
-    @Test
-    void aRunGoesOnOnTheDeviceWithTheSameBits() throws IOException {
-        String settings = "--data=digits:20,5 --hidden=6 --batch=7 --clip=0.5 --save-every=100 --steps=";
+    @ParameterizedTest
+    @ValueSource(strings = {"", "--precision=bf16 --master=stochastic ", "--precision=fp16 "})
+    void aRunGoesOnOnTheDeviceWithTheSameBits(String precision) throws IOException {
+        String settings =
+                "--data=digits:20,5 --hidden=6 --batch=7 --clip=0.5 --save-every=100 " + precision + "--steps=";
         Path whole = folder.resolve("whole"), parts = folder.resolve("parts");
         trained(whole, DEVICE, (settings + 9).split(" "));
         trained(parts, DEVICE, (settings + 4).split(" "));
@@ -45,9 +48,17 @@ class CudaTrainTest {
         assertEquals(TrainTest.losses(whole), TrainTest.losses(parts));
     }
 
-    @Test
-    void aCheckpointOfTheDeviceGoesOnOnTheCpu() throws IOException {
-        trained(folder, DEVICE, "--data=digits:20,5", "--hidden=6", "--batch=7", "--steps=3");
+    @ParameterizedTest
+    @ValueSource(strings = {"fp32", "bf16", "fp16"})
+    void aCheckpointOfTheDeviceGoesOnOnTheCpu(String precision) throws IOException {
+        trained(
+                folder,
+                DEVICE,
+                "--data=digits:20,5",
+                "--hidden=6",
+                "--batch=7",
+                "--steps=3",
+                "--precision=" + precision);
         Path model = folder.resolve("model.safetensors");
         trained(folder, "cpu", "--steps=6", "--resume=" + model);
         assertEquals(6, Checkpoint.read(model).steps());

@@ -22,6 +22,7 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import kudari.Dtype;
 import kudari.LearningRate;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors;
@@ -77,6 +78,11 @@ class TrainTest {
             strings = {
                 "--rule=adam",
                 "--rule=adamw --decay=0.1",
+                "--precision=bf16 --clip=0.5",
+                "--precision=bf16 --master=remainder",
+                "--precision=bf16 --master=stochastic --average=0.9",
+                "--precision=bf16 --master=nearest --lr=0.01",
+                "--precision=fp16",
                 "--rule=momentum --clip=0.5",
                 "--rule=schedulefreeadamw --average=0.9",
                 "--rule=muon --decay=0.1 --schedule=step:20,0.5",
@@ -146,6 +152,80 @@ class TrainTest {
             double ulps = 0x1p-23 * (Math.abs(from[i]) + Math.abs(without[i]));
             assertEquals(without[i] - 0.125 * from[i], with[i], ulps, "weight " + i);
         }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"bf16, BF16", "fp16, F16"})
+    void weightsOf16BitsAreSavedAsTheyAreWithTheirMasters(String precision, Dtype dtype) throws IOException {
+        trained(SMALL, folder, "--steps=3", "--precision=" + precision);
+        assertTrue(err.toString().contains("784-8-7-10 in " + precision + ", "), err::toString);
+        SortedMap<String, Values> tensors = Checkpoint.read(model(folder)).tensors();
+        for (String name : List.of("W1", "b1", "W3", "b3")) {
+            assertEquals(dtype, tensors.get("params/" + name).dtype());
+            assertEquals(
+                    Dtype.F32, tensors.get("state/" + name + "/Adam.master").dtype());
+        }
+    }
+
+    /** SGD goes as far as its gradients are long; clipped, as far as the clip lets it. What float16 rounds is 2⁻¹¹ of a number. */
+    @ParameterizedTest
+    @ValueSource(strings = {"", " --clip=0.5"})
+    void theLossScaleOfFloat16IsTakenOutAgain(String clip) throws IOException {
+        Path fp32 = folder.resolve("fp32"), fp16 = folder.resolve("fp16");
+        String options = "--rule=sgd --lr=0.1 --steps=10" + clip;
+        trained(SMALL, fp32, options.split(" "));
+        trained(SMALL, fp16, (options + " --precision=fp16").split(" "));
+        List<String> expected = losses(fp32), actual = losses(fp16);
+        for (int step = 1; step <= 10; step++)
+            assertEquals(loss(expected.get(step)), loss(actual.get(step)), 0.01, "step " + step);
+        assertTrue(loss(expected.get(1)) > loss(expected.get(10)) + 0.02, expected::toString);
+    }
+
+    private static double loss(String row) {
+        return Double.parseDouble(row.split(",")[1]);
+    }
+
+    /** The bits of a remainder are those of a NaN in one of 256, which a checkpoint is not refused for. */
+    @Test
+    void aRunGoesOnByItsPrecisionAndMasterAndByNoOthers() throws IOException {
+        Path bf16 = folder.resolve("bf16"), fp32 = folder.resolve("fp32");
+        trained(SMALL, bf16, "--steps=3", "--precision=bf16", "--master=remainder");
+        String resume = "--resume=" + model(bf16);
+        for (String[] other : new String[][] {{"--precision=fp32", "bf16"}, {"--master=float32", "remainder"}}) {
+            assertEquals(2, kudari("train", "--device=cpu", resume, other[0]), err::toString);
+            String said = other[0].replace('=', ' ') + ": " + model(bf16) + " was trained with " + other[1]
+                    + "; leave the option out, or begin anew without --resume";
+            assertTrue(err.toString().contains(said), err::toString);
+        }
+        trained(List.of("--device=cpu"), bf16, resume, "--steps=5", "--precision=bf16", "--master=remainder");
+
+        // From before there were others.
+        trained(SMALL, fp32, "--steps=3");
+        Checkpoint saved = Checkpoint.read(model(fp32));
+        Map<String, String> facts = new TreeMap<>(saved.facts());
+        assertEquals("fp32", facts.remove("precision"));
+        write(saved, facts, saved.tensors(), model(fp32));
+        assertEquals(2, kudari("train", "--device=cpu", "--resume=" + model(fp32), "--precision=bf16"));
+        assertTrue(err.toString().contains("was trained with fp32; "), err::toString);
+        trained(List.of("--device=cpu"), fp32, "--resume=" + model(fp32), "--steps=5");
+        assertEquals("fp32", Checkpoint.read(model(fp32)).facts().get("precision"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--master=nearest                      | --master: expected --precision bf16 or fp16 beside it, got fp32",
+                "--precision=bf16 --rule=muon          | --rule muon: params 'W1': expected F32, for Muon takes no types of 16 bits",
+                "--precision=bf16 --rule=adafactor     | --rule adafactor: params 'W1': expected F32, for Adafactor takes no",
+                "--precision=fp16 --master=stochastic  | expected BF16, which alone is rounded stochastically",
+                "--precision=fp16 --master=remainder   | expected BF16, which alone has a remainder",
+                "--precision=bf16 --rule=lamb --master=remainder | expected the master FLOAT32, for Lamb looks at whole tensors"
+            })
+    void aTypeThatARuleOrAMasterDoesNotTakeIsRefusedBeforeAnythingIsDone(String options, String said) {
+        assertEquals(2, kudari(train(SMALL, folder.resolve("out"), options.split(" +"))));
+        assertTrue(err.toString().contains(said), err::toString);
+        assertFalse(Files.exists(folder.resolve("out")));
     }
 
     /** What trains is what it is without an average; what is scored is not. */
@@ -607,8 +687,8 @@ class TrainTest {
         assertEquals(Digits.train(64, 9).sha256(), facts.remove("train-sha256"));
         assertEquals(Digits.test(16, 9).sha256(), facts.remove("test-sha256"));
         assertEquals(
-                "{batch=10, clip=2.0, data=digits:64,16, hidden=8,7, lr=0.001, position=3, rule=adam,"
-                        + " schedule=warmup-linear:1, seed=9, until=3, widths=784-8-7-10}",
+                "{batch=10, clip=2.0, data=digits:64,16, hidden=8,7, lr=0.001, position=3, precision=fp32,"
+                        + " rule=adam, schedule=warmup-linear:1, seed=9, until=3, widths=784-8-7-10}",
                 facts.toString());
         assertTrue(saved.rule().startsWith("Adam[lr="), saved.rule());
         assertArrayEquals(
@@ -626,6 +706,7 @@ class TrainTest {
                 "2 | --decay=0.1          | --decay 0.1: |was trained with none",
                 "2 | --average=0.9        | --average 0.9: |was trained with none",
                 "2 | --clip=1             | --clip 1.0: |was trained with none",
+                "2 | --precision=bf16     | --precision bf16: |was trained with fp32",
                 "2 | --hidden=8           | --hidden 8: |was trained with 8,7",
                 "1 | --data=digits:64,17  | --data digits:64,17: the samples held out are not those|begin anew",
                 "0 | --data=digits:64,16  | on CPU|",

@@ -12,6 +12,7 @@ import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import kudari.Allocations;
+import kudari.Dtype;
 import kudari.Engine;
 import kudari.Engines;
 import kudari.Optimizer;
@@ -41,9 +42,10 @@ class NetworkTest {
         engine.close();
     }
 
-    @Test
-    void aNetworkOfTwoLayersGivesTheGradientWorkedByHand() {
-        Network net = new Network(engine, Init.HE, 0, 2, 2, 2);
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void aNetworkOfTwoLayersGivesTheGradientWorkedByHand(Dtype dtype) {
+        Network net = new Network(engine, dtype, Init.HE, 0, 2, 2, 2);
         // x·W1 = (3, −3), so h = (3, 0); h·W2 + b2 = (3, 6) + (3, 0) = (6, 6): both classes at 1/2.
         net.params().get("W1").set(1, -1, 1, -1);
         net.params().get("W2").set(1, 2, 2, 5);

@@ -1,6 +1,7 @@
 package kudari.nn;
 
 import java.util.Arrays;
+import kudari.Dtype;
 
 /**
  * The network again, in float64 and plain loops, with a bound on how far a float32 network may be from it.
@@ -9,6 +10,9 @@ import java.util.Arrays;
  * of Numerical Algorithms", 2002, section 3.1): with unit roundoff u = 2⁻²⁴ a sum of k products, in any order and with or without fused
  * multiply-add, is within γₖ = k·u / (1 − k·u) times the sum of the absolute products. What comes in with an error passes it on by the
  * triangle inequality. So the bound holds for every BLAS.
+ *
+ * <p>Where a network rounds to 16 bits, this does, of the value in double. Rounding is monotonic: what is within the bound of the value before is, rounded, between
+ * the roundings of the two ends. Most often these are one number, and no error is left; where a tie lies between them, it is the distance of two.
  */
 final class Reference {
 
@@ -72,13 +76,41 @@ final class Reference {
         Matrix times(Matrix b) {
             return times(b, zeros(1, b.columns()));
         }
+
+        /** Each number rounded to a type. */
+        Matrix rounded(Dtype dtype) {
+            if (dtype == Dtype.F32) return this;
+            Matrix r = zeros(rows(), columns());
+            for (int i = 0; i < rows(); i++) {
+                for (int j = 0; j < columns(); j++) {
+                    double x = nearest(dtype, value[i][j]), e = error[i][j];
+                    double below = nearest(dtype, value[i][j] - e), above = nearest(dtype, value[i][j] + e);
+                    r.value[i][j] = x;
+                    r.error[i][j] = Math.max(x - below, above - x);
+                }
+            }
+            return r;
+        }
     }
+
+    /** The number of a 16-bit type nearest to x, ties to even, if x is not beyond the largest: a multiple of 2^(e − p + 1), where 2^e is at most |x|, of p bits. */
+    static double nearest(Dtype dtype, double x) {
+        int bits = dtype == Dtype.BF16 ? 8 : 11, least = dtype == Dtype.BF16 ? -126 : -14;
+        double ulp = Math.scalb(1.0, Math.max(Math.getExponent(x), least) - bits + 1);
+        return Math.rint(x / ulp) * ulp;
+    }
+
+    private final Dtype dtype;
+
+    /** What the gradient of the loss is multiplied by. */
+    double scale = 1;
 
     final Matrix[] weights, biases;
     final Matrix[] dWeights, dBiases;
     double loss, lossError;
 
-    Reference(Matrix[] weights, Matrix[] biases) {
+    private Reference(Dtype dtype, Matrix[] weights, Matrix[] biases) {
+        this.dtype = dtype;
         this.weights = weights;
         this.biases = biases;
         this.dWeights = new Matrix[weights.length];
@@ -93,7 +125,7 @@ final class Reference {
             weights[l] = Matrix.exact(net.params().get("W" + (l + 1)).get(), widths[l], widths[l + 1]);
             biases[l] = Matrix.exact(net.params().get("b" + (l + 1)).get(), 1, widths[l + 1]);
         }
-        return new Reference(weights, biases);
+        return new Reference(net.params().get("W1").dtype(), weights, biases);
     }
 
     /** Computes the mean loss and its gradient. */
@@ -102,16 +134,16 @@ final class Reference {
         Matrix[] in = new Matrix[layers];
         Matrix logits = x;
         for (int l = 0; l < layers; l++) {
-            in[l] = l == 0 ? x : relu(logits);
+            in[l] = (l == 0 ? x : relu(logits)).rounded(dtype);
             logits = in[l].times(weights[l], biases[l]);
         }
-        Matrix d = softmax(logits, labels);
+        Matrix d = softmax(logits.rounded(dtype), labels).rounded(dtype);
         double[][] ones = new double[1][rows];
         Arrays.fill(ones[0], 1);
         for (int l = layers - 1; l >= 0; l--) {
             dWeights[l] = in[l].transposed().times(d);
             dBiases[l] = new Matrix(ones, new double[1][rows]).times(d);
-            if (l > 0) d = masked(d.times(weights[l].transposed()), in[l]);
+            if (l > 0) d = masked(d.times(weights[l].transposed()).rounded(dtype), in[l]);
         }
     }
 
@@ -164,8 +196,8 @@ final class Reference {
             double logitError = error + U * (largest - smallest + 2 * error);
             for (int j = 0; j < classes; j++) {
                 double p = Math.exp(z[j] - largest) / sum;
-                d.value[i][j] = (p - (j == labels[i] ? 1 : 0)) / rows;
-                d.error[i][j] = (p * Math.expm1(2 * logitError) + 4 * U) / rows;
+                d.value[i][j] = scale * (p - (j == labels[i] ? 1 : 0)) / rows;
+                d.error[i][j] = scale * (p * Math.expm1(2 * logitError) + 4 * U) / rows;
             }
             loss += (Math.log(sum) + largest - z[labels[i]]) / rows;
             lossError += 2 * logitError / rows;

@@ -11,9 +11,12 @@ import static kudari.softcuda.Probe.must;
 import java.util.Random;
 import java.util.function.IntSupplier;
 import jcuda.Pointer;
+import jcuda.cudaDataType;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUstream;
+import jcuda.jcublas.cublasComputeType;
+import jcuda.jcublas.cublasGemmAlgo;
 import jcuda.jcublas.cublasHandle;
 import jcuda.jcublas.cublasPointerMode;
 import jcuda.runtime.cudaStream_t;
@@ -135,7 +138,106 @@ final class CublasProbe {
         return wrong;
     }
 
+    /** The bits of a 16-bit type and the floats that they are, some of them small, large or not finite. */
+    private record Halves(short[] bits, float[] floats) {}
+
+    private Halves halves(int type, int n) {
+        Halves all = new Halves(new short[n], new float[n]);
+        for (int i = 0; i < n; i++) {
+            // Of a normal float, cut off or rounded: what kinds of numbers there are, ConversionTest and softcuda's own
+            // test see to.
+            float x = (float) random.nextGaussian();
+            all.bits[i] = type == cudaDataType.CUDA_R_16BF
+                    ? (short) (Float.floatToRawIntBits(x) >> 16)
+                    : (short) (random.nextInt(2) << 15 | 12 + random.nextInt(6) << 10 | random.nextInt(1024));
+            all.floats[i] = widened(type, all.bits[i]);
+        }
+        return all;
+    }
+
+    private static float widened(int type, short bits) {
+        if (type == cudaDataType.CUDA_R_16BF) return Float.intBitsToFloat(bits << 16);
+        int exponent = bits >> 10 & 31, fraction = bits & 1023;
+        double x = exponent == 0 ? Math.scalb(fraction, -24) : Math.scalb(1024.0 + fraction, exponent - 25);
+        return (float) (bits < 0 ? -x : x);
+    }
+
+    private CUdeviceptr shorts(short[] x) {
+        CUdeviceptr p = probe.raw(2L * x.length);
+        must(cuMemcpyHtoD(p, Pointer.to(x), 2L * x.length));
+        return p;
+    }
+
+    /** The numbers of c that are not the nearest of their type to the sum in double, within what a sum in float32 may be off. */
+    private int products16(int type, int typeC, int m, int n, int k, int batches) {
+        int wrong = 0,
+                lda,
+                ldb,
+                ldc = m + 1,
+                bits = typeC == cudaDataType.CUDA_R_16BF ? 8 : typeC == cudaDataType.CUDA_R_16F ? 11 : 24;
+        for (int left : OPERATIONS) {
+            for (int right : OPERATIONS) {
+                lda = (left == CUBLAS_OP_N ? m : k) + 3;
+                ldb = (right == CUBLAS_OP_N ? k : n) + 1;
+                int stepA = lda * (left == CUBLAS_OP_N ? k : m),
+                        stepB = ldb * (right == CUBLAS_OP_N ? n : k),
+                        stepC = ldc * n;
+                Halves a = halves(type, stepA * batches), b = halves(type, stepB * batches);
+                float alpha = 1.5f, beta = 0.5f;
+                boolean whole = typeC == cudaDataType.CUDA_R_32F;
+                Halves c16 = halves(whole ? type : typeC, stepC * batches);
+                CUdeviceptr pc = whole ? probe.floats(c16.floats) : shorts(c16.bits),
+                        pa = shorts(a.bits),
+                        pb = shorts(b.bits);
+                int compute = cublasComputeType.CUBLAS_COMPUTE_32F, algorithm = cublasGemmAlgo.CUBLAS_GEMM_DEFAULT;
+                must(synchronize(
+                        batches == 1
+                                ? cublasGemmEx_new(
+                                        handle, left, right, m, n, k, of(alpha), pa, type, lda, pb, type, ldb, of(beta),
+                                        pc, typeC, ldc, compute, algorithm)
+                                : cublasGemmStridedBatchedEx_new(
+                                        handle, left, right, m, n, k, of(alpha), pa, type, lda, stepA, pb, type, ldb,
+                                        stepB, of(beta), pc, typeC, ldc, stepC, batches, compute, algorithm)));
+                float[] found = new float[c16.floats.length];
+                if (whole) found = probe.get(pc, found.length);
+                else {
+                    short[] halves = new short[found.length];
+                    must(cuMemcpyDtoH(Pointer.to(halves), pc, 2L * halves.length));
+                    for (int i = 0; i < found.length; i++) found[i] = widened(typeC, halves[i]);
+                }
+                for (int s = 0; s < batches; s++) {
+                    for (int i = 0; i < m; i++) {
+                        for (int j = 0; j < n; j++) {
+                            double sum = 0, size = 0;
+                            for (int l = 0; l < k; l++) {
+                                double x = a.floats[s * stepA + (left == CUBLAS_OP_N ? i + l * lda : l + i * lda)];
+                                double y = b.floats[s * stepB + (right == CUBLAS_OP_N ? l + j * ldb : j + l * ldb)];
+                                sum += x * y;
+                                size += Math.abs(x * y);
+                            }
+                            int at = s * stepC + i + j * ldc;
+                            double exact = alpha * sum + beta * c16.floats[at];
+                            double off = (k + 3) * 0x1p-24 * (alpha * size + Math.abs(beta * c16.floats[at]));
+                            double half = Math.scalb(1.0, Math.max(Math.getExponent(found[at]), -14) - bits);
+                            if (!(Math.abs(found[at] - exact) <= off + half)) wrong++;
+                        }
+                        if (i == 0 && found[s * stepC + m] != c16.floats[s * stepC + m]) wrong++; // between the columns
+                    }
+                }
+            }
+        }
+        return wrong;
+    }
+
     private void results() {
+        for (int type : new int[] {cudaDataType.CUDA_R_16BF, cudaDataType.CUDA_R_16F}) {
+            String name = type == cudaDataType.CUDA_R_16BF ? "bfloat16" : "float16";
+            in(
+                    "products of " + name,
+                    () -> products16(type, type, 7, 5, 13, 1) + products16(type, type, 33, 17, 101, 1));
+            in("products of " + name + " in float32", () -> products16(type, cudaDataType.CUDA_R_32F, 9, 4, 50, 1));
+            in("batches of " + name, () -> products16(type, type, 5, 3, 7, 3));
+        }
         in(
                 "products",
                 () -> products(false, 1, 1, 1)
@@ -304,6 +406,30 @@ final class CublasProbe {
         return probe.floats(1, 1, 1, 1, 1, 1, 1, 1, 1);
     }
 
+    /** A product of 3 x 3 matrices. */
+    private int ex(int typeA, int typeB, int typeC, int compute, long bytes) {
+        return synchronize(cublasGemmEx_new(
+                handle,
+                0,
+                0,
+                3,
+                3,
+                3,
+                of(1),
+                shorts(new short[18]),
+                typeA,
+                3,
+                shorts(new short[18]),
+                typeB,
+                3,
+                of(0),
+                probe.raw(bytes),
+                typeC,
+                3,
+                compute,
+                cublasGemmAlgo.CUBLAS_GEMM_DEFAULT));
+    }
+
     private void faults() {
         in("C out of bounds", () -> threes(ones(), ones(), 0, probe.raw(36), 4));
         in("B in no allocation", () -> threes(ones(), new CUdeviceptr(), 0, probe.raw(36), 3));
@@ -407,6 +533,23 @@ final class CublasProbe {
             int status = cublasDestroy(handle);
             handle = NONE;
             return status;
+        });
+        in(
+                "types that do not go together",
+                () -> ex(cudaDataType.CUDA_R_16BF, cudaDataType.CUDA_R_16F, cudaDataType.CUDA_R_32F, 68, 36));
+        in(
+                "a result of another 16 bits",
+                () -> ex(cudaDataType.CUDA_R_16BF, cudaDataType.CUDA_R_16BF, cudaDataType.CUDA_R_16F, 68, 36));
+        in(
+                "a sum in float16",
+                () -> ex(cudaDataType.CUDA_R_16F, cudaDataType.CUDA_R_16F, cudaDataType.CUDA_R_16F, 64, 36));
+        in(
+                "C of 16 bits out of bounds",
+                () -> ex(cudaDataType.CUDA_R_16F, cudaDataType.CUDA_R_16F, cudaDataType.CUDA_R_16F, 68, 16));
+        in("A of 16 bits is C", () -> {
+            CUdeviceptr a = shorts(new short[9]);
+            return synchronize(cublasGemmEx_new(
+                    handle, 0, 0, 3, 3, 3, of(1), a, 2, 3, shorts(new short[9]), 2, 3, of(0), a, 2, 3, 68, -1));
         });
         in("missing call", () -> cublasDasum(handle, 1, ones(), 1, ones()));
     }
