@@ -358,8 +358,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         k = ring[(int) ((done + 1) % Control.RING)];
         if (guard.reduces() || laid.wholes.length > 0) share(sum, laid.pieces.length);
         boolean go = !guard.reduces() || decide();
-        if (go) move();
-        else if (zeroes) share(zero, laid.chunks.length);
+        if (go) {
+            isTorn = true;
+            move();
+            isTorn = false;
+        } else if (zeroes) share(zero, laid.chunks.length);
         if (go) done++;
         else skipped++;
     }

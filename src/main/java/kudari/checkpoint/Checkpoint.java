@@ -83,7 +83,7 @@ public record Checkpoint(
      * @param params the parameters by name
      * @param facts what the run wants to know again
      * @throws IllegalArgumentException if a fact has no text, or a name that the checkpoint itself uses
-     * @throws IllegalStateException within {@link Optimizer#evaluating}, when the parameters are not those that train
+     * @throws IllegalStateException within {@link Optimizer#evaluating}, when the parameters are not those that train; or if a step has failed half done
      */
     public static Checkpoint of(Optimizer optimizer, Map<String, Tensor> params, Map<String, String> facts) {
         if (optimizer.isEvaluating())
@@ -139,7 +139,9 @@ public record Checkpoint(
      */
     public List<String> restoreWhatFits(Optimizer optimizer, Map<String, Tensor> params) {
         Fit fit = fit(optimizer, params);
-        int groups = optimizer.counts().groups().size();
+        int groups = (int) optimizer.groups().stream()
+                .filter(group -> group.schedule().isPresent())
+                .count();
         boolean same = groups == counts.groups().size();
         restore(
                 optimizer,
