@@ -244,6 +244,22 @@ class AdafactorTest {
         return new Step(rule, k);
     }
 
+    /** The moments see what the update sees: each element of 2·g held within ±0.5. */
+    @Test
+    void aMatrixThatIsScaledAndClippedIsAnotherGradientAndNothingElse() {
+        float[] start = {1, 2, 3, 4, 5, 6},
+                g = {0.125f, 1, -3, 0.0625f, -0.25f, 0},
+                seen = {0.25f, 0.5f, -0.5f, 0.125f, -0.5f, 0};
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(start, 2, 3), expected = engine.tensor(start, 2, 3);
+            engine.optimizer(Adafactor.of(0.1))
+                    .guard(Guard.clipValue(0.5).scale(2))
+                    .update(p, engine.tensor(g, 2, 3));
+            engine.optimizer(Adafactor.of(0.1)).update(expected, engine.tensor(seen, 2, 3));
+            assertSameBits(expected.get(), p.get());
+        }
+    }
+
     @Test
     void aMatrixKeepsARowAndAColumnAndAVectorAllOfIt() {
         try (Engine engine = Engines.open()) {
