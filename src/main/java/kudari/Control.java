@@ -265,6 +265,18 @@ final class Control {
         of.schedule = schedule;
     }
 
+    /**
+     * Checks that no step has failed when a part of it was done: what the others had been is lost then.
+     *
+     * @param what is asked for
+     */
+    void checkWhole(String what) {
+        if (driver != null && driver.isTorn)
+            throw new IllegalStateException(
+                    what
+                            + ": expected parameters and state after a whole step, got an optimizer whose last step failed half done; restore a checkpoint");
+    }
+
     void step() {
         prepare(1);
         driver.step();
@@ -411,7 +423,10 @@ final class Control {
         checkLossScale();
         settle();
         before.set(counts.steps(), counts.skipped(), 0, 0);
-        if (driver != null) driver.count(counts.steps(), counts.skipped());
+        if (driver != null) {
+            driver.count(counts.steps(), counts.skipped());
+            driver.isTorn = false;
+        }
         learn(counts.steps(), asked);
         skipped = told = counts.skipped();
         for (int n = 0; n < parts.length; n++) {

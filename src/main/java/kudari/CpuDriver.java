@@ -373,8 +373,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         if (guard.reduces() || laid.wholes.length > 0) share(sum, laid.pieces.length);
         boolean go = !guard.reduces() || decide();
         if (lossScale.isPresent()) lossScale.get().decided(go, this);
-        if (go) move();
-        else if (zeroes) share(zero, laid.chunks.length);
+        if (go) {
+            isTorn = true;
+            move();
+            isTorn = false;
+        } else if (zeroes) share(zero, laid.chunks.length);
         if (go) done++;
         else skipped++;
     }

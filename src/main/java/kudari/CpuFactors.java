@@ -5,7 +5,7 @@ import kudari.rule.Arithmetic;
 import kudari.rule.FactoredRule;
 
 /**
- * The moments of one tensor whose rule factors them, and the factors that follow: by the additions of {@code kernels/factored.cuh}, in the same order.
+ * The moments of one tensor whose rule factors them, and the factors that follow: by the additions of {@code kernels/step.cuh}, in the same order.
  *
  * <p>A matrix is cut into tiles of at most {@link #WIDE} columns. In a tile so many rows stand side by side as have room in {@link Reduce#LANES} lanes, and
  * {@link #DEEP} times as many are in it. A row's sum over a tile is that of {@link Reduce}. A column's goes down every lane first, then over the lanes. The

@@ -734,15 +734,27 @@ final class CudaDriver extends Driver {
     void step() {
         if (engine.recording().isPresent()) engine.recording().get().reads(table);
         if (guard.reduces() || sums) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
-        // The last one runs even without chunks, for it counts the step.
-        for (int kind = 0; kind <= last; kind++) {
-            Launch launch = kinds.get(kind);
-            int blocks = engine.blocks(launch.rows), tiles = (int) Math.min(launch.tiles, Integer.MAX_VALUE);
-            if (launch.moments.isPresent()) launch.moments.get().start(engine.blocks(tiles), THREADS);
-            if (launch.gather.isPresent()) launch.gather.get().start(blocks, THREADS);
-            if (launch.matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
-            launch.kernel.start(kind == last ? Math.max(1, blocks) : blocks, THREADS);
+        try {
+            // The last one runs even without chunks, for it counts the step.
+            for (int kind = 0; kind <= last; kind++) {
+                Launch launch = kinds.get(kind);
+                int blocks = engine.blocks(launch.rows), tiles = (int) Math.min(launch.tiles, Integer.MAX_VALUE);
+                if (launch.moments.isPresent()) move(launch.moments.get(), engine.blocks(tiles));
+                if (launch.gather.isPresent()) move(launch.gather.get(), blocks);
+                if (launch.matrix && updates.isPresent()) orthogonal.get().orthogonalize(updates.get().laid);
+                move(launch.kernel, kind == last ? Math.max(1, blocks) : blocks);
+            }
+        } catch (CudaException e) {
+            if (!isTorn) throw e;
+            throw new CudaException(e.what() + ", with the step half done", e.fix());
         }
+        isTorn = false;
+    }
+
+    /** Launches what changes parameters or state; where that is recorded, nothing changes yet. */
+    private void move(CudaKernel kernel, int blocks) {
+        kernel.start(blocks, THREADS);
+        isTorn |= blocks > 0 && engine.recording().isEmpty();
     }
 
     @Override

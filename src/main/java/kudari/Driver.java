@@ -52,7 +52,10 @@ abstract class Driver {
      */
     abstract void send(long first, int steps, float[] k);
 
-    /** Does the next step. Nothing is allocated. */
+    /** Whether a step has failed when a part of it was done, which nobody can take back. */
+    boolean isTorn;
+
+    /** Does the next step. Nothing is allocated. Where it throws, {@link #isTorn} says whether it has changed something. */
     abstract void step();
 
     /** Asks for the counts as they are now, to be had by {@link #heard}; nothing waits. */

@@ -274,14 +274,15 @@ public record Explanation(Class<?> type, Rule rule, List<String> formula, List<D
 
     private static String percent(double apart, double way, int steps) {
         if (apart == 0) return "0";
-        if (!(apart < 1e6)) return "far";
+        if (!(apart < 1e4)) return "far";
         if (apart * way <= steps * ROUNDING) return "rounding";
         return apart < 1e-4 ? "< 0.01 %" : brief(100 * apart) + " %";
     }
 
-    /** Two digits, or all before the point. */
+    /** Two digits, or all before the point where those are few: at most 8 characters, in a column of 9. */
     private static String brief(double x) {
-        if (!(x < 1e6)) return String.valueOf(x);
+        if (!Double.isFinite(x)) return String.valueOf(x);
+        if (x >= 1e6) return String.format(Locale.ROOT, "%.1e", x);
         if (x >= 10) return String.format(Locale.ROOT, "%.0f", x);
         return Say.number(new BigDecimal(x).round(new MathContext(2)).doubleValue());
     }

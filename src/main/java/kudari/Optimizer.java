@@ -72,6 +72,11 @@ public final class Optimizer implements AutoCloseable {
         return this;
     }
 
+    /** The scale of the loss whose gradients it is given; none if it has none. */
+    public Optional<LossScale> lossScale() {
+        return control.lossScale();
+    }
+
     /** Has the guard see the gradients of other ranks, too, which have parameters of their own. */
     Optimizer join(OtherRanks others) {
         checkNew("join");
@@ -139,7 +144,9 @@ public final class Optimizer implements AutoCloseable {
      *     group has none then, a vector's group has a rule that takes matrices alone, a tensor is another engine's, or memory overlaps; nothing has
      *     changed then
      * @throws IllegalStateException if the engine is closed, this is not the thread that opened it, or the schedule has no rule of the right kind
-     *     for the step; nothing has changed then
+     *     for the step; nothing has changed then. Or if a step has failed half done
+     * @throws CudaException if the device does not take the step. Where the message says that it is half done, parameters and state have moved and nothing
+     *     has counted it: this then refuses more until a checkpoint is restored, by {@link #resume(Counts, Map)}
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         check();
@@ -177,6 +184,7 @@ public final class Optimizer implements AutoCloseable {
             check();
         }
         checkTrains("update");
+        control.checkWhole("update");
         control.checkLossScale();
         bindings.forgetClosed();
     }
@@ -206,6 +214,7 @@ public final class Optimizer implements AutoCloseable {
     void prepare(CapturedUpdates captured) {
         check();
         checkTrains("launch");
+        control.checkWhole("launch");
         control.checkLossScale();
         if (captured.generation != bindings.generation())
             throw new IllegalStateException(
@@ -257,9 +266,14 @@ public final class Optimizer implements AutoCloseable {
         return engine.call(control::now).skipped;
     }
 
-    /** All that has been counted. Waits as {@link #steps} does. */
+    /**
+     * All that has been counted, as for a checkpoint. Waits as {@link #steps} does.
+     *
+     * @throws IllegalStateException if a step has failed half done: parameters and state are then those of no count
+     */
     public Counts counts() {
         check();
+        control.checkWhole("counts");
         return engine.call(control::counts);
     }
 

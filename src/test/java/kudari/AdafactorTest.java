@@ -210,6 +210,56 @@ class AdafactorTest {
         }
     }
 
+    /** In step 32 β is 1 − 32^−0.8 = 15/16. */
+    @Test
+    void itsEpsilonsAndItsThresholdAreWorkedOutByHand() {
+        Adafactor rule = Adafactor.of(0.5).eps(1, 0.5).least(0.25).threshold(2);
+        float[] k = new float[Rule.SCALARS];
+        rule.at(32, k);
+        assertEquals(15 / 16.0 * 4 + 1 / 16.0 * (7 + 1), rule.moment(k, 4, 7), 1e-6);
+        assertEquals(Math.sqrt(3 / 12.0), rule.factor(k, 12, 3), 1e-7);
+        assertEquals(Math.sqrt(0.5 / 2), rule.factor(k, 2, 0.125), 1e-7); // a mean of rows below the floor is the floor
+        double rate = 1 / Math.sqrt(32);
+        // Of 4 elements: rms(p) = √(36/4), rms(u) = √(16/4), which is the threshold.
+        assertEquals(rate * 3, rule.trust(k, 1, 16, 0, 36, 4, new float[1]), 1e-7);
+        assertEquals(rate * 3 / 2, rule.trust(k, 1, 64, 0, 36, 4, new float[1]), 1e-7);
+        assertEquals(rate * 3, rule.trust(k, 1, 1, 0, 36, 4, new float[1]), 1e-7);
+        assertEquals(rate * 0.25, rule.trust(k, 1, 1, 0, 0, 4, new float[1]), 1e-7);
+        assertEquals(0.5 * 3, at(rule.relative(false)).trust(16, 36), 1e-7);
+        assertEquals(rate, at(rule.scaled(false)).trust(16, 36), 1e-7);
+        float[] u = new float[1];
+        rule.gather(k, 1, 0, 1, new float[1], new float[] {3}, new float[][] {{9}}, u);
+        assertEquals(3 / 0.5, u[0], 1e-6); // a root below the floor is the floor
+    }
+
+    private record Step(Adafactor rule, float[] k) {
+        float trust(double xx, double pp) {
+            return rule.trust(k, 1, xx, 0, pp, 4, new float[1]);
+        }
+    }
+
+    private static Step at(Adafactor rule) {
+        float[] k = new float[Rule.SCALARS];
+        rule.at(32, k);
+        return new Step(rule, k);
+    }
+
+    /** The moments see what the update sees: each element of 2·g held within ±0.5. */
+    @Test
+    void aMatrixThatIsScaledAndClippedIsAnotherGradientAndNothingElse() {
+        float[] start = {1, 2, 3, 4, 5, 6},
+                g = {0.125f, 1, -3, 0.0625f, -0.25f, 0},
+                seen = {0.25f, 0.5f, -0.5f, 0.125f, -0.5f, 0};
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(start, 2, 3), expected = engine.tensor(start, 2, 3);
+            engine.optimizer(Adafactor.of(0.1))
+                    .guard(Guard.clipValue(0.5).scale(2))
+                    .update(p, engine.tensor(g, 2, 3));
+            engine.optimizer(Adafactor.of(0.1)).update(expected, engine.tensor(seen, 2, 3));
+            assertSameBits(expected.get(), p.get());
+        }
+    }
+
     @Test
     void aMatrixKeepsARowAndAColumnAndAVectorAllOfIt() {
         try (Engine engine = Engines.open()) {

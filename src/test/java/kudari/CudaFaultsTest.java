@@ -31,6 +31,7 @@ import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 import jcuda.jcublas.JCublas2;
+import kudari.checkpoint.Checkpoint;
 import kudari.nn.Init;
 import kudari.nn.Network;
 import kudari.nn.Samples;
@@ -41,6 +42,7 @@ import kudari.rule.FactoredRule;
 import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Momentum;
+import kudari.rule.Muon;
 import kudari.rule.NovoGrad;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
@@ -597,6 +599,48 @@ class CudaFaultsTest {
         adam.update(p, g);
         expected.update(a, da);
         assertSame(a, p);
+    }
+
+    static Stream<Arguments> halves() {
+        Group[] lamb = {Group.rest(Lamb.of(0.1))}, adafactor = {Group.rest(Adafactor.of(0.1))};
+        Group[] muon = {Group.rest(Muon.of(0.1))}, two = {Group.of("a", Adam.of(0.1)), Group.rest(Sgd.of(0.1))};
+        return Stream.of(
+                Arguments.of(lamb, "cuLaunchKernel:2:1", "kernels/lamb.cu: lamb with"),
+                Arguments.of(adafactor, "cuLaunchKernel:2:1", "kernels/adafactor.cu: adafactor_gather"),
+                Arguments.of(adafactor, "cuLaunchKernel:3:1", "kernels/adafactor.cu: adafactor with"),
+                Arguments.of(muon, "cuLaunchKernel:2:1", "kernels/newtonschulz.cu: sums"),
+                Arguments.of(muon, "cublasSgemmStridedBatched:4:13", "cublasSgemmStridedBatched"),
+                Arguments.of(two, "cuLaunchKernel:2:1", "kernels/sgd.cu"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("halves")
+    void aStepThatFailsHalfDoneIsSaidAndNoneFollowsUntilACheckpointIsRestored(
+            Group[] groups, String failure, String named) {
+        Map<String, Tensor> p = matrices(), g = matrices(), a = matrices(), da = matrices();
+        Optimizer stopped = cuda.optimizer(groups), expected = cuda.optimizer(groups);
+        stopped.update(p, g);
+        expected.update(a, da);
+        Checkpoint saved = Checkpoint.of(stopped, p, Map.of());
+        Graph graph = cuda.capture(() -> stopped.update(p, g));
+        ask("reset");
+        ask("fail " + failure);
+        refused(CudaException.class, () -> stopped.update(p, g), named, "half done");
+        String told = "whose last step failed half done; restore a checkpoint";
+        refused(IllegalStateException.class, () -> stopped.update(p, g), "update: ", told);
+        refused(IllegalStateException.class, graph::launch, "launch: ", told);
+        refused(IllegalStateException.class, () -> Checkpoint.of(stopped, p, Map.of()), "counts: ", told);
+        saved.restore(stopped, p);
+        stopped.update(p, g);
+        expected.update(a, da);
+        assertSame(a, p);
+        assertEquals(2, stopped.steps());
+        graph.close();
+    }
+
+    private Map<String, Tensor> matrices() {
+        Random random = new Random(SEED);
+        return Map.of("a", cuda.tensor(values(random, 15), 3, 5), "b", cuda.tensor(values(random, 8), 4, 2));
     }
 
     // ---- the device is lost, or frees nothing ----

@@ -393,6 +393,9 @@ class CustomRuleTest {
             assertTrue(
                     failed.getMessage().endsWith("Wrong.apply, with the step half done: not yet"), failed.getMessage());
             assertEquals(0, optimizer.steps());
+            String told = assertThrows(IllegalStateException.class, () -> optimizer.update(p, g))
+                    .getMessage();
+            assertTrue(told.endsWith("whose last step failed half done; restore a checkpoint"), told);
             engine.optimizer(ADD_SIGN).update(p, g);
         }
     }

@@ -10,6 +10,7 @@ import java.util.OptionalDouble;
 import java.util.function.DoubleFunction;
 import java.util.stream.Stream;
 import kudari.Explanation.Difference;
+import kudari.rule.AdaDelta;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
@@ -297,6 +298,20 @@ class ExplanationTest {
                 IllegalArgumentException.class,
                 () -> Explanation.of(AdamW.class, Sgd.of(0.25)),
                 "type: expected the class with the factories of Sgd, got AdamW, which makes Adam");
+    }
+
+    static Stream<Rule> large() {
+        double lr = 1.2345678e30;
+        return Stream.of(AdaDelta.keras(lr), Adan.optax(lr), Momentum.of(lr), Sgd.of(1.2345678e15));
+    }
+
+    /** At such a rate the distances have as many digits as numbers can. */
+    @ParameterizedTest
+    @MethodSource("large")
+    void numbersOfAnySizeStayInTheirColumns(Rule rule) {
+        String said = Explanation.of(rule).toString();
+        assertTrue(said.lines().allMatch(line -> line.length() <= Explanation.WIDTH), said);
+        assertTrue(said.contains("e+"), said);
     }
 
     @Test

@@ -238,6 +238,41 @@ class NewtonSchulzTest {
         }
     }
 
+    /** Notes what is asked of it: a Gram matrix, a polynomial, a product of squares, one with X. */
+    private record Noted(StringBuilder calls) implements NewtonSchulz.Work {
+        @Override
+        public void gram(int x, int square) {
+            calls.append('g');
+        }
+
+        @Override
+        public void polynomial(int square, float a, float b, float c, int to) {
+            calls.append('p');
+        }
+
+        @Override
+        public void multiply(int left, int right, int to) {
+            calls.append('m');
+        }
+
+        @Override
+        public void apply(int square, int x, int to) {
+            calls.append('x');
+        }
+    }
+
+    /** By hand, an iteration a word: X is taken anew behind the second and the last; between, the polynomials gather and A follows them. */
+    @Test
+    void theGramFormIsTakenWhereOneSideIsMoreThanTwiceTheOtherAndBeginsAnewOnce() {
+        NewtonSchulz how = new NewtonSchulz(JORDAN, 1, 1e-7, true);
+        for (int n : new int[] {4, 5}) {
+            Noted noted = new Noted(new StringBuilder());
+            how.iterate(noted, 2, n);
+            String expected = n == 4 ? "gpx gpx gpx gpx gpx" : "gpmm pmx gpmm pmmm pmx";
+            assertEquals(expected.replace(" ", ""), noted.calls.toString());
+        }
+    }
+
     @Test
     void zeroStaysZero() {
         for (Products products : products())

@@ -94,4 +94,23 @@ class ScheduleFreeTest {
             assertArrayEquals(apart, optimizer.state(Optimizer.SINGLE).get("d").get());
         }
     }
+
+    /** Not even where the average still lies behind. */
+    @Test
+    void nothingMovesAtARateOfZero() {
+        for (Rule rule : new Rule[] {ScheduleFreeSgd.of(0.5), ScheduleFreeAdamW.of(0.5)}) {
+            try (Engine engine = Engines.open()) {
+                Tensor p = engine.tensor(new float[] {8}), g = engine.tensor(new float[] {1});
+                Optimizer optimizer = engine.optimizer(LearningRate.constant(0.5)
+                        .then(3, LearningRate.constant(0))
+                        .of(rule));
+                for (int t = 1; t <= 3; t++) optimizer.update(p, g);
+                float before = p.get()[0],
+                        d = optimizer.state(Optimizer.SINGLE).get("d").get()[0];
+                optimizer.update(p, g);
+                assertEquals(before, p.get()[0]);
+                assertEquals(d, optimizer.state(Optimizer.SINGLE).get("d").get()[0]);
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ import java.util.TreeMap;
 import java.util.function.BiFunction;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
+import kudari.rule.Adafactor;
 import kudari.rule.Adam;
 import kudari.rule.Lamb;
 import kudari.rule.Lars;
@@ -437,6 +438,58 @@ class TensorRuleTest {
                 lamb.corrected(false),
                 3 - 0.1 * ratio * Math.sqrt(0.001) / 0.1,
                 4 - 0.1 * ratio * Math.sqrt(0.001) / 0.1);
+    }
+
+    /** Uncorrected a first step of (6, 8) leaves m = (0.6, 0.8) and √v = √0.001·(6, 8); the correction √c₂/c₁ is √0.001/0.1, of the decay, too. */
+    @Test
+    void lambAddsEpsilonToTheRootAndCorrectsTheDecayWithTheStep() {
+        Lamb lamb = Lamb.of(0.1).eps(1);
+        double root = Math.sqrt(0.001), x = 6 / (6 + 1.0), y = 8 / (8 + 1.0), ratio = 5 / Math.hypot(x, y);
+        assertStep(lamb, 3 - 0.1 * ratio * x, 4 - 0.1 * ratio * y);
+        double u = 0.6 / (6 * root + 1), v = 0.8 / (8 * root + 1), without = 5 / Math.hypot(u, v), rate = root;
+        assertStep(lamb.corrected(false), 3 - rate * without * u, 4 - rate * without * v);
+        double with = 5 / Math.hypot(u + 3, v + 4);
+        assertStep(lamb.corrected(false).decay(1), 3 - rate * with * (u + 3), 4 - rate * with * (v + 4));
+        assertStep(
+                lamb.corrected(false).decay(1).inside(false),
+                3 - rate * (without * u + 3),
+                4 - rate * (without * v + 4));
+    }
+
+    /** For 0 times it is 0 then, where it would not be a number of infinity. */
+    @Test
+    void aFactorThatFloatDoesNotHoldIsItsLargestNumber() {
+        double tiny = 1e-90, huge = 1e90;
+        assertEquals(Float.MAX_VALUE, Lars.of().trust(at(Lars.of()), 1, tiny, 0, huge, 1, new float[1]));
+        NovoGrad faint = NovoGrad.of().eps(1e-42);
+        float[] norm = {0};
+        assertEquals(Float.MAX_VALUE, faint.trust(at(faint), 1, 0, 0, 1, 1, norm));
+        assertEquals(0, norm[0]);
+        faint.trust(at(faint), 1, huge, 0, 1, 1, norm);
+        assertEquals(Float.MAX_VALUE, norm[0]);
+        Adafactor adafactor = Adafactor.of(1);
+        float[] k = at(adafactor);
+        assertEquals(Float.MAX_VALUE, adafactor.trust(k, 1, 1, 0, huge, 1, new float[1]));
+        assertEquals(Float.MAX_VALUE, adafactor.moment(k, 0, huge));
+        assertEquals(Float.MAX_VALUE, adafactor.factor(k, 1e-30f, huge));
+        assertEquals(Float.MAX_VALUE, adafactor.factor(k, 0, 0));
+    }
+
+    /** As where g and l2·p point against each other: Σ(g + p)² = 1 − 2·1.0000001 + 1. */
+    @Test
+    void aSumOfSquaresThatRoundsBelowZeroIsZero() {
+        Lars lars = Lars.of().l2(1);
+        assertEquals(1, lars.trust(at(lars), 1, 1, -1.0000001, 1, 1, new float[1]));
+        NovoGrad novoGrad = NovoGrad.of().eps(0.5).l2(1);
+        float[] norm = {0};
+        assertEquals(2, novoGrad.trust(at(novoGrad), 1, 1, -1.0000001, 1, 1, norm));
+        assertEquals(0, norm[0]);
+    }
+
+    private static float[] at(Rule rule) {
+        float[] k = new float[Rule.SCALARS];
+        rule.at(1, k);
+        return k;
     }
 
     /** ‖g‖ is 10: a first step by g/10, or by g when ε is so large. */

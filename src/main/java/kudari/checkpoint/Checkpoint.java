@@ -89,7 +89,7 @@ public record Checkpoint(
      * @param params the parameters by name
      * @param facts what the run wants to know again
      * @throws IllegalArgumentException if a fact has no text, or a name that the checkpoint itself uses
-     * @throws IllegalStateException within {@link Optimizer#evaluating}, when the parameters are not those that train
+     * @throws IllegalStateException within {@link Optimizer#evaluating}, when the parameters are not those that train; or if a step has failed half done
      */
     public static Checkpoint of(Optimizer optimizer, Map<String, Tensor> params, Map<String, String> facts) {
         if (optimizer.isEvaluating())
@@ -145,11 +145,12 @@ public record Checkpoint(
      */
     public List<String> restoreWhatFits(Optimizer optimizer, Map<String, Tensor> params) {
         Fit fit = fit(optimizer, params);
-        Counts now = optimizer.counts();
-        int groups = now.groups().size();
+        int groups = (int) optimizer.groups().stream()
+                .filter(group -> group.schedule().isPresent())
+                .count();
         List<Long> each = groups == counts.groups().size() ? counts.groups() : Collections.nCopies(groups, steps());
         Optional<LossScale.State> scale =
-                now.lossScale().map(own -> counts.lossScale().orElse(own));
+                optimizer.lossScale().map(own -> counts.lossScale().orElseGet(own::state));
         restore(optimizer, params, fit, new Counts(steps(), skipped(), each, scale));
         return fit.faults;
     }
@@ -186,7 +187,7 @@ public record Checkpoint(
                 faults.add(Say.quoted(name) + ": expected " + like.dtype() + ", got " + values.dtype());
             else fitting.add(name);
         });
-        boolean scales = optimizer.counts().lossScale().isPresent();
+        boolean scales = optimizer.lossScale().isPresent();
         if (scales && counts.lossScale().isEmpty())
             faults.add("the loss scale is missing: expected where the optimizer's goes on, got a run that had none");
         if (!scales && counts.lossScale().isPresent())

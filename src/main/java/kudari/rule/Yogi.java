@@ -24,7 +24,8 @@ import java.util.List;
  *   <dt>Source
  *   <dd>M. Zaheer et al., "Adaptive Methods for Nonconvex Optimization", NeurIPS 2018, algorithm 2.
  *   <dt>Deviations
- *   <dd>the paper corrects neither mean. optax, whose form this is, corrects both, though v grows otherwise than a mean, and starts both at 1e-6.
+ *   <dd>the paper corrects neither mean. optax, whose form this is, corrects both, though v grows otherwise than a mean, and starts both at 1e-6. Of two gradients
+ *       beyond 1.8·10<sup>19</sup>, whose squares float32 cannot hold, the second makes p NaN, as the formula has it; a {@code Guard} that clips keeps it out.
  *   <dt>State
  *   <dd>{@code m} and {@code v}, 8 bytes per parameter; a step moves 28.
  *   <dt>Neighbours
