@@ -19,6 +19,8 @@ import kudari.Engine;
 import kudari.Group;
 import kudari.Guard;
 import kudari.LearningRate;
+import kudari.LossScale;
+import kudari.LossScaling;
 import kudari.Master;
 import kudari.Optimizer;
 import kudari.Tensor;
@@ -71,9 +73,6 @@ final class Train extends TrainingCommand {
     /** The options that decide the bits, which a checkpoint holds and a run that goes on shares. */
     private static final List<String> SETTINGS = List.of(
             "rule", "lr", "decay", "average", "schedule", "hidden", "precision", "master", "batch", "clip", "seed");
-
-    /** What gradients of float16 are multiplied by: small ones vanish in it. */
-    private static final float LOSS_SCALE = 1024;
 
     /** Where the samples were, and what they were: they may lie elsewhere now, but not be others. */
     private static final String DATA = "data", TRAIN = "train-sha256", TEST = "test-sha256";
@@ -453,12 +452,17 @@ final class Train extends TrainingCommand {
         return kind == Master.Kind.STOCHASTIC ? Master.stochastic(seed) : new Master(kind, 0);
     }
 
-    /** Has a network's gradients be of what its type needs, and the guard divide them again. */
-    Guard scale(Network net, Engine engine) {
-        Guard guard = clip == null ? Guard.NONE : Guard.clipNorm(clip);
-        if (precision != Precision.FP16) return guard;
-        net.scaleLoss(engine.tensor(new float[] {LOSS_SCALE}));
-        return guard.skips(true).scale(1 / LOSS_SCALE);
+    /** What happens to gradients before a step. */
+    Guard guard() {
+        return clip == null ? Guard.NONE : Guard.clipNorm(clip);
+    }
+
+    /** The scale of a network's loss, where its type needs one. */
+    Optional<LossScale> lossScale(Network net, Engine engine) {
+        if (precision != Precision.FP16) return Optional.empty();
+        LossScale scale = engine.lossScale(LossScaling.dynamic());
+        net.scaleLoss(scale.tensor());
+        return Optional.of(scale);
     }
 
     /** Tries a step, on next to nothing: not every rule takes every type and master, and who refuses says why. */
@@ -592,7 +596,8 @@ final class Train extends TrainingCommand {
             } catch (IllegalArgumentException e) {
                 throw refusal("--hidden " + settings().get("hidden") + ": " + e.getMessage());
             }
-            optimizer = engine.optimizer(groups(rates)).guard(scale(net, engine));
+            optimizer = engine.optimizer(groups(rates)).guard(guard());
+            lossScale(net, engine).ifPresent(optimizer::lossScale);
             batches = Sampler.epochs(sets.train().size(), batch, seed);
             if (saved.isPresent()) {
                 try {

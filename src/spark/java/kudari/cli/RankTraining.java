@@ -14,6 +14,7 @@ import kudari.Engine;
 import kudari.Evaluation;
 import kudari.Group;
 import kudari.Guard;
+import kudari.LossScale;
 import kudari.Optimizer;
 import kudari.ShardedOptimizer;
 import kudari.Tensor;
@@ -147,11 +148,12 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
     private record Steps(Optimizer optimizer, Runnable update, Saving save, Consumer<Runnable> evaluating) {}
 
     private Steps steps(Train train, Rank rank, Network net) throws IOException {
-        Guard guard = train.scale(net, rank.engine());
-        guard = guard.scale(guard.scale() / rank.size());
+        Guard guard = train.guard().scale(1.0 / rank.size());
+        Optional<LossScale> scale = train.lossScale(net, rank.engine());
         Group all = Group.rest(train.rates(until).of(train.rule())).master(train.master());
         if (train.zero) {
             ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), all).guard(guard);
+            scale.ifPresent(sharded::lossScale);
             rank.restore(sharded, net.params());
             return new Steps(
                     sharded.own(),
@@ -160,6 +162,7 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
                     body -> sharded.evaluating(net.params(), body));
         }
         Optimizer optimizer = rank.engine().optimizer(all).guard(guard);
+        scale.ifPresent(optimizer::lossScale);
         rank.restore(optimizer, net.params());
         return new Steps(
                 optimizer,

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -24,6 +25,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import kudari.Dtype;
 import kudari.LearningRate;
+import kudari.LossScale;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors;
 import kudari.checkpoint.Safetensors.Values;
@@ -165,6 +167,22 @@ class TrainTest {
             assertEquals(
                     Dtype.F32, tensors.get("state/" + name + "/Adam.master").dtype());
         }
+    }
+
+    /** As GradScaler's, it begins at 2¹⁶; three good steps are on the way to the 2,000 that double it. */
+    @Test
+    void aRunInFloat16SavesItsLossScaleAndGoesOnWithIt() throws IOException {
+        Path bf16 = folder.resolve("bf16"), fp16 = folder.resolve("fp16");
+        trained(SMALL, bf16, "--steps=3", "--precision=bf16");
+        assertEquals(Optional.empty(), Checkpoint.read(model(bf16)).counts().lossScale());
+        trained(SMALL, fp16, "--steps=3", "--precision=fp16");
+        assertEquals(
+                Optional.of(new LossScale.State(65536, 3, 1, false)),
+                Checkpoint.read(model(fp16)).counts().lossScale());
+        trained(List.of("--device=cpu"), fp16, "--resume=" + model(fp16), "--steps=5");
+        assertEquals(
+                Optional.of(new LossScale.State(65536, 5, 1, false)),
+                Checkpoint.read(model(fp16)).counts().lossScale());
     }
 
     /** SGD goes as far as its gradients are long; clipped, as far as the clip lets it. What float16 rounds is 2⁻¹¹ of a number. */
