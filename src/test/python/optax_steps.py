@@ -53,6 +53,8 @@ OPTIMIZERS = {
     "Lars": lambda: optax.lars(1e-3),
     "NovoGrad": lambda: optax.novograd(1e-3),
     "Lamb": lambda: optax.lamb(1e-3),
+    "Adafactor": lambda: optax.adafactor(1e-3),
+    "Muon": lambda: contrib.muon(1e-3),
 }
 
 
@@ -66,7 +68,7 @@ class Optax:
 
     def random(self, size):
         self.key, key = jax.random.split(self.key)
-        return jax.random.uniform(key, (size,), minval=-0.5, maxval=0.5)
+        return jax.random.uniform(key, size, minval=-0.5, maxval=0.5)
 
     def step_of(self, rule, sizes):
         if rule not in OPTIMIZERS:
@@ -94,7 +96,7 @@ class Optax:
         return step
 
     def copy_of(self, size):
-        a = self.random(size)
+        a = self.random((size,))
         copy = jax.jit(lambda x: x.copy())
         self.last.append(a)
 

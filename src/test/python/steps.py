@@ -1,7 +1,7 @@
 """What torch_steps.py and optax_steps.py share: DeviceBench's protocol and lines of CSV, for the optimizers of other libraries.
 
 A library is an object with
-  step_of(rule, sizes)      a step over random tensors of these sizes; an error of MISSING where it has none
+  step_of(rule, sizes)      a step over random tensors of these extents, a tuple each; an error of MISSING where it has none
   copy_of(size)             a copy of so many floats on the device
   region(run)               runs run(), which calls steps, and says how many microseconds they took on the device
   free()                    gives back what steps no longer need
@@ -24,6 +24,10 @@ NETWORK_SHAPE = "784-100x4-10 batch 128"
 MISSING = (AttributeError, RuntimeError, TypeError, ValueError)
 
 
+def elements(sizes):
+    return sum(math.prod(size) for size in sizes)
+
+
 def in_turns(steps):
     turn = 0
 
@@ -41,7 +45,7 @@ class Bench:
 
     def print(self, rule, shape, sizes, n, steps, device_us, host_us, note=""):
         note = note.replace(",", ";").replace("\n", " ")[:200]
-        print(f"{self.contender},{self.round},{rule},{shape},{len(sizes)},{sum(sizes)},{n},{steps},{device_us},{host_us},{note}", flush=True)
+        print(f"{self.contender},{self.round},{rule},{shape},{len(sizes)},{elements(sizes)},{n},{steps},{device_us},{host_us},{note}", flush=True)
 
     def leave_out(self, rule, shape, sizes, why):
         self.print(rule, shape, sizes, 0, 0, "", "", why)
@@ -75,19 +79,19 @@ class Bench:
             self.print(rule, shape, sizes, n, steps, f"{device_us:.4f}", f"{host_us:.4f}")
 
     def copy(self, when):
-        self.time("copy", when, [COPY], self.library.copy_of(COPY))
+        self.time("copy", when, [(COPY,)], self.library.copy_of(COPY))
         self.library.free()
 
     def steps(self, work, seconds):
         end = time.monotonic() + seconds
         self.copy("before")
         for rule, shape, sizes in work:
-            if self.contender.endswith("-graph") and sum(sizes) > MOST_IN_GRAPH:
+            if self.contender.endswith("-graph") and elements(sizes) > MOST_IN_GRAPH:
                 continue
             if time.monotonic() > end:
                 self.leave_out(rule, shape, sizes, "left out: time")
                 continue
-            copies = COPIES if sum(sizes) <= ROTATE_TO else 1
+            copies = COPIES if elements(sizes) <= ROTATE_TO else 1
             try:
                 self.time(rule, shape, sizes, in_turns([self.library.step_of(rule, sizes) for _ in range(copies)]))
             except MISSING as e:
@@ -129,7 +133,8 @@ def read_work(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             rule, shape, runs = line.rstrip("\n").split("\t")
-            sizes = [int(size) for run in runs.split() for count, size in [run.split("x")] for _ in range(int(count))]
+            numbers = [tuple(map(int, run.split("x"))) for run in runs.split()]  # how many, and their extents
+            sizes = [run[1:] for run in numbers for _ in range(run[0])]
             work.append((rule, shape, sizes))
     return work
 

@@ -34,6 +34,8 @@ OPTIMIZERS = {
     "RAdam": (torch.optim.RAdam, {}),
     "Adamax": (torch.optim.Adamax, {}),
     "AdaDelta": (torch.optim.Adadelta, {}),
+    "Adafactor": (getattr(torch.optim, "Adafactor", None), {}),  # since 2.5
+    "Muon": (getattr(torch.optim, "Muon", None), {"weight_decay": 0.0}),  # since 2.9; its products are of bfloat16
 }
 FUSED = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.Adam, torch.optim.AdamW)
 
@@ -66,12 +68,16 @@ class Torch:
 
     def optimizer(self, rule, params):
         name = rule.partition(" ")[0]
-        if name not in OPTIMIZERS:
+        optimizer, options = OPTIMIZERS.get(name, (None, {}))
+        if optimizer is None:
             raise ValueError("no such optimizer")
-        optimizer, options = OPTIMIZERS[name]
         fused = optimizer in FUSED
         if self.kind == "fused" and not fused:
             raise ValueError("there is no fused one")
+        if name == "Muon":  # one way alone
+            return optimizer(params, lr=1e-3, **options)
+        if name == "Adafactor" and self.kind == "graph":
+            raise ValueError("it cannot be captured")
         # Adagrad's fused one is for CPUs only in some versions, and says so.
         if self.kind == "graph" and optimizer is torch.optim.Adagrad:
             fused = False
@@ -82,7 +88,7 @@ class Torch:
         return optimizer(params, lr=1e-3, **options)
 
     def step_of(self, rule, sizes):
-        """A step over tensors of these sizes, from random numbers, and not from zeros."""
+        """A step over tensors of these extents, from random numbers, and not from zeros."""
         params = [torch.rand(size, device=DEVICE).sub_(0.5).requires_grad_() for size in sizes]
         for p in params:
             p.grad = torch.rand_like(p).sub_(0.5)
@@ -134,7 +140,7 @@ class Torch:
             if whole:
                 opt.step()
 
-        return self.captured(step, x, labels, net, opt), [p.numel() for p in net.parameters()]
+        return self.captured(step, x, labels, net, opt), [tuple(p.shape) for p in net.parameters()]
 
     def copy_of(self, size):
         a, b = torch.rand(size, device=DEVICE), torch.rand(size, device=DEVICE)

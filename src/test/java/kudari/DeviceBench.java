@@ -215,6 +215,7 @@ final class DeviceBench {
             if (contender.equals(GRAPH) && !work.inGraph()) continue;
             if (System.nanoTime() > end) leaveOut(work, "time");
             else if (!fits(work)) leaveOut(work, "memory");
+            else if (work.multiplies() && cublas().startsWith("NONE")) leaveOut(work, "no cuBLAS");
             else time(work);
         }
         copy("after");
@@ -256,8 +257,8 @@ final class DeviceBench {
         Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
         for (int size : work.sizes()) {
             String name = "W" + params.size();
-            params.put(name, random(engine, size));
-            grads.put(name, random(engine, size));
+            params.put(name, random(engine, work.extents(size)));
+            grads.put(name, random(engine, work.extents(size)));
         }
         Optimizer optimizer = engine.optimizer(work.of());
         if (work.clips()) optimizer.guard(Guard.clipNorm(1));
@@ -313,11 +314,12 @@ final class DeviceBench {
         return new Samples(engine, x, random.ints(SAMPLES, 0, classes).toArray());
     }
 
-    private Tensor random(CudaEngine engine, int size) {
-        Tensor tensor = engine.zeros(size);
+    private Tensor random(CudaEngine engine, long... extents) {
+        Tensor tensor = engine.zeros(extents);
+        long size = tensor.size();
         CudaKernel fill = engine.kernel("fill.cu", FILL, "fill");
         fill.set(0, tensor).set(1, tensor.size()).set(2, (long) (seed += 0x632BE5AB));
-        fill.launch(Math.min((size + 255) / 256, 4096), 256);
+        fill.launch((int) Math.min((size + 255) / 256, 4096), 256);
         return tensor;
     }
 

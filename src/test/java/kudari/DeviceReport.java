@@ -115,7 +115,7 @@ final class DeviceReport {
         page.line("| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |");
         for (Workload work : works()) {
             double bytes = work.bytes() * (double) work.parameters(), ideal = bytes / copy;
-            double predicted = predicted(work, copy);
+            OptionalDouble predicted = predicted(work, copy);
             Key key = new Key(OURS, work);
             OptionalDouble us = at(key, 0.5, Time::device);
             page.row(
@@ -123,7 +123,7 @@ final class DeviceReport {
                     work.shape(),
                     "" + work.bytes(),
                     text(predicted, "%,.1f"),
-                    text(100 * ideal / predicted, "%.1f %%"),
+                    predicted.isEmpty() ? "" : text(100 * ideal / predicted.getAsDouble(), "%.1f %%"),
                     text(us, "%,.1f"),
                     span(key),
                     us.isEmpty() ? "" : text(100 * ideal / us.getAsDouble(), "%.1f %%"),
@@ -139,12 +139,10 @@ final class DeviceReport {
         return page.toString();
     }
 
-    private static int kernels(Workload work) {
-        return work.clips() ? 2 : 1;
-    }
-
-    private static double predicted(Workload work, double copy) {
-        return kernels(work) * LAUNCH_US + work.bytes() * (double) work.parameters() / copy / SHARE;
+    /** What the bytes and the launches take; none where products take the time. */
+    private static OptionalDouble predicted(Workload work, double copy) {
+        if (work.multiplies()) return OptionalDouble.empty();
+        return OptionalDouble.of(work.kernels() * LAUNCH_US + work.bytes() * (double) work.parameters() / copy / SHARE);
     }
 
     private void graph(Page page, double copy) {
@@ -163,17 +161,17 @@ final class DeviceReport {
                 "| rule | tensors | µs predicted | µs measured | p10 to p90 | update, µs measured | update ÷ graph | host, µs a call | update's |");
         page.line("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |");
         for (Workload work : works()) {
-            if (!work.inGraph()) continue;
+            if (!work.inGraph() || work.multiplies()) continue;
             Key key = new Key(GRAPH, work), plain = new Key(OURS, work);
             OptionalDouble us = at(key, 0.5, Time::device), update = at(plain, 0.5, Time::device);
             page.row(
                     work.rule(),
                     work.shape(),
                     text(
-                            predicted(work, copy)
-                                    - kernels(work) * LAUNCH_US
+                            predicted(work, copy).getAsDouble()
+                                    - work.kernels() * LAUNCH_US
                                     + GRAPH_US
-                                    + (kernels(work) - 1) * NODE_US,
+                                    + (work.kernels() - 1) * NODE_US,
                             "%,.1f"),
                     text(us, "%,.1f"),
                     span(key),

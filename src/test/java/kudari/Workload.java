@@ -7,14 +7,16 @@ import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.AdamW;
 import kudari.rule.FactoredRule;
+import kudari.rule.MatrixRule;
+import kudari.rule.Muon;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
 
 /**
  * What a benchmark steps: a rule and a set of tensors, by name.
  *
- * @param rule a rule of the table, AdamW, or Adam with {@link #CLIPPED} behind it
- * @param shape the tensors: {@code 1e8} in one, {@code 100x1024} for 100 of 1,024, or a model's
+ * @param rule a rule of the table, Muon, AdamW, or Adam with {@link #CLIPPED} behind it
+ * @param shape the tensors: {@code 1e8} in one, {@code 100x1024} for 100 of 1,024, {@code 2x24x16} for 2 matrices of [24, 16], or a model's
  */
 record Workload(String rule, String shape) {
 
@@ -31,7 +33,12 @@ record Workload(String rule, String shape) {
             .distinct()
             .toList();
 
-    /** The sets of tensors, the most telling first. */
+    /** The matrices of the layers of GPT-2 124M, [rows, 768]. */
+    private static final String GPT2_MATRICES = "gpt2-matrices";
+
+    private static final int GPT2_WIDTH = 768;
+
+    /** The sets of tensors, the most telling first, and one of matrices at the end. */
     static final List<String> SHAPES = List.of(
             "1e8",
             "gpt2-124M",
@@ -49,10 +56,14 @@ record Workload(String rule, String shape) {
             "10x1024",
             "10x65536",
             "1x1024",
-            "1x65536");
+            "1x65536",
+            GPT2_MATRICES);
 
     /** Enough to see that everything goes through. */
-    static final List<String> SMALL = List.of("1e4", "3x257", "1000");
+    static final List<String> SMALL = List.of("1e4", "3x257", "1000", "2x24x16");
+
+    /** What is timed over the last set, which is of matrices: what treats them as such, and what it is measured by. */
+    static final List<String> OF_MATRICES = List.of("Muon", "Adafactor", "AdamW");
 
     /** Of these sets so many come first, for every contender and in every round. */
     private static final int FIRST = 6;
@@ -64,16 +75,19 @@ record Workload(String rule, String shape) {
     private static final long MOST_IN_GRAPH = 10_000_000;
 
     /** Everything to time, in the order in which it is done: what comes last is left out first where time is short. */
-    static Set<Workload> all(List<String> shapes) {
-        Set<Workload> all = new LinkedHashSet<>();
-        for (String shape : shapes.subList(0, Math.min(FIRST, shapes.size()))) all.add(new Workload("Adam", shape));
-        for (String rule : RULES) all.add(new Workload(rule, shapes.get(0)));
-        for (String shape : shapes) all.add(new Workload("Adam", shape));
+    static Set<Workload> all(List<String> all) {
+        List<String> shapes = all.subList(0, all.size() - 1);
+        String matrices = all.get(all.size() - 1);
+        Set<Workload> work = new LinkedHashSet<>();
+        for (String shape : shapes.subList(0, Math.min(FIRST, shapes.size()))) work.add(new Workload("Adam", shape));
+        for (String rule : RULES) work.add(new Workload(rule, shapes.get(0)));
+        for (String rule : OF_MATRICES) work.add(new Workload(rule, matrices));
+        for (String shape : shapes) work.add(new Workload("Adam", shape));
         for (int n = 0; n < shapes.size(); n++) {
             for (String rule : OF_ALL_RULES.contains(n) ? RULES : EVERYWHERE)
-                all.add(new Workload(rule, shapes.get(n)));
+                work.add(new Workload(rule, shapes.get(n)));
         }
-        return all;
+        return work;
     }
 
     /** Whether it is timed as a graph, too. */
@@ -97,23 +111,50 @@ record Workload(String rule, String shape) {
         return Arrays.stream(sizes()).asLongStream().sum();
     }
 
+    /** Whether the products of its matrices take the time, and not the memory. */
+    boolean multiplies() {
+        return of() instanceof MatrixRule;
+    }
+
+    /** How many kernels a step is, without products. */
+    int kernels() {
+        Rule rule = of();
+        return 1 + (clips() || rule instanceof TensorRule ? 1 : 0) + (rule instanceof FactoredRule ? 1 : 0);
+    }
+
     /**
      * The bytes that a step must move for one parameter: p, g and state, and g once more for a norm; for sums of both p once more, too. A rule that gathers
-     * reads p and state twice; one that factors, of a vector, as tensors are here, p, g and state once more before that, and writes state.
+     * reads p and state twice. One that factors reads p and g once for the moments, once for the sums and once for the step; of a vector it has state, too,
+     * read thrice and written. One of matrices has a momentum, beside what its products move.
      */
     int bytes() {
+        if (of() instanceof FactoredRule && columns() > 0) return 28;
         return bytes(of()) + (clips() ? 4 : 0);
     }
 
     static int bytes(Rule rule) {
+        if (rule instanceof MatrixRule) return 20;
         int arrays = StepSource.of(rule, false, false).arrays(), bytes = 12 + 8 * arrays;
         if (!(rule instanceof TensorRule whole)) return bytes;
         if (rule instanceof FactoredRule) bytes += 16;
         return bytes + (whole.gathers() ? 4 + 4 * arrays : 8);
     }
 
-    /** A rule of the table or AdamW, by name. */
+    /** The columns of each tensor; 0 where they are vectors. */
+    private int columns() {
+        if (shape.equals(GPT2_MATRICES)) return GPT2_WIDTH;
+        String[] parts = shape.split("x");
+        return parts.length < 3 ? 0 : Integer.parseInt(parts[2]);
+    }
+
+    /** The extents of a tensor of so many elements. */
+    long[] extents(int size) {
+        return columns() == 0 ? new long[] {size} : new long[] {size / columns(), columns()};
+    }
+
+    /** A rule of the table, Muon or AdamW, by name. */
     static Rule rule(String name) {
+        if (name.equals("Muon")) return Muon.of(0.001);
         if (name.equals("AdamW")) return AdamW.of(0.001);
         return RulesTest.TABLE.stream()
                 .filter(row -> row.toString().equals(name))
@@ -132,10 +173,18 @@ record Workload(String rule, String shape) {
                 return gpt2();
             case "llama-3.2-1B":
                 return llama();
+            case GPT2_MATRICES:
+                return Arrays.stream(gpt2())
+                        .skip(2)
+                        .filter(size -> size >= GPT2_WIDTH * GPT2_WIDTH)
+                        .toArray();
             default:
                 String[] parts = shape.split("x");
                 int[] sizes = new int[parts.length == 1 ? 1 : Integer.parseInt(parts[0])];
-                Arrays.fill(sizes, (int) Double.parseDouble(parts[parts.length - 1]));
+                int size = 1;
+                for (int n = Math.min(1, parts.length - 1); n < parts.length; n++)
+                    size *= (int) Double.parseDouble(parts[n]);
+                Arrays.fill(sizes, size);
                 return sizes;
         }
     }
@@ -159,7 +208,7 @@ record Workload(String rule, String shape) {
 
     /** GPT-2 124M: 148 tensors, 124,439,808 parameters; the output shares the embedding. */
     private static int[] gpt2() {
-        int width = 768;
+        int width = GPT2_WIDTH;
         Sizes sizes = new Sizes().add(50_257 * width, 1024 * width);
         for (int layer = 0; layer < 12; layer++) {
             sizes.add(width, width, width * 3 * width, 3 * width, width * width, width);
@@ -200,14 +249,15 @@ record Workload(String rule, String shape) {
         }
     }
 
-    /** The sizes in runs, as in {@code 1x38597376 12x768}, for programs in other languages. */
+    /** The extents in runs, as in {@code 1x38597376 12x768}, or {@code 12x2304x768} of matrices, for programs in other languages. */
     String runs() {
         StringBuilder text = new StringBuilder();
         int[] sizes = sizes();
         for (int n = 0, run; n < sizes.length; n += run) {
             run = 1;
             while (n + run < sizes.length && sizes[n + run] == sizes[n]) run++;
-            text.append(n == 0 ? "" : " ").append(run).append('x').append(sizes[n]);
+            text.append(n == 0 ? "" : " ").append(run);
+            for (long extent : extents(sizes[n])) text.append('x').append(extent);
         }
         return text.toString();
     }

@@ -1,10 +1,12 @@
 package kudari;
 
 import static java.util.stream.Collectors.toSet;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -19,6 +21,8 @@ class WorkloadTest {
         "resnet50, 161, 25557032",
         "gpt2-124M, 148, 124439808",
         "llama-3.2-1B, 146, 1235814400",
+        "gpt2-matrices, 48, 84934656",
+        "2x24x16, 2, 768",
         "1e9, 1, 1000000000",
         "148x1024, 148, 151552",
         "1000, 1, 1000"
@@ -47,12 +51,39 @@ class WorkloadTest {
         assertEquals(bytes, new Workload(rule, "1").bytes());
     }
 
+    /** Of a matrix Adafactor's state is next to nothing: three times p and g are read, and p is written. Muon reads and writes a momentum. */
+    @ParameterizedTest
+    @CsvSource({"Adafactor, 28", "Muon, 20", "AdamW, 28"})
+    void aStepOverMatricesMovesItsOwn(String rule, int bytes) {
+        assertEquals(bytes, new Workload(rule, "2x24x16").bytes());
+        assertEquals(bytes, new Workload(rule, "gpt2-matrices").bytes());
+    }
+
+    @Test
+    void matricesHaveTheirExtents() {
+        Workload small = new Workload("Muon", "2x24x16");
+        assertArrayEquals(new long[] {24, 16}, small.extents(small.sizes()[0]));
+        assertEquals("2x24x16", small.runs());
+        String layer = "1x2304x768 1x768x768 2x3072x768";
+        assertEquals(String.join(" ", Collections.nCopies(12, layer)), new Workload("Muon", "gpt2-matrices").runs());
+    }
+
+    /** A norm or a rule's sums are a launch more, and moments of rows and columns another. */
+    @ParameterizedTest
+    @CsvSource({"Adam, 1", "Adam clipped, 2", "Lamb, 2", "Adafactor, 3"})
+    void aStepIsSoManyKernels(String rule, int kernels) {
+        assertEquals(kernels, new Workload(rule, "1").kernels());
+    }
+
     @Test
     void theArticlesRulesAreTimedOverEverySetAndAllOthersOverTwo() {
         Set<Workload> all = Workload.all(Workload.SHAPES);
-        for (String shape : Workload.SHAPES)
+        List<String> sets = Workload.SHAPES.subList(0, Workload.SHAPES.size() - 1);
+        for (String shape : sets)
             for (String rule : Workload.EVERYWHERE)
                 assertTrue(all.contains(new Workload(rule, shape)), rule + " " + shape);
+        for (String rule : List.of("Muon", "Adafactor", "AdamW"))
+            assertTrue(all.contains(new Workload(rule, "gpt2-matrices")), rule);
         Set<String> others =
                 RulesTest.TABLE.stream().map(RulesTest.Row::toString).collect(toSet());
         Workload.EVERYWHERE.forEach(others::remove);
@@ -60,10 +91,11 @@ class WorkloadTest {
             List<String> shapes = all.stream()
                     .filter(work -> work.rule().equals(rule))
                     .map(Workload::shape)
+                    .filter(sets::contains)
                     .toList();
             assertEquals(List.of("1e8", "1000x1024"), shapes, rule);
         }
-        assertEquals(Workload.EVERYWHERE.size() * Workload.SHAPES.size() + 2 * others.size(), all.size());
+        assertEquals(Workload.EVERYWHERE.size() * sets.size() + 2 * others.size() + 3, all.size());
     }
 
     @Test
