@@ -377,6 +377,18 @@ class DjlOptimizerTest {
         assertArrayEquals(new float[] {29, 39}, param.toFloatArray());
     }
 
+    @Test
+    void aShorterParameterAtTheSamePlaceIsSteppedAsFarAsItGoes() {
+        Vectors block = vectors(new float[4]);
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray all = block.parameter(0).getArray();
+        step(optimizer, block, manager.ones(new Shape(4)));
+        try (NDArray half = all.stopGradient().get(new NDIndex("0:2"))) {
+            optimizer.update(block.parameter(0).getId(), half, manager.ones(new Shape(2)));
+        }
+        assertArrayEquals(new float[] {-2, -2, -1, -1}, all.toFloatArray());
+    }
+
     /** DJL goes on saying the shape that it knew. */
     @Test
     void aParameterThatTakesOverAnArrayOfAnotherSizeIsRefused() {
