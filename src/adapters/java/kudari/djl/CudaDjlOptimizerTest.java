@@ -207,6 +207,14 @@ class CudaDjlOptimizerTest {
             optimizer = new DjlOptimizer(block, optimizers);
         }
 
+        /** The copies, to be released. */
+        List<Registered> registered() {
+            List<Registered> memories = engines.stream().map(Registered::new).toList();
+            for (int ordinal = 0; ordinal < 2; ordinal++)
+                copies.get(Device.gpu(ordinal)).forEach(memories.get(ordinal)::add);
+            return memories;
+        }
+
         void step(float[]... grads) {
             List<Registered> memories = engines.stream().map(Registered::new).toList();
             List<NDArray> kept = new ArrayList<>();
@@ -260,6 +268,26 @@ class CudaDjlOptimizerTest {
                 assertArrayEquals(
                         two.copies.get(Device.gpu(0)).get(n).toFloatArray(),
                         other.copies.get(device).get(n).toFloatArray());
+    }
+
+    /** Also in the middle of a run, when DJL has long made the copies. */
+    @Test
+    void aRestoreReachesTheCopiesOfEveryDevice() {
+        TwoDevices two = new TwoDevices(AdamW.of(0.1));
+        two.step(new float[] {1, -2, 3}, new float[] {4});
+        List<Registered> memories = two.registered();
+        Checkpoint saved = two.optimizer.checkpoint(Map.of());
+        memories.forEach(Registered::release);
+        List<float[]> expected = two.copies.get(Device.gpu(0)).stream()
+                .map(NDArray::toFloatArray)
+                .toList();
+        two.step(new float[] {-1, 2, 1}, new float[] {1});
+        memories = two.registered();
+        two.optimizer.restore(saved);
+        memories.forEach(Registered::release);
+        for (Device device : two.copies.keySet())
+            for (int n = 0; n < 2; n++)
+                assertArrayEquals(expected.get(n), two.copies.get(device).get(n).toFloatArray(), device.toString());
     }
 
     @Test

@@ -377,6 +377,18 @@ class DjlOptimizerTest {
         assertArrayEquals(new float[] {29, 39}, param.toFloatArray());
     }
 
+    @Test
+    void aShorterParameterAtTheSamePlaceIsSteppedAsFarAsItGoes() {
+        Vectors block = vectors(new float[4]);
+        DjlOptimizer optimizer = new DjlOptimizer(block, engine.optimizer(Sgd.of(1)));
+        NDArray all = block.parameter(0).getArray();
+        step(optimizer, block, manager.ones(new Shape(4)));
+        try (NDArray half = all.stopGradient().get(new NDIndex("0:2"))) {
+            optimizer.update(block.parameter(0).getId(), half, manager.ones(new Shape(2)));
+        }
+        assertArrayEquals(new float[] {-2, -2, -1, -1}, all.toFloatArray());
+    }
+
     /** DJL goes on saying the shape that it knew. */
     @Test
     void aParameterThatTakesOverAnArrayOfAnotherSizeIsRefused() {
@@ -425,6 +437,23 @@ class DjlOptimizerTest {
         step(new DjlOptimizer(block, sgd), block, manager.ones(new Shape(1)));
         assertEquals(1, sgd.steps());
         assertEquals(0, block.parameter(0).getArray().getFloat());
+    }
+
+    /** It was stepped one step late, by a gradient of the step before, or never: the step's end zeroed what had not come. */
+    @Test
+    void aParameterThatTheBlockIsGivenLaterIsSteppedWithTheOthers() {
+        Vectors block = vectors(new float[] {1});
+        var sgd = engine.optimizer(Sgd.of(1));
+        DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+        NDArray one = manager.ones(new Shape(1));
+        step(optimizer, block, one);
+        block.add().setArray(trained(manager.create(new float[] {10})));
+        step(optimizer, block, one, one.mul(2));
+        assertEquals(2, sgd.steps());
+        assertEquals(-1, block.parameter(0).getArray().getFloat());
+        assertEquals(8, block.parameter(1).getArray().getFloat());
+        step(optimizer, block, one, one.mul(4));
+        assertEquals(4, block.parameter(1).getArray().getFloat());
     }
 
     @Test
@@ -628,7 +657,58 @@ class DjlOptimizerTest {
         NDArray one = manager.ones(new Shape(1));
         String message = assertThrows(IllegalArgumentException.class, () -> optimizer.update("uid-1", one, one))
                 .getMessage();
-        assertEquals("parameter id 'uid-1': expected one of the block's parameters, [0]", message);
+        assertEquals(
+                "parameter id 'uid-1': expected one of the block's parameters, got none of [0]; give this the trainer's block, and where that has other layers now, make the trainer anew",
+                message);
+    }
+
+    /** As DJL's trainer has it, which goes on with what it once saw. */
+    @Test
+    void aLayerThatTheBlockNoLongerHasIsRefusedAndANewTrainerGoesOn() {
+        try (Model model = Task.model(14)) {
+            SequentialBlock block = (SequentialBlock) model.getBlock();
+            var sgd = engine.optimizer(Sgd.of(0.1));
+            DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 0, 2);
+                block.removeLastBlock(); // 2-16: as many classes as there are outputs
+                Task.backward(trainer, 2);
+                String message = assertThrows(IllegalArgumentException.class, trainer::step)
+                        .getMessage();
+                assertTrue(message.endsWith("make the trainer anew"), message);
+            }
+            long before = sgd.steps(); // what is still there may have come first, and been stepped
+            try (Trainer trainer = Task.trainer(model, optimizer)) {
+                Task.train(trainer, 2, 4);
+            }
+            assertEquals(before + 2, sgd.steps());
+        }
+    }
+
+    @Test
+    void aLayerThatTheBlockHasTwiceIsSteppedOnce() {
+        Vectors twice = vectors(new float[] {1});
+        SequentialBlock block = new SequentialBlock().add(twice).add(twice);
+        assertEquals(2, block.getParameters().size());
+        var sgd = engine.optimizer(Sgd.of(1));
+        DjlOptimizer optimizer = new DjlOptimizer(block, sgd);
+        step(optimizer, twice, manager.ones(new Shape(1)));
+        assertEquals(1, sgd.steps());
+        assertEquals(0, twice.parameter(0).getArray().getFloat());
+        assertEquals(
+                Set.of("params/01Vectors_0"),
+                optimizer.checkpoint(Map.of()).tensors().keySet());
+    }
+
+    @Test
+    void aParameterOnAnotherDeviceThanItIsToBeTrainedOnIsNotSaved() {
+        Vectors block = vectors(new float[1]);
+        DjlOptimizer optimizer = new DjlOptimizer(block, Map.of(Device.gpu(1), engine.optimizer(Sgd.of(1))));
+        String message = assertThrows(IllegalStateException.class, () -> optimizer.checkpoint(Map.of()))
+                .getMessage();
+        assertEquals(
+                "parameter '0' is on cpu(), and is to be trained on gpu(1): load the model there, or do a step before",
+                message);
     }
 
     @Test

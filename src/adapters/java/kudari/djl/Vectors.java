@@ -15,11 +15,17 @@ final class Vectors extends AbstractBlock {
     private final List<Parameter> parameters = new ArrayList<>();
 
     Vectors(int count) {
-        for (int n = 0; n < count; n++)
-            parameters.add(addParameter(Parameter.builder()
-                    .setName(String.valueOf(n))
-                    .setType(Parameter.Type.WEIGHT)
-                    .build()));
+        for (int n = 0; n < count; n++) add();
+    }
+
+    /** One more parameter. */
+    Parameter add() {
+        Parameter parameter = addParameter(Parameter.builder()
+                .setName(String.valueOf(parameters.size()))
+                .setType(Parameter.Type.WEIGHT)
+                .build());
+        parameters.add(parameter);
+        return parameter;
     }
 
     Parameter parameter(int n) {

@@ -478,7 +478,15 @@ class TorchOptimizerTest {
                         net -> net.first.weight().mutable_grad().put(torch.ones(150, 120)),
                         "grads 'first.weight'",
                         "[120, 150]",
-                        "[150, 120]"));
+                        "[150, 120]"),
+                spoilt(
+                        "a parameter that has become shorter where it was",
+                        net -> net.first
+                                .bias()
+                                .set_data(net.first.bias().detach().slice(0, of(0), of(60), 1)),
+                        "'first.bias'",
+                        "[60]",
+                        "[120]"));
     }
 
     private static org.bytedeco.pytorch.LongOptional of(long value) {

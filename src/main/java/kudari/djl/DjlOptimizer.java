@@ -37,7 +37,8 @@ import kudari.checkpoint.Checkpoint;
  * saved. DJL hands over one parameter after the other; with the last, all are stepped at once, with one norm over the whole model, and their
  * gradients are 0 afterwards. Parameters are changed where they are. A gradient is copied once on the CPU, because DJL may free it before the last
  * has come; on a GPU it is read where it is. Autograd is told of every step and {@link #restore}, so that a graph that needs the old values is refused by it. Frozen
- * parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are.
+ * parameters, DJL's {@code freeze} or {@link kudari.Group#frozen}, stay as they are. The block is looked at anew in each step: what it has been given since is
+ * trained with the rest, and what it no longer has is refused.
  *
  * <p>On a GPU a step is one launch on the stream that DJL trains on, the null stream. There the address of an array is asked of a method of DJL's
  * PyTorch engine that is not public, by reflection. That has been tested on a GPU in software only, and not yet on a real one.
@@ -139,6 +140,10 @@ public final class DjlOptimizer extends Optimizer {
             String name = name(parameterId);
             PtNDArray to = checked(parameter(name), weight), by = checked(Memory.gradient(name), grad);
             Replica replica = replica(name, to.getDevice());
+            if (replica.size() == 0) { // the block may have been given more, or others
+                look();
+                name = name(parameterId);
+            }
             if (replica.has(name)) throw cameAgain(name, replica);
             if (replica.size() == 0 || expected == 0) expected = trained();
             replica.take(name, to, by, isOf(parameters.get(name), to));
@@ -188,7 +193,8 @@ public final class DjlOptimizer extends Optimizer {
         }
         if (name == null)
             throw new IllegalArgumentException(
-                    "parameter id '" + id + "': expected one of the block's parameters, " + names.values());
+                    "parameter id '" + id + "': expected one of the block's parameters, got none of " + names.values()
+                            + "; give this the trainer's block, and where that has other layers now, make the trainer anew");
         return name;
     }
 
