@@ -1,7 +1,12 @@
 package kudari;
 
+import static jcuda.cudaDataType.CUDA_R_32F;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
-import static jcuda.jcublas.JCublas2.cublasSgemmStridedBatched;
+import static jcuda.jcublas.JCublas2.cublasGemmStridedBatchedEx_new;
+import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F;
+import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F_FAST_16BF;
+import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F_FAST_TF32;
+import static jcuda.jcublas.cublasGemmAlgo.CUBLAS_GEMM_DEFAULT;
 import static jcuda.jcublas.cublasOperation.CUBLAS_OP_N;
 import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
 import static kudari.CudaException.must;
@@ -13,9 +18,10 @@ import java.util.Map;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 import jcuda.jcublas.cublasHandle;
+import kudari.rule.MatrixRule;
 
 /**
- * Makes matrices orthogonal on a CUDA device: cuBLAS for the products, in float32, all matrices of one shape in one call; {@code kernels/newtonschulz.cu}
+ * Makes matrices orthogonal on a CUDA device: cuBLAS for the products, all matrices of one shape in one call; {@code kernels/newtonschulz.cu}
  * for the rest. It is the same calls with the same arguments each time, and so can be captured.
  */
 final class CudaNewtonSchulz implements NewtonSchulz.Work {
@@ -290,7 +296,7 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
         factor[0] = by;
         keep[0] = kept;
         try {
-            int status = cublasSgemmStridedBatched(
+            int status = cublasGemmStridedBatchedEx_new(
                     cublas,
                     transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                     CUBLAS_OP_N,
@@ -299,19 +305,33 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
                     k,
                     factorAt,
                     a,
+                    CUDA_R_32F,
                     transposed ? k : m,
                     (long) m * k,
                     b,
+                    CUDA_R_32F,
                     k,
                     (long) k * n,
                     keepAt,
                     c,
+                    CUDA_R_32F,
                     m,
                     (long) m * n,
-                    batch.count);
-            CudaException.mustBlas(status, "cublasSgemmStridedBatched");
+                    batch.count,
+                    compute(batch.kind.how.precision()),
+                    CUBLAS_GEMM_DEFAULT);
+            CudaException.mustBlas(status, "cublasGemmStridedBatchedEx");
         } catch (jcuda.CudaException e) {
-            throw CudaException.of(e, "cublasSgemmStridedBatched");
+            throw CudaException.of(e, "cublasGemmStridedBatchedEx");
         }
+    }
+
+    /** What cuBLAS calls a precision. */
+    private static int compute(MatrixRule.Precision precision) {
+        return switch (precision) {
+            case FLOAT32 -> CUBLAS_COMPUTE_32F;
+            case TF32 -> CUBLAS_COMPUTE_32F_FAST_TF32;
+            case BFLOAT16 -> CUBLAS_COMPUTE_32F_FAST_16BF;
+        };
     }
 }

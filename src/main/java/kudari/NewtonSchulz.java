@@ -19,11 +19,17 @@ import kudari.rule.MatrixRule;
  * @param margin what the norm is multiplied by before it divides
  * @param eps what it divides by at the least
  * @param gram whether the Gram form is taken where it saves products
+ * @param precision in what precision a device multiplies
  */
-record NewtonSchulz(float[][] coefficients, double margin, double eps, boolean gram) {
+record NewtonSchulz(float[][] coefficients, double margin, double eps, boolean gram, MatrixRule.Precision precision) {
+
+    /** By products in float32. */
+    NewtonSchulz(float[][] coefficients, double margin, double eps, boolean gram) {
+        this(coefficients, margin, eps, gram, MatrixRule.Precision.FLOAT32);
+    }
 
     static NewtonSchulz of(MatrixRule rule) {
-        return new NewtonSchulz(rule.polynomials(), rule.margin(), rule.eps(), rule.gram());
+        return new NewtonSchulz(rule.polynomials(), rule.margin(), rule.eps(), rule.gram(), rule.precision());
     }
 
     /** After so many iterations the Gram form takes X anew. */
@@ -114,7 +120,8 @@ record NewtonSchulz(float[][] coefficients, double margin, double eps, boolean g
                 && Arrays.deepEquals(coefficients, of.coefficients)
                 && margin == of.margin
                 && eps == of.eps
-                && gram == of.gram;
+                && gram == of.gram
+                && precision == of.precision;
     }
 
     @Override

@@ -19,7 +19,7 @@ namespace {
 enum Status { DONE = 0, NO_HANDLE = 1, NO_MEMORY = 3, BAD_VALUE = 7, FAILED = 13, MISSING = 15 };
 enum PointerMode { HOST = 0, DEVICE = 1 };
 enum Type : int { F32 = 0, F16 = 2, BF16 = 14 };  // cudaDataType_t
-enum { COMPUTE_32F = 68, COMPUTE_32F_PEDANTIC = 69, ALGO_DEFAULT = -1, ALGO_DEFAULT_TENSOR_OP = 99 };
+enum { COMPUTE_32F = 68, COMPUTE_32F_PEDANTIC = 69, COMPUTE_32F_FAST_16BF = 75, COMPUTE_32F_FAST_TF32 = 77, ALGO_DEFAULT = -1, ALGO_DEFAULT_TENSOR_OP = 99 };
 
 struct Handle {
   void *context, *stream;
@@ -227,13 +227,30 @@ float widened(Type type, uint16_t bits) {
   return all[bits];
 }
 
+// What tensor cores are given of a float: all of it by default, or what bfloat16 or TF32 (eleven bits, as float16 has) hold.
+float given(float x, int compute) {
+  if (compute == COMPUTE_32F_FAST_16BF) return ofBf16(toBf16(x));
+  if (compute != COMPUTE_32F_FAST_TF32 || !std::isfinite(x)) return x;
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  bits = (bits + 0xfff + (bits >> 13 & 1)) & ~0x1fffu;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+
+bool isFast(int compute) { return compute == COMPUTE_32F_FAST_16BF || compute == COMPUTE_32F_FAST_TF32; }
+
 // A matrix's numbers as floats, where they are or in `copy`, a column's behind the one before; and from each column to the next.
 struct Floats {
-  Floats(const Matrix& m, void* at, bool looks) : m(m), at(at) {
-    if (m.type == F32 || !m.rows || !m.columns) return;
+  Floats(const Matrix& m, void* at, bool looks, int compute = COMPUTE_32F) : m(m), at(at) {
+    if ((m.type == F32 && !isFast(compute)) || !m.rows || !m.columns) return;
     copy.resize(size_t(m.rows * m.columns));
     for (i64 j = 0; j < m.columns && looks; ++j)
-      for (i64 i = 0; i < m.rows; ++i) copy[size_t(j * m.rows + i)] = widened(m.type, static_cast<uint16_t*>(at)[j * m.stride + i]);
+      for (i64 i = 0; i < m.rows; ++i) {
+        i64 from = j * m.stride + i;
+        float x = m.type == F32 ? static_cast<float*>(at)[from] : widened(m.type, static_cast<uint16_t*>(at)[from]);
+        copy[size_t(j * m.rows + i)] = given(x, compute);
+      }
   }
   View view() { return copy.empty() ? View{static_cast<float*>(at), 1, m.stride} : View{copy.data(), 1, m.rows}; }
   void round() {
@@ -268,10 +285,11 @@ struct Product {
   int typeA = F32, typeB = F32, typeC = F32, compute = COMPUTE_32F, algorithm = ALGO_DEFAULT;
 };
 
-// Of what a device multiplies in float32: A and B of one type, C of that or of float32.
+// Of what a device multiplies in float32: A and B of one type, C of that or of float32; or all of float32, by tensor cores of less.
 bool isKnown(const char* name, const Product& p) {
   bool type = p.typeA == F32 || p.typeA == F16 || p.typeA == BF16, fits = p.typeA == p.typeB && (p.typeC == p.typeA || p.typeC == F32);
   if (type && fits && (p.compute == COMPUTE_32F || p.compute == COMPUTE_32F_PEDANTIC)) return true;
+  if (p.typeA == F32 && p.typeB == F32 && p.typeC == F32 && isFast(p.compute)) return true;
   report(std::string(name) + ": expected A and B of one type, float32, float16 or bfloat16, C of that or of float32, all computed in float32; got types " +
          std::to_string(p.typeA) + ", " + std::to_string(p.typeB) + ", " + std::to_string(p.typeC) + ", computed in " + std::to_string(p.compute));
   return false;
@@ -299,7 +317,7 @@ int gemm(const char* name, const char* kernel, void* handle, const Product& p) {
         found[size_t(s)].b = work.readsAny(b.at(s, p.stepB));
       }
       for (auto& x : found) {
-        Floats left(a, x.a, true), right(b, x.b, true), to(c, x.c, keep != 0);
+        Floats left(a, x.a, true, p.compute), right(b, x.b, true, p.compute), to(c, x.c, keep != 0);
         View l = left.view(), r = right.view();
         multiply(p.m, p.n, p.k, by, p.left ? l.transposed() : l, p.right ? r.transposed() : r, keep, to.view());
         to.round();

@@ -609,7 +609,7 @@ class CudaFaultsTest {
                 Arguments.of(adafactor, "cuLaunchKernel:2:1", "kernels/adafactor.cu: adafactor_gather"),
                 Arguments.of(adafactor, "cuLaunchKernel:3:1", "kernels/adafactor.cu: adafactor with"),
                 Arguments.of(muon, "cuLaunchKernel:2:1", "kernels/newtonschulz.cu: sums"),
-                Arguments.of(muon, "cublasSgemmStridedBatched:4:13", "cublasSgemmStridedBatched"),
+                Arguments.of(muon, "cublasGemmStridedBatchedEx:4:13", "cublasGemmStridedBatchedEx"),
                 Arguments.of(two, "cuLaunchKernel:2:1", "kernels/sgd.cu"));
     }
 

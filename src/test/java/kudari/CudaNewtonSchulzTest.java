@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import kudari.CudaNewtonSchulz.Matrix;
+import kudari.rule.MatrixRule;
 import kudari.rule.Muon;
 import kudari.softcuda.Control;
 import org.junit.jupiter.api.AfterEach;
@@ -19,6 +20,7 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Orthogonal matrices on a device: how many launches, in a graph, and when cuBLAS fails. */
@@ -109,15 +111,39 @@ class CudaNewtonSchulzTest {
         assertEquals(before + 5 * 33 * 4, engine.allocated());
     }
 
+    /**
+     * X ← (X·Xᵀ)·X of x = ½·(1 + 3·2⁻¹⁰), which its ε leaves as it is, by hand. In float32 that is x³, rounded. Of 11 bits the square, ¼·(1 + 6·2⁻¹⁰ + 9·2⁻²⁰),
+     * loses its last part before it is multiplied; of 8 bits x is ½. A device may take all bits all the same where a matrix is as small.
+     */
+    @ParameterizedTest
+    @EnumSource
+    void aPrecisionIsWhatProductsTakeOfANumber(MatrixRule.Precision precision) {
+        Assumptions.assumeTrue(Control.isThere(), DeviceTests.SOFT_ONLY);
+        NewtonSchulz how = NewtonSchulz.of(Muon.of().precision(precision));
+        assertEquals(precision, how.precision());
+        Tensor x = engine.tensor(new float[] {0.5f * (1 + 3 * 0x1p-10f)}, 1, 1);
+        NewtonSchulz cube = new NewtonSchulz(new float[][] {{0, 1, 0}}, 1, 1, false, how.precision());
+        CudaNewtonSchulz.Laid laid = work.layout(0, List.of(new Matrix(((CudaTensor) x).address, 1, 1, cube, 1)));
+        work.orthogonalize(laid);
+        float expected =
+                switch (precision) {
+                    case FLOAT32 -> 0.125f * (1 + 9 * 0x1p-10f + 27 * 0x1p-20f);
+                    case TF32 -> 0.125f * (1 + 9 * 0x1p-10f + 18 * 0x1p-20f);
+                    case BFLOAT16 -> 0.125f;
+                };
+        assertSameBits(new float[] {expected}, x.get());
+        laid.free();
+    }
+
     @Test
     void aProductThatFailsIsTold() {
         Assumptions.assumeTrue(Control.isThere(), DeviceTests.SOFT_ONLY);
         Control control = new Control();
         CudaNewtonSchulz.Laid laid = work.layout(0, List.of(matrix(5, 33, true)));
-        control.ask("fail cublasSgemmStridedBatched:3:13");
+        control.ask("fail cublasGemmStridedBatchedEx:3:13");
         CudaException failure = assertThrows(CudaException.class, () -> work.orthogonalize(laid));
         assertTrue(
-                failure.getMessage().contains("cublasSgemmStridedBatched: CUBLAS_STATUS_EXECUTION_FAILED"),
+                failure.getMessage().contains("cublasGemmStridedBatchedEx: CUBLAS_STATUS_EXECUTION_FAILED"),
                 failure::getMessage);
     }
 
@@ -144,7 +170,7 @@ class CudaNewtonSchulzTest {
             control.ask("reset");
             step.run();
             assertEquals(
-                    Map.of("cuLaunchKernel", 12L, "cublasSgemmStridedBatched", 15L, "cuStreamIsCapturing", 1L),
+                    Map.of("cuLaunchKernel", 12L, "cublasGemmStridedBatchedEx", 15L, "cuStreamIsCapturing", 1L),
                     control.calls());
         }
     }

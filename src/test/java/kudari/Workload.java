@@ -15,7 +15,7 @@ import kudari.rule.TensorRule;
 /**
  * What a benchmark steps: a rule and a set of tensors, by name.
  *
- * @param rule a rule of the table, Muon, AdamW, or Adam with {@link #CLIPPED} behind it
+ * @param rule a rule of the table, AdamW, Muon, also by products of bfloat16, or Adam with {@link #CLIPPED} behind it
  * @param shape the tensors: {@code 1e8} in one, {@code 100x1024} for 100 of 1,024, {@code 2x24x16} for 2 matrices of [24, 16], or a model's
  */
 record Workload(String rule, String shape) {
@@ -63,7 +63,7 @@ record Workload(String rule, String shape) {
     static final List<String> SMALL = List.of("1e4", "3x257", "1000", "2x24x16");
 
     /** What is timed over the last set, which is of matrices: what treats them as such, and what it is measured by. */
-    static final List<String> OF_MATRICES = List.of("Muon", "Adafactor", "AdamW");
+    static final List<String> OF_MATRICES = List.of("Muon", "Muon bf16", "Adafactor", "AdamW");
 
     /** Of these sets so many come first, for every contender and in every round. */
     private static final int FIRST = 6;
@@ -155,6 +155,7 @@ record Workload(String rule, String shape) {
     /** A rule of the table, Muon or AdamW, by name. */
     static Rule rule(String name) {
         if (name.equals("Muon")) return Muon.of(0.001);
+        if (name.equals("Muon bf16")) return Muon.of(0.001).precision(MatrixRule.Precision.BFLOAT16);
         if (name.equals("AdamW")) return AdamW.of(0.001);
         return RulesTest.TABLE.stream()
                 .filter(row -> row.toString().equals(name))

@@ -53,7 +53,7 @@ class WorkloadTest {
 
     /** Of a matrix Adafactor's state is next to nothing: three times p and g are read, and p is written. Muon reads and writes a momentum. */
     @ParameterizedTest
-    @CsvSource({"Adafactor, 28", "Muon, 20", "AdamW, 28"})
+    @CsvSource({"Adafactor, 28", "Muon, 20", "Muon bf16, 20", "AdamW, 28"})
     void aStepOverMatricesMovesItsOwn(String rule, int bytes) {
         assertEquals(bytes, new Workload(rule, "2x24x16").bytes());
         assertEquals(bytes, new Workload(rule, "gpt2-matrices").bytes());
@@ -82,7 +82,7 @@ class WorkloadTest {
         for (String shape : sets)
             for (String rule : Workload.EVERYWHERE)
                 assertTrue(all.contains(new Workload(rule, shape)), rule + " " + shape);
-        for (String rule : List.of("Muon", "Adafactor", "AdamW"))
+        for (String rule : List.of("Muon", "Muon bf16", "Adafactor", "AdamW"))
             assertTrue(all.contains(new Workload(rule, "gpt2-matrices")), rule);
         Set<String> others =
                 RulesTest.TABLE.stream().map(RulesTest.Row::toString).collect(toSet());
@@ -95,7 +95,7 @@ class WorkloadTest {
                     .toList();
             assertEquals(List.of("1e8", "1000x1024"), shapes, rule);
         }
-        assertEquals(Workload.EVERYWHERE.size() * sets.size() + 2 * others.size() + 3, all.size());
+        assertEquals(Workload.EVERYWHERE.size() * sets.size() + 2 * others.size() + 4, all.size());
     }
 
     @Test

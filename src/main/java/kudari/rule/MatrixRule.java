@@ -20,6 +20,16 @@ package kudari.rule;
  */
 public sealed interface MatrixRule extends Rule permits Muon {
 
+    /** What a device's products take of each float32, whose sums stay float32. On the CPU all of it, whatever is asked for. */
+    enum Precision {
+        /** All of it: 24 bits. */
+        FLOAT32,
+        /** 11 bits, by tensor cores, some times as fast. */
+        TF32,
+        /** 8 bits, by tensor cores, faster still: what PyTorch's Muon does. */
+        BFLOAT16
+    }
+
     @Override
     default boolean isExact() {
         return false;
@@ -44,6 +54,9 @@ public sealed interface MatrixRule extends Rule permits Muon {
 
     /** Whether the iterations are taken in the Gram form where that saves products: in exact arithmetic the same. */
     boolean gram();
+
+    /** In what precision a device multiplies. */
+    Precision precision();
 
     /** What the orthogonal matrix is multiplied by. */
     double scale(long rows, long columns);

@@ -33,7 +33,7 @@ import java.util.Objects;
  *   <dt>Deviations
  *   <dd>m is a mean, as in PyTorch's code and optax, and not the sum of Jordan's and Keras's, of which it is 1 − μ times: the division by the norm takes
  *       that out again, so it matters only where the norm is as small as ε. The norm is not added to ε, but at least ε, as in PyTorch. Products are in
- *       float32; PyTorch's are in bfloat16, so that its elements differ by some 2·10⁻³ after a step.
+ *       float32 unless {@link #precision} says otherwise; PyTorch's are in bfloat16, so that its elements differ by some 2·10⁻³ after a step.
  *   <dt>State
  *   <dd>{@code m}, 4 bytes per parameter; a step moves 36, and what the products move.
  *   <dt>Neighbours
@@ -49,6 +49,7 @@ import java.util.Objects;
  * @param iterations how many, from 1 to 20
  * @param eps ε, what u is divided by at the least, positive, in units of gradient
  * @param gram whether iterations are taken in the Gram form where one side is more than twice the other: fewer products, and the same up to rounding
+ * @param precision in what precision a device multiplies
  * @param scaling what s is
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay decoupled weight decay, 0 or positive, see {@link Rule}
@@ -62,6 +63,7 @@ public record Muon(
         int iterations,
         double eps,
         boolean gram,
+        Precision precision,
         Scaling scaling,
         double l2,
         double decay)
@@ -154,6 +156,7 @@ public record Muon(
                 "a number from 1 to " + MOST_ITERATIONS,
                 iterations);
         Check.positive("eps", eps);
+        Objects.requireNonNull(precision, "precision");
         Objects.requireNonNull(scaling, "scaling");
     }
 
@@ -164,7 +167,8 @@ public record Muon(
 
     /** Jordan's: μ 0.95 with Nesterov's, 5 iterations, and for matrices [out, in]. */
     public static Muon of(double lr) {
-        return new Muon(lr, 0.95, true, false, Coefficients.JORDAN, 5, 1e-7, true, Scaling.ORIGINAL, 0, 0);
+        return new Muon(
+                lr, 0.95, true, false, Coefficients.JORDAN, 5, 1e-7, true, Precision.FLOAT32, Scaling.ORIGINAL, 0, 0);
     }
 
     /** PyTorch's: Jordan's with a decay of 0.1. */
@@ -188,67 +192,205 @@ public record Muon(
     @Override
     public Muon lr(double lr) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with another μ. */
     public Muon momentum(double momentum) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with the gradient mixed into the mean once more, or not. */
     public Muon nesterov(boolean nesterov) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with both terms of u corrected for having started at zero, or as they are. */
     public Muon biasCorrection(boolean biasCorrection) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with other coefficients of its iterations. */
     public Muon coefficients(Coefficients coefficients) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with another number of iterations. */
     public Muon iterations(int iterations) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with another ε. */
     public Muon eps(double eps) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with iterations in the Gram form, or never. */
     public Muon gram(boolean gram) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
+    }
+
+    /** This rule with a device's products in another precision; those of the CPU are always float32. */
+    public Muon precision(Precision precision) {
+        return new Muon(
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     /** This rule with another s. */
     public Muon scaling(Scaling scaling) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     @Override
     public Muon l2(double l2) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     @Override
     public Muon decay(double decay) {
         return new Muon(
-                lr, momentum, nesterov, biasCorrection, coefficients, iterations, eps, gram, scaling, l2, decay);
+                lr,
+                momentum,
+                nesterov,
+                biasCorrection,
+                coefficients,
+                iterations,
+                eps,
+                gram,
+                precision,
+                scaling,
+                l2,
+                decay);
     }
 
     @Override
@@ -278,6 +420,7 @@ public record Muon(
                 && iterations == muon.iterations
                 && eps == muon.eps
                 && gram == muon.gram
+                && precision == muon.precision
                 && scaling == muon.scaling;
     }
 
