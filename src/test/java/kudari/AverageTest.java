@@ -56,6 +56,19 @@ class AverageTest {
         check(optimizer, "lookahead", floats(2, 4, -4, 8), floats(7, 6.5, 8.5, 5.5), floats(8, 6.5, 6.5, 5.5));
     }
 
+    /** All of the way, the most there is: the point is where the parameter is, and Lookahead changes nothing. */
+    @Test
+    void aPointMayGoAllOfTheWay() {
+        check(
+                engine.optimizer(Group.rest(Sgd.of(0.5)).average(0)),
+                "average",
+                floats(2, 4),
+                floats(7, 5),
+                floats(7, 5));
+        Optimizer lookahead = engine.optimizer(Group.rest(Sgd.of(0.5)).lookahead(2, 1));
+        check(lookahead, "lookahead", floats(2, 4, 2), floats(7, 5, 4), floats(8, 5, 5));
+    }
+
     private void check(Optimizer optimizer, String array, float[] gradients, float[] ps, float[] as) {
         Tensor p = engine.tensor(floats(8)), g = engine.zeros(1);
         for (int t = 0; t < gradients.length; t++) {
@@ -259,6 +272,9 @@ class AverageTest {
                 wrong(() -> group.lookahead(5, 1.5), "alpha: expected a number above 0, at most 1, got 1.5"),
                 wrong(() -> new Average("", 0.5, 1, false), "name: expected letters, digits and _"),
                 wrong(() -> new Average("a.b", 0.5, 1, false), "name: expected letters, digits and _"),
+                wrong(() -> group.lookahead(5, 0x1p-127), "alpha: expected a number above 0, at most 1"),
+                wrong(() -> new Average("a", 0, 1, false), "name: expected letters, digits and _"),
+                wrong(() -> new Average("a", 0x1p-127, 1, false), "pull: expected a number from 0 to 1"),
                 wrong(() -> new Average("a", 2, 1, false), "pull: expected a number from 0 to 1, got 2.0"),
                 wrong(() -> new Average("a", 0.5, 0, false), "every: expected at least 1 step, got 0"),
                 wrong(

@@ -3,6 +3,7 @@ package kudari;
 import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -85,6 +86,24 @@ class EvaluationTest {
 
     private void assertSame(Map<String, float[]> expected) {
         expected.forEach((name, values) -> assertSameBits(values, p.get(name).get()));
+    }
+
+    /** Also those of a NaN that signals, which no float32 between would keep. */
+    @Test
+    void aParameterOf16BitsHoldsItsBitsAgain() {
+        try (CpuEngine cpu = Engine.cpu(1)) {
+            short[] bits = {0x3f80, 0, 0};
+            Map<String, Tensor> param = Map.of("W", cpu.wrap(bits, Dtype.BF16));
+            Optimizer sgd = cpu.optimizer(Group.rest(Sgd.of(1)).average(0.5));
+            sgd.update(param, Map.of("W", cpu.tensor(floats(1, 1, 1))));
+            bits[1] = 0x7f81;
+            bits[2] = (short) 0x8000;
+            short[] before = bits.clone();
+            Evaluation evaluation = sgd.evaluating(param);
+            assertEquals(0x3f00, bits[0]);
+            evaluation.close();
+            assertArrayEquals(before, bits);
+        }
     }
 
     /** Whatever somebody writes there meanwhile. */
