@@ -26,6 +26,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What follows the parameters of a group: the moving average and Lookahead. */
 class AverageTest {
@@ -238,17 +239,18 @@ class AverageTest {
         assertEquals(1, with.steps());
     }
 
-    /** As is a rule of one's own that has an array of that name. */
-    @Test
-    void aNameThatIsTakenIsRefused() {
-        Group group = Group.of("a", new Named(0.1)).average(0.9);
+    /** That of the group's average or Lookahead, and those of a master and a remainder, which wait for a parameter of 16 bits. */
+    @ParameterizedTest
+    @ValueSource(strings = {"average", "master", "remainder"})
+    void aNameThatIsTakenIsRefused(String array) {
+        Group group = Group.of("a", new Named(0.1, array)).average(0.9);
         refused(
                 IllegalArgumentException.class,
                 () -> engine.optimizer(group),
-                "group 'a': state(): expected no array 'average', which is the group's, got [average]");
+                "group 'a': state(): expected no array '" + array + "', which is the group's, got [" + array + "]");
     }
 
-    record Named(double lr) implements CustomRuleTest.Plain {
+    record Named(double lr, String array) implements CustomRuleTest.Plain {
 
         @Override
         public float factor() {
@@ -257,7 +259,7 @@ class AverageTest {
 
         @Override
         public List<String> state() {
-            return List.of("average");
+            return List.of(array);
         }
     }
 

@@ -1046,6 +1046,25 @@ class CudaFaultsTest {
         assertEquals(Set.of(), memoryAndWaits());
     }
 
+    /** While the engine goes on: its own end would free what they had left. */
+    @Test
+    void whatIsClosedGivesBackItsEventsAndItsPages() {
+        Map<String, Tensor> p = set(cuda, 3), g = set(cuda, 3);
+        cuda.optimizer(Sgd.of(1)).update(p, g); // what the engine itself makes once
+        finish();
+        ask("reset");
+        Optimizer sgd = cuda.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite());
+        sgd.update(p, g);
+        AsyncRead read = p.get("W0").asyncRead();
+        read.start();
+        read.close();
+        sgd.close();
+        Map<String, Long> calls = calls();
+        assertTrue(calls.get("cuEventCreate") >= 3, calls::toString);
+        assertEquals(calls.get("cuEventCreate"), calls.get("cuEventDestroy"), calls::toString);
+        assertEquals(calls.get("cuMemAllocHost"), calls.get("cuMemFreeHost"), calls::toString);
+    }
+
     @Test
     void noMoreThanEightSetsAreKeptLaidOut() {
         Optimizer sgd = cuda.optimizer(Sgd.of(1));

@@ -161,6 +161,12 @@ class EvaluationTest {
         Map<String, Tensor> wrong = new HashMap<>(p);
         wrong.put("average", engine.zeros(4));
         refused(IllegalArgumentException.class, () -> optimizer.evaluating(wrong), "'average'", "[3]", "[4]");
+        wrong.put("average", engine.zeros(Dtype.BF16, 3)); // which would have a master
+        refused(
+                IllegalArgumentException.class,
+                () -> optimizer.evaluating(wrong),
+                "'average'",
+                "expected state [master, average], got [average]");
         wrong.put("average", p.get("average"));
         wrong.put("unheard", engine.zeros(1));
         refused(IllegalArgumentException.class, () -> optimizer.evaluating(wrong), "'unheard'", "no group takes it");
