@@ -567,7 +567,7 @@ class CudaFaultsTest {
             })
     void anEvaluationThatCannotBeOpenedLeavesEverythingAsItWas(String failure) {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
-        Optimizer sgd = cuda.optimizer(Group.rest(Sgd.of(1)).average(0.5));
+        Optimizer sgd = cuda.optimizer(Group.rest(Sgd.of(0.5)).average(0.5));
         sgd.update(p, g);
         Map<String, float[]> before = p.keySet().stream()
                 .collect(toMap(name -> name, name -> p.get(name).get()));
@@ -586,7 +586,7 @@ class CudaFaultsTest {
     @Test
     void anEvaluationWhoseEndFailsIsOpenStill() {
         Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
-        Optimizer sgd = cuda.optimizer(Group.rest(Sgd.of(1)).average(0.5));
+        Optimizer sgd = cuda.optimizer(Group.rest(Sgd.of(0.5)).average(0.5));
         sgd.update(p, g);
         float[] before = p.get("W1").get();
         Evaluation evaluation = sgd.evaluating(p);
