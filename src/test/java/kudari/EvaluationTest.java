@@ -88,7 +88,7 @@ class EvaluationTest {
         expected.forEach((name, values) -> assertSameBits(values, p.get(name).get()));
     }
 
-    /** Also those of a NaN that signals, which no float32 between would keep. */
+    /** Also those of a NaN that signals, and of a negative zero. */
     @Test
     void aParameterOf16BitsHoldsItsBitsAgain() {
         try (CpuEngine cpu = Engine.cpu(1)) {
