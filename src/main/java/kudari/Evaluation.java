@@ -36,15 +36,17 @@ public final class Evaluation implements AutoCloseable {
         this.engine = engine;
         this.uses = uses;
         this.ended = ended;
+        boolean copied = false;
         try {
             for (Use use : uses) {
                 Tensor copy = engine.zeros(use.param.dtype(), use.param.shape());
                 copies.add(copy);
                 copy.set(use.param);
             }
+            copied = true;
             uses.forEach(Use::put);
         } catch (RuntimeException | Error e) {
-            if (copies.size() == uses.size()) Engine.cleanUp(e, this::putBack);
+            if (copied) Engine.cleanUp(e, this::putBack);
             engine.discard(copies, e);
             throw e;
         }

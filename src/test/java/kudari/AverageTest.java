@@ -26,6 +26,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What follows the parameters of a group: the moving average and Lookahead. */
 class AverageTest {
@@ -54,6 +55,19 @@ class AverageTest {
     void lookaheadGoesBackAfterEverySecondStep() {
         Optimizer optimizer = engine.optimizer(Group.rest(Sgd.of(0.5)).lookahead(2, 0.5));
         check(optimizer, "lookahead", floats(2, 4, -4, 8), floats(7, 6.5, 8.5, 5.5), floats(8, 6.5, 6.5, 5.5));
+    }
+
+    /** All of the way, the most there is: the point is where the parameter is, and Lookahead changes nothing. */
+    @Test
+    void aPointMayGoAllOfTheWay() {
+        check(
+                engine.optimizer(Group.rest(Sgd.of(0.5)).average(0)),
+                "average",
+                floats(2, 4),
+                floats(7, 5),
+                floats(7, 5));
+        Optimizer lookahead = engine.optimizer(Group.rest(Sgd.of(0.5)).lookahead(2, 1));
+        check(lookahead, "lookahead", floats(2, 4, 2), floats(7, 5, 4), floats(8, 5, 5));
     }
 
     private void check(Optimizer optimizer, String array, float[] gradients, float[] ps, float[] as) {
@@ -225,17 +239,18 @@ class AverageTest {
         assertEquals(1, with.steps());
     }
 
-    /** As is a rule of one's own that has an array of that name. */
-    @Test
-    void aNameThatIsTakenIsRefused() {
-        Group group = Group.of("a", new Named(0.1)).average(0.9);
+    /** That of the group's average or Lookahead, and those of a master and a remainder, which wait for a parameter of 16 bits. */
+    @ParameterizedTest
+    @ValueSource(strings = {"average", "master", "remainder"})
+    void aNameThatIsTakenIsRefused(String array) {
+        Group group = Group.of("a", new Named(0.1, array)).average(0.9);
         refused(
                 IllegalArgumentException.class,
                 () -> engine.optimizer(group),
-                "group 'a': state(): expected no array 'average', which is the group's, got [average]");
+                "group 'a': state(): expected no array '" + array + "', which is the group's, got [" + array + "]");
     }
 
-    record Named(double lr) implements CustomRuleTest.Plain {
+    record Named(double lr, String array) implements CustomRuleTest.Plain {
 
         @Override
         public float factor() {
@@ -244,7 +259,7 @@ class AverageTest {
 
         @Override
         public List<String> state() {
-            return List.of("average");
+            return List.of(array);
         }
     }
 
@@ -259,6 +274,9 @@ class AverageTest {
                 wrong(() -> group.lookahead(5, 1.5), "alpha: expected a number above 0, at most 1, got 1.5"),
                 wrong(() -> new Average("", 0.5, 1, false), "name: expected letters, digits and _"),
                 wrong(() -> new Average("a.b", 0.5, 1, false), "name: expected letters, digits and _"),
+                wrong(() -> group.lookahead(5, 0x1p-127), "alpha: expected a number above 0, at most 1"),
+                wrong(() -> new Average("a", 0, 1, false), "name: expected letters, digits and _"),
+                wrong(() -> new Average("a", 0x1p-127, 1, false), "pull: expected a number from 0 to 1"),
                 wrong(() -> new Average("a", 2, 1, false), "pull: expected a number from 0 to 1, got 2.0"),
                 wrong(() -> new Average("a", 0.5, 0, false), "every: expected at least 1 step, got 0"),
                 wrong(

@@ -6,6 +6,7 @@ import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.floats;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -226,18 +227,18 @@ class CudaFaultsTest {
         assertEquals(most.keySet(), seen, launch::toString);
     }
 
-    /** As if the device were a thousand steps further than the host has sent scalars for. */
+    /** As if the device were a thousand steps further than the host has sent scalars for, or so far behind that theirs have gone for those of later steps. */
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void stepsThatFindNoScalarsAreCountedAndTold(boolean zeroes) {
+    @CsvSource({"1,1000,false", "1,1000,true", "300,10,false"})
+    void stepsThatFindNoScalarsAreCountedAndTold(int updates, long counted, boolean zeroes) {
         Tensor p = cuda.tensor(floats(1, 2)), g = cuda.tensor(floats(1, 1));
         Optimizer adam = cuda.optimizer(Adam.of()).guard(Guard.skipNonFinite());
         if (zeroes) adam.zeroGradients();
-        adam.update(p, g);
+        for (int t = 0; t < updates; t++) adam.update(p, g);
         float[] before = p.get();
         CUdeviceptr done = cuda.pointer(cuda.wrap(controlBlock(), 2)); // the first of its words
         cuda.inContext(
-                () -> assertEquals(0, JCudaDriver.cuMemcpyHtoD(done, Pointer.to(new long[] {1000}), Long.BYTES)));
+                () -> assertEquals(0, JCudaDriver.cuMemcpyHtoD(done, Pointer.to(new long[] {counted}), Long.BYTES)));
         adam.update(p, g);
         adam.update(p, g);
         assertSameBits(before, p.get());
@@ -571,6 +572,52 @@ class CudaFaultsTest {
         adam.update(p, g);
         expected.update(a, da);
         assertSame(a, p);
+    }
+
+    /** Two copies are made, then the averages are put into the parameters, one after the other. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "cuMemAlloc:1:2",
+                "cuMemAlloc:2:2",
+                "cuMemcpyDtoDAsync:1:1",
+                "cuMemcpyDtoDAsync:2:1",
+                "cuMemcpyDtoDAsync:3:1",
+                "cuMemcpyDtoDAsync:4:1"
+            })
+    void anEvaluationThatCannotBeOpenedLeavesEverythingAsItWas(String failure) {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
+        Optimizer sgd = cuda.optimizer(Group.rest(Sgd.of(0.5)).average(0.5));
+        sgd.update(p, g);
+        Map<String, float[]> before = p.keySet().stream()
+                .collect(toMap(name -> name, name -> p.get(name).get()));
+        long allocated = cuda.allocated();
+        ask("reset");
+        ask("fail " + failure);
+        refused(CudaException.class, () -> sgd.evaluating(p), failure.replaceFirst(":.*", ""));
+        assertFalse(sgd.isEvaluating());
+        assertEquals(allocated, cuda.allocated());
+        before.forEach((name, values) -> assertSameBits(values, p.get(name).get()));
+        sgd.evaluating(p).close();
+        assertEquals(allocated, cuda.allocated());
+    }
+
+    /** The second of two parameters holds its average still: nothing trains, until the evaluation is closed again. */
+    @Test
+    void anEvaluationWhoseEndFailsIsOpenStill() {
+        Map<String, Tensor> p = set(cuda, 3, 8), g = set(cuda, 3, 8);
+        Optimizer sgd = cuda.optimizer(Group.rest(Sgd.of(0.5)).average(0.5));
+        sgd.update(p, g);
+        float[] before = p.get("W1").get();
+        Evaluation evaluation = sgd.evaluating(p);
+        ask("reset");
+        ask("fail cuMemcpyDtoDAsync:2:1");
+        refused(CudaException.class, evaluation::close, "cuMemcpyDtoDAsync");
+        assertTrue(sgd.isEvaluating());
+        refused(IllegalStateException.class, () -> sgd.update(p, g), "close it first");
+        evaluation.close();
+        assertFalse(sgd.isEvaluating());
+        assertSameBits(before, p.get("W1").get());
     }
 
     /** Step 64 begins a window: its scalars, and those of the 63 that follow, are sent. */
@@ -1059,6 +1106,25 @@ class CudaFaultsTest {
         grown.update(p, g);
         grown.update(q, h);
         assertEquals(Set.of(), memoryAndWaits());
+    }
+
+    /** While the engine goes on: its own end would free what they had left. */
+    @Test
+    void whatIsClosedGivesBackItsEventsAndItsPages() {
+        Map<String, Tensor> p = set(cuda, 3), g = set(cuda, 3);
+        cuda.optimizer(Sgd.of(1)).update(p, g); // what the engine itself makes once
+        finish();
+        ask("reset");
+        Optimizer sgd = cuda.optimizer(Sgd.of(1)).guard(Guard.skipNonFinite());
+        sgd.update(p, g);
+        AsyncRead read = p.get("W0").asyncRead();
+        read.start();
+        read.close();
+        sgd.close();
+        Map<String, Long> calls = calls();
+        assertTrue(calls.get("cuEventCreate") >= 3, calls::toString);
+        assertEquals(calls.get("cuEventCreate"), calls.get("cuEventDestroy"), calls::toString);
+        assertEquals(calls.get("cuMemAllocHost"), calls.get("cuMemFreeHost"), calls::toString);
     }
 
     @Test

@@ -318,6 +318,20 @@ class CudaGraphTest {
         assertSameBits(floats(-4, -8), p.get());
     }
 
+    /** The ring has 256 steps, of which a window of 64 is sent ahead. */
+    @Test
+    void moreUpdatesThanTheRingHoldsAreRefused() {
+        Descent descent = new Descent(engine, engine.optimizer(Sgd.of(1)));
+        descent.step();
+        refusedInCapture(
+                () -> {
+                    for (int n = 0; n < 193; n++) descent.step();
+                },
+                "expected at most 192 updates of one optimizer");
+        descent.step();
+        assertEquals(2, descent.optimizer.steps());
+    }
+
     /** The graph keeps the table that it reads; those of plain steps meanwhile take turns in one other. */
     @Test
     void newAddressesWhileAGraphLivesAreOneMoreTable() {

@@ -421,6 +421,45 @@ class DtypeTest {
         refused(IllegalStateException.class, large::asyncRead, "1073741824", "at most 1073741823 elements");
     }
 
+    /** Parameters of 16 bits and gradients of as many or of 32, each at the elements before the next multiple of four. */
+    @ParameterizedTest
+    @MethodSource("types16")
+    void aStepOverSomebodysMemoryOfAnyAlignmentIsTheCpusAndItsNeighboursStay(Dtype dtype) {
+        assumeTrue(Engines.onCuda(), "kudari.device names no CUDA device");
+        CudaEngine cuda = (CudaEngine) engine;
+        int size = 1037;
+        float[] values = new float[size + 8];
+        for (int i = 0; i < values.length; i++) values[i] = i % 128 - 50;
+        try (Engine cpu = Engine.cpu(1)) {
+            for (Dtype of : new Dtype[] {dtype, Dtype.F32}) {
+                Tensor expected = cpu.zeros(dtype, size), gradient = cpu.zeros(of, size);
+                for (int n = 0; n < 8; n++) {
+                    int offP = n < 4 ? 0 : n % 4, offG = n < 4 ? n : 0;
+                    Tensor allP = cuda.zeros(dtype, size + 8), allG = cuda.zeros(of, size + 8);
+                    allP.set(values);
+                    allG.set(values);
+                    cuda.optimizer(Sgd.of(0.5))
+                            .update(
+                                    cuda.wrap(
+                                            JCudaAddress.of(cuda.pointer(allP)) + (long) offP * dtype.bits() / 8,
+                                            dtype,
+                                            size),
+                                    cuda.wrap(
+                                            JCudaAddress.of(cuda.pointer(allG)) + (long) offG * of.bits() / 8,
+                                            of,
+                                            size));
+                    expected.set(Arrays.copyOfRange(values, offP, offP + size));
+                    gradient.set(Arrays.copyOfRange(values, offG, offG + size));
+                    cpu.optimizer(Sgd.of(0.5)).update(expected, gradient);
+                    float[] all = values.clone();
+                    System.arraycopy(expected.get(), 0, all, offP, size);
+                    assertSameBits(all, allP.get());
+                    assertSameBits(values, allG.get());
+                }
+            }
+        }
+    }
+
     @Test
     void aKernelOfOnesOwnTakes16Bits() {
         assumeTrue(Engines.onCuda(), "kudari.device names no CUDA device");

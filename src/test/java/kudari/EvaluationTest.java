@@ -3,6 +3,7 @@ package kudari;
 import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -87,6 +88,24 @@ class EvaluationTest {
         expected.forEach((name, values) -> assertSameBits(values, p.get(name).get()));
     }
 
+    /** Also those of a NaN that signals, and of a negative zero. */
+    @Test
+    void aParameterOf16BitsHoldsItsBitsAgain() {
+        try (CpuEngine cpu = Engine.cpu(1)) {
+            short[] bits = {0x3f80, 0, 0};
+            Map<String, Tensor> param = Map.of("W", cpu.wrap(bits, Dtype.BF16));
+            Optimizer sgd = cpu.optimizer(Group.rest(Sgd.of(1)).average(0.5));
+            sgd.update(param, Map.of("W", cpu.tensor(floats(1, 1, 1))));
+            bits[1] = 0x7f81;
+            bits[2] = (short) 0x8000;
+            short[] before = bits.clone();
+            Evaluation evaluation = sgd.evaluating(param);
+            assertEquals(0x3f00, bits[0]);
+            evaluation.close();
+            assertArrayEquals(before, bits);
+        }
+    }
+
     /** Whatever somebody writes there meanwhile. */
     @Test
     void whatIsWrittenIntoThemMeanwhileIsForgotten() {
@@ -142,6 +161,12 @@ class EvaluationTest {
         Map<String, Tensor> wrong = new HashMap<>(p);
         wrong.put("average", engine.zeros(4));
         refused(IllegalArgumentException.class, () -> optimizer.evaluating(wrong), "'average'", "[3]", "[4]");
+        wrong.put("average", engine.zeros(Dtype.BF16, 3)); // which would have a master
+        refused(
+                IllegalArgumentException.class,
+                () -> optimizer.evaluating(wrong),
+                "'average'",
+                "expected state [master, average], got [average]");
         wrong.put("average", p.get("average"));
         wrong.put("unheard", engine.zeros(1));
         refused(IllegalArgumentException.class, () -> optimizer.evaluating(wrong), "'unheard'", "no group takes it");

@@ -294,7 +294,8 @@ class GraphTest {
             if (!engine.isCapturing()) after.run();
         };
         body.run();
-        try (Graph graph = engine.capture(body)) {
+        Graph graph = engine.capture(body);
+        try (graph) {
             assertEquals(List.of("before 0.0", "after 1.0"), said);
             graph.launch();
             refuses[0] = true;
@@ -302,10 +303,25 @@ class GraphTest {
             refuses[0] = false;
             graph.launch();
         }
+        refused(IllegalStateException.class, graph::launch, "closed");
         assertEquals(
                 List.of("before 0.0", "after 1.0", "before 1.0", "after 2.0", "before 2.0", "before 2.0", "after 3.0"),
                 said);
         assertEquals(3, x.get()[0]);
+    }
+
+    /** In the order of the body, before the launch and after it. */
+    @Test
+    void whatGoesWithALaunchIsDoneInTheOrderOfTheBody() {
+        List<String> said = new ArrayList<>();
+        Runnable body = () -> {
+            for (String who : List.of("a", "b")) {
+                if (engine.isCapturing())
+                    engine.onLaunch(() -> said.add("before " + who), () -> said.add("after " + who));
+            }
+        };
+        engine.capture(body).launch();
+        assertEquals(Engines.onCuda() ? List.of("before a", "before b", "after a", "after b") : List.of(), said);
     }
 
     @Test

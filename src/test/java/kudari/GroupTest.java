@@ -125,6 +125,7 @@ class GroupTest {
         assertSameBits(floats(7), e.get());
         assertSameBits(floats(-6), w.get());
         assertEquals(Optional.empty(), sgd.rule("embed", e));
+        assertEquals(List.of(), sgd.stateNames("embed", e));
         assertTrue(!sgd.knows("embed") && sgd.knows("w"));
         refused(IllegalArgumentException.class, () -> sgd.schedule("embed", t -> Sgd.of(1)), "'embed'");
         refused(IllegalArgumentException.class, () -> engine.optimizer(Group.frozen("*")), "at least one with a rule");
@@ -200,7 +201,8 @@ class GroupTest {
     @Test
     void aParameterThatJoinsAGroupSharesItsCount() {
         Tensor w = engine.zeros(1), late = engine.zeros(1), g = engine.tensor(floats(1));
-        Optimizer adam = engine.optimizer(Adam.pytorch(1).eps(1e-30));
+        Optimizer adam = engine.optimizer(
+                Group.frozen("none").orEmpty(), Group.rest(Adam.pytorch(1).eps(1e-30)));
         for (int t = 0; t < 2; t++) adam.update(Map.of("w", w), Map.of("w", g));
         List<String> logged = new ArrayList<>();
         Handler handler = new Handler() {

@@ -148,6 +148,23 @@ class MasterTest {
         assertSameBits(floats(1 - 0x1p-11), p.get("W").get());
     }
 
+    /** By hand: in units of 2⁻¹⁰ below 1, the master is at 1, 2, 3, and the average at 0.5, 1.25, 2.125; the parameter is the master, rounded to a multiple of 4. */
+    @Test
+    void aMasterStandsBeforeAnAverage() {
+        Map<String, Tensor> p = one(Dtype.BF16, 1), g = one(Dtype.BF16, 1);
+        Optimizer sgd = engine.optimizer(Group.rest(Sgd.of(0x1p-10)).average(0.5));
+        float[] averages = {0.5f, 1.25f, 2.125f}, params = {0, 0, 4};
+        for (int t = 1; t <= 3; t++) {
+            sgd.update(p, g);
+            Map<String, Tensor> state = sgd.state("W");
+            assertEquals(List.of("master", "average"), List.copyOf(state.keySet()));
+            assertSameBits(floats(1 - t * 0x1p-10), state.get("master").get());
+            assertSameBits(
+                    floats(1 - averages[t - 1] * 0x1p-10), state.get("average").get());
+            assertSameBits(floats(1 - params[t - 1] * 0x1p-10), p.get("W").get());
+        }
+    }
+
     /** Float32 beside it in one group has none, and steps as ever; the gradients of both may be of float32. */
     @Test
     void aGroupHoldsBothTypes() {

@@ -193,7 +193,10 @@ class NvrtcTest {
         Files.setLastModifiedTime(foreign, FileTime.fromMillis(0));
         Files.write(folder.resolve(".kudari-1.tmp"), new byte[100]); // of a process that was killed
         Files.setLastModifiedTime(folder.resolve(".kudari-1.tmp"), FileTime.fromMillis(1));
+        Path named = Files.createDirectory(folder.resolve(kernel + "f")); // no file, whatever its name
+        Files.setLastModifiedTime(named, FileTime.fromMillis(0));
         KernelCache.evict(folder, 250);
+        assertTrue(Files.isDirectory(named));
         assertEquals(
                 List.of(kernel + 0, kernel + 1, "kernel.cu"),
                 under(folder).stream()

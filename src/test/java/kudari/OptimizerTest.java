@@ -289,11 +289,14 @@ class OptimizerTest {
             () -> momentum.resume(1, Map.of("b", adams)),
             () -> momentum.resume(-1, Map.of()),
             () -> engine.optimizer(Adam.of(1))
-                    .resume(1, Map.of("b", Map.of("m", engine.zeros(2), "v", engine.zeros(3))))
+                    .resume(1, Map.of("b", Map.of("m", engine.zeros(2), "v", engine.zeros(3)))),
+            () -> engine.optimizer(Group.frozen("b"), Group.rest(Adam.of()).orEmpty())
+                    .resume(1, Map.of("b", adams))
         };
         refused(IllegalArgumentException.class, calls[0], "'b'", "[v]", "[m, v]");
         refused(IllegalArgumentException.class, calls[1], "steps", "-1");
         refused(IllegalArgumentException.class, calls[2], "'b'", "[2]", "[3]");
+        refused(IllegalArgumentException.class, calls[3], "'b'", "expected []", "[m, v]");
         assertEquals(1, momentum.steps());
     }
 

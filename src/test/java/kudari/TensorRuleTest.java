@@ -163,6 +163,16 @@ class TensorRuleTest {
         }
     }
 
+    /** 34 pieces of at most 4,096 elements, for 32 lanes: two lanes add up two; the sums are over the gradients, and over what LAMB has gathered. */
+    @Test
+    void aTensorOfMorePiecesThanLanesIsSummedUpWhole() {
+        Work work = sizes(5, 33 * 4096 + 5);
+        try (Engine engine = Engines.open()) {
+            for (Rule rule : List.of(Lars.of(0.5), NovoGrad.of(0.05), Lamb.of(0.05)))
+                same(plain(rule, Guard.NONE, work), after(engine, rule, Guard.NONE, work, PLAIN), rule.toString());
+        }
+    }
+
     private static final float[] VALUES = {
         0,
         -0.0f,

@@ -133,6 +133,33 @@ class PrivateFolderTest {
         assertTrue(PrivateFolder.isTrusted(file));
     }
 
+    /** Puts something into a folder that stands in for the cache, and says where. */
+    static final class Temporary {
+        public static void main(String[] arguments) throws IOException {
+            Path folder = PrivateFolder.openOrTemporary("kernels");
+            Files.createFile(Files.createDirectory(folder.resolve("below")).resolve("file"));
+            System.out.print(folder);
+        }
+    }
+
+    @Test
+    void whatStandsInForTheCacheIsGoneWithTheProgram(@TempDir Path top) throws Exception {
+        Path inTheWay = Files.createFile(top.resolve("file")), room = Files.createDirectory(top.resolve("room"));
+        Process program = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-D" + CACHE + "=" + inTheWay,
+                        "-Djava.io.tmpdir=" + room,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Temporary.class.getName())
+                .redirectError(ProcessBuilder.Redirect.DISCARD)
+                .start();
+        Path folder = Path.of(new String(program.getInputStream().readAllBytes()));
+        assertEquals(0, program.waitFor());
+        assertEquals(room.toRealPath(), folder.getParent());
+        assertEquals(0, room.toFile().list().length, "left in " + folder);
+    }
+
     /** In a locale without UTF-8 such a name is any beyond ASCII; one with a zero in it is such a name everywhere. */
     @Test
     void aNameThatIsNoPathIsNoFolderAndNothingElseFails() throws IOException {
