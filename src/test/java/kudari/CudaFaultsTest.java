@@ -787,6 +787,25 @@ class CudaFaultsTest {
         sgd.update(q, h);
     }
 
+    /** What is recorded is a graph of the driver's until it is made what can be launched, or given up. */
+    @Test
+    void whatIsRecordedIsDestroyedOnceItIsMadeOrGivenUp() {
+        Tensor x = cuda.zeros(1), one = cuda.full(1, 1);
+        x.add(one, 1);
+        ask("reset");
+        cuda.capture(() -> x.add(one, 1)).close();
+        assertEquals(1, calls().get("cuGraphDestroy"), () -> calls().toString());
+        assertEquals(1, calls().get("cuGraphExecDestroy"), () -> calls().toString());
+        refused(
+                IllegalArgumentException.class,
+                () -> cuda.capture(() -> {
+                    x.add(one, 1);
+                    throw new IllegalArgumentException("the body's own");
+                }),
+                "the body's own");
+        assertEquals(2, calls().get("cuGraphDestroy"), () -> calls().toString());
+    }
+
     @Test
     void aGraphThatCannotBeMadeLeavesNothing() {
         Tensor p = cuda.tensor(floats(1)), g = cuda.tensor(floats(1)), closed = cuda.zeros(1000);

@@ -324,6 +324,16 @@ class OptimizerTest {
         assertEquals(4, groups.steps());
     }
 
+    /** A rule without state keeps nothing that has a shape. */
+    @Test
+    void aParameterWithoutStateMayComeBackInAnotherShape() {
+        Optimizer sgd = engine.optimizer(Sgd.of(1));
+        sgd.update(Map.of("W", engine.zeros(2)), Map.of("W", engine.zeros(2)));
+        Tensor longer = engine.zeros(3);
+        sgd.update(Map.of("W", longer), Map.of("W", engine.tensor(floats(1, 2, 3))));
+        assertSameBits(floats(-1, -2, -3), longer.get());
+    }
+
     /** By hand: v = −1, p = −1; v becomes 4; then v = 2 − 1, p = −1 + 1. The maps are those of the step before, the state is not. */
     @Test
     void theSameMapsAfterAResumeStepFromTheResumedState() {
