@@ -77,9 +77,13 @@ class GraphTest {
         return LearningRate.cosine(0.05, 0.001, 4_000).warmUp(100).of(AdamW.of());
     }
 
+    /** On the GPU in software a third of them, unless before a release: the ring of scalars is gone round ten times all the same. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void tenThousandLaunchesAreTenThousandSteps(boolean guarded) {
+        boolean all = !Engines.onSoftware()
+                || System.getProperty("kudari.laws", "pairs").equals("all");
+        int launches = all ? 10_000 : 3_000;
         Guard guard = guarded ? Guard.clipNorm(1.5) : Guard.NONE;
         Descent plain = new Descent(engine, engine.optimizer(rates()).guard(guard)),
                 captured = new Descent(engine, engine.optimizer(rates()).guard(guard));
@@ -88,7 +92,7 @@ class GraphTest {
         plain.aim(0);
         plain.step();
         try (Graph graph = engine.capture(captured::step)) {
-            for (int n = 1; n < 10_000; n++) {
+            for (int n = 1; n < launches; n++) {
                 // Without a guard one number that is not finite would be all there is to see.
                 int step = guarded ? n : 0;
                 captured.aim(step);
@@ -99,7 +103,8 @@ class GraphTest {
         }
         assertSameBits(plain.p.get(), captured.p.get());
         assertEquals(plain.optimizer.counts(), captured.optimizer.counts());
-        assertEquals(guarded ? 103 : 0, captured.optimizer.skipped());
+        // Steps 13, 110, 207 and so on.
+        assertEquals(guarded ? (launches - 14) / 97 + 1 : 0, captured.optimizer.skipped());
         assertEquals(plain.skips, captured.skips);
         for (String array : List.of("m", "v"))
             assertSameBits(
