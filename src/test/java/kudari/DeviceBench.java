@@ -93,6 +93,9 @@ final class DeviceBench {
     private final CUevent from = new CUevent(), to = new CUevent();
     private int seed;
 
+    /** Whether there is a cuBLAS to multiply matrices. */
+    private boolean multiplies;
+
     private DeviceBench(CudaEngine held, String contender, int round) {
         this.held = held;
         this.contender = contender;
@@ -100,6 +103,7 @@ final class DeviceBench {
         held.inContext(() -> {
             must(cuEventCreate(from, 0), "cuEventCreate");
             must(cuEventCreate(to, 0), "cuEventCreate");
+            multiplies = !cublas().startsWith("NONE");
         });
     }
 
@@ -215,7 +219,7 @@ final class DeviceBench {
             if (contender.equals(GRAPH) && !work.inGraph()) continue;
             if (System.nanoTime() > end) leaveOut(work, "time");
             else if (!fits(work)) leaveOut(work, "memory");
-            else if (work.multiplies() && cublas().startsWith("NONE")) leaveOut(work, "no cuBLAS");
+            else if (work.multiplies() && !multiplies) leaveOut(work, "no cuBLAS");
             else time(work);
         }
         copy("after");
