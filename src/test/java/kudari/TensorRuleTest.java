@@ -515,4 +515,17 @@ class TensorRuleTest {
         double norm = 10 / Math.sqrt(1 - 0.999);
         assertStep(NovoGrad.apex(0.1), 3 - 0.1 * 6 / norm, 4 - 0.1 * 8 / norm);
     }
+
+    /** ‖g + ½p‖² of g = (1, 0) and p = (3, 4) is 2.5² + 2², of which the sums have 1, 3 and 6.25. */
+    @Test
+    void theNormOfNovoGradIsOfGradientsWithTheirPenalty() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(new float[] {3, 4}), g = engine.tensor(new float[] {1, 0});
+            Optimizer optimizer = engine.optimizer(NovoGrad.of(0.01).l2(0.5));
+            optimizer.update(p, g);
+            assertEquals(
+                    (float) Math.sqrt(10.25),
+                    optimizer.state(Optimizer.SINGLE).get("n").get()[0]);
+        }
+    }
 }
