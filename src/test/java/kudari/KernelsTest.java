@@ -195,7 +195,7 @@ class KernelsTest {
     /** The kernels of a rule over bfloat16 with all that there may be: with masters, rounded stochastically, and with remainders. */
     private static List<Nvrtc.Source> variants16(String file) {
         return Stream.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC, Master.Kind.REMAINDER)
-                .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind)))
+                .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind, StateFormat.FLOAT32)))
                 .map(head -> with(file, StepSource.ZEROES + StepSource.AVERAGED + head))
                 .toList();
     }
@@ -280,14 +280,16 @@ class KernelsTest {
     @ParameterizedTest
     @CsvSource({"adam, 2", "sgd, 0", "lars, 1"})
     void everyStreamOf16BitsIs8BytesWide(String kernel, int states) {
-        String master =
-                ptx(with(kernel + ".cu", StepSource.head(new Types(Dtype.BF16, Dtype.BF16, Master.Kind.FLOAT32))));
+        String master = ptx(with(
+                kernel + ".cu",
+                StepSource.head(new Types(Dtype.BF16, Dtype.BF16, Master.Kind.FLOAT32, StateFormat.FLOAT32))));
         assertEquals(2, count(master, "ld.global.cs.v4.u16"), "g is read");
         assertEquals(2, count(master, "st.global.cs.v4.u16"), "p is written");
         assertEquals(2 * (1 + states), count(master, "ld.global.cs.v4.f32"), "the master and the state are read");
         assertEquals(2 * (1 + states), count(master, "st.global.cs.v4.f32"), "and written");
-        String none =
-                ptx(with(kernel + ".cu", StepSource.head(new Types(Dtype.BF16, Dtype.F32, Master.Kind.STOCHASTIC))));
+        String none = ptx(with(
+                kernel + ".cu",
+                StepSource.head(new Types(Dtype.BF16, Dtype.F32, Master.Kind.STOCHASTIC, StateFormat.FLOAT32))));
         assertEquals(2, count(none, "ld.global.cs.v4.u16"), "p is read");
         assertEquals(2, count(none, "st.global.cs.v4.u16"), "and written");
         assertEquals(2 * (1 + states), count(none, "ld.global.cs.v4.f32"), "g and the state are read");
