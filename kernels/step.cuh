@@ -21,7 +21,7 @@ typedef PARAM Param;
 typedef GRAD Grad;
 
 // In which format a state array is; Rule.Compression of those in 8 bits. Only what a text says before is not float32.
-constexpr int FLOAT32 = 0, BFLOAT16 = 1, SIGNED = 2, UNSIGNED = 3;
+constexpr int FLOAT32 = 0, BFLOAT16 = 1, BFLOAT16_STOCHASTIC = 2, SIGNED = 3, UNSIGNED = 4;
 #ifndef FORMAT
 #define FORMAT(a) FLOAT32
 #endif
@@ -42,6 +42,17 @@ constexpr int AVERAGES = 1;
 constexpr int AVERAGES = 0;
 #endif
 constexpr int MORE = BLOCKWISE + MASTERS + AVERAGES;
+
+#if defined(STOCHASTIC) || defined(RANDOM_STATE)
+#define RANDOM
+#endif
+
+// As many arrays of state would take the registers that a thread needs beside the rule's.
+#ifdef RANDOM
+constexpr int HELD = AVERAGES + 2;
+#else
+constexpr int HELD = AVERAGES;
+#endif
 
 // A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
@@ -224,7 +235,7 @@ struct Common {
   const float *rowFactors, *colFactors;
   u64 row, rows;
   unsigned column, columns;
-#ifdef STOCHASTIC
+#ifdef RANDOM
   u64 key, step, first;  // of the tensor's random bits; and which of its elements is the chunk's first
 #endif
 };
@@ -255,11 +266,14 @@ __device__ __forceinline__ void factorsAt(float* f, const Chunk<STATES>& chunk, 
 }
 
 
-#ifdef STOCHASTIC
+#ifdef RANDOM
+// Of the random bits of a state array; Philox.key.
+__device__ __forceinline__ u64 arrayKey(u64 key, int array) { return key + (array + 1) * 0x9E3779B97F4A7C15; }
+
 // Rounds E elements from one of the tensor's on, which is a multiple of E, each by bits of its own.
 template <int E>
-__device__ __forceinline__ void storeStochastic(BF16* to, const float* p, u64 first, const Common& common) {
-  RandomBits random = philox(common.key, common.step, first / 8);
+__device__ __forceinline__ void storeStochastic(BF16* to, const float* p, u64 first, u64 key, u64 step) {
+  RandomBits random = philox(key, step, first / 8);
   BF16 x[E];
   for (int n = 0; n < E; n++) {
     unsigned at = (first & (8 - E)) + n;  // by selections: words of an index would go to local memory
@@ -301,7 +315,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
       factorsAt<Trust, E == 4, E>(s[0], chunk, i, E, common);
     } else {
       for (int a = 0; a < OWN; a++) {
-        if (FORMAT(a) == BFLOAT16) {
+        if (FORMAT(a) == BFLOAT16 || FORMAT(a) == BFLOAT16_STOCHASTIC) {
           load<E>(s[a], (const BF16*)chunk.s[a] + i);
         } else {
           load<E>(s[a], chunk.s[a] + i);
@@ -330,13 +344,17 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #ifdef REMAINDER
     storeSplit<E>(chunk.p + i, (BF16*)chunk.s[KEPT] + i, p);
 #elif defined(STOCHASTIC)
-    storeStochastic<E>(chunk.p + i, p, common.first + i, common);
+    storeStochastic<E>(chunk.p + i, p, common.first + i, common.key, common.step);
 #else
     store<E>(chunk.p + i, p);
 #endif
     for (int a = 0; a < OWN && !Trust::GATHERED; a++) {
       if (FORMAT(a) == BFLOAT16) {
         store<E>((BF16*)chunk.s[a] + i, s[a]);
+#ifdef RANDOM_STATE
+      } else if (FORMAT(a) == BFLOAT16_STOCHASTIC) {
+        storeStochastic<E>((BF16*)chunk.s[a] + i, s[a], common.first + i, arrayKey(common.key, a), common.step);
+#endif
       } else {
         store<E>(chunk.s[a] + i, s[a]);
       }
@@ -443,7 +461,7 @@ __device__ __forceinline__ void walkBlocks(const Chunk<STATES>& chunk, unsigned 
   const float zero[LANE] = {};
 #pragma unroll 1
   for (unsigned block = from + threadIdx.x / 32 * BLOCK; block < to; block += THREADS / 32 * BLOCK) {
-    unsigned i = block + threadIdx.x % 32 * LANE, there = i >= to ? 0 : to - i < LANE ? to - i : LANE;
+    unsigned i = block + threadIdx.x % 32 * LANE, there = WIDE ? LANE : i >= to ? 0 : to - i < LANE ? to - i : LANE;
 #ifdef ZERO_GRADIENTS
     if (!common.go) {
       putLane<WIDE>(chunk.g + i, zero, there);
@@ -475,18 +493,6 @@ __device__ __forceinline__ void walkBlocks(const Chunk<STATES>& chunk, unsigned 
     for (int n = 0; n < LANE && limited; n++) g[n] = clamp(common.scale * g[n], common.limit);
     Rule::template step<LANE>(common.k, limited ? 1 : common.scale, common.trust, p, g, s);
     for (int n = 0; n < LANE && common.k[FLOOR] > 0; n++) p[n] = flush(p[n], common.k[FLOOR]);
-    for (int a = 0, number = 0; a < OWN; a++) {
-      if (FORMAT(a) < SIGNED) {
-        putLane<WIDE>(chunk.s[a] + i, s[a], there);
-        continue;
-      }
-      float largest = largestOf(s[a], there), inverse = largest >= SMALLEST ? 1 / largest : 0;
-      if (threadIdx.x % 32 == 0) chunk.s[OWN + number][block / BLOCK] = largest;
-      number++;
-      unsigned packed[2] = {0, 0};
-      for (int n = 0; n < LANE; n++) packed[n / 4] |= codeOf(codes[FORMAT(a) - SIGNED], s[a][n] * inverse) << 8 * (n % 4);
-      putCodes<WIDE>((unsigned char*)chunk.s[a] + i, packed, there);
-    }
 #ifdef AVERAGED
     if (common.k[PULL] > 0) {
       float a[LANE];
@@ -515,6 +521,18 @@ __device__ __forceinline__ void walkBlocks(const Chunk<STATES>& chunk, unsigned 
 #else
     putLane<WIDE>(chunk.p + i, p, there);
 #endif
+    for (int a = 0, number = 0; a < OWN; a++) {
+      if (FORMAT(a) < SIGNED) {
+        putLane<WIDE>(chunk.s[a] + i, s[a], there);
+        continue;
+      }
+      float largest = largestOf(s[a], there), inverse = largest >= SMALLEST ? 1 / largest : 0;
+      if (threadIdx.x % 32 == 0) chunk.s[OWN + number][block / BLOCK] = largest;
+      number++;
+      unsigned packed[2] = {0, 0};
+      for (int n = 0; n < LANE; n++) packed[n / 4] |= codeOf(codes[FORMAT(a) - SIGNED], s[a][n] * inverse) << 8 * (n % 4);
+      putCodes<WIDE>((unsigned char*)chunk.s[a] + i, packed, there);
+    }
   }
 }
 #endif
@@ -612,7 +630,7 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     common.trust = told[chunk.tensor].trust;
     if (Trust::WHOLE) common.trust = trusted<Trust>(told[chunk.tensor], common, chunk.p == told[chunk.tensor].p);
     place<Trust>(common, chunk, told[chunk.tensor]);
-#ifdef STOCHASTIC
+#ifdef RANDOM
     common.key = told[chunk.tensor].key;
     common.step = slot->step;
     common.first = chunk.p - (const Param*)told[chunk.tensor].p;
@@ -1017,7 +1035,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way;
-// 2, too, where factors are found for each element, some of them in double.
+// 2, too, where factors are found for each element, some of them in double, and of state in 8 bits, of which a thread has eight elements.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
 #define MATRIX_STEP(name, STATES) STEP_BY(name, STATES, Orthogonal)
@@ -1027,7 +1045,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
     template <int E>                                                                                                                \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
   };                                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED ? 2 : STATES + AVERAGES < 3 ? 4 : STATES + AVERAGES < 4 ? 3 : 2)    \
+  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED || BLOCKWISE > 0 ? 2 : STATES + HELD < 3 ? 4 : STATES + HELD < 4 ? 3 : 2)    \
       name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
     drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
   }                                                                                                                                 \

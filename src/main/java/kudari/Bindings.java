@@ -182,7 +182,7 @@ final class Bindings {
                 if (control.first()[of[n]] instanceof MatrixRule rule) checkMatrix(name, p[n], rule);
                 active[of[n]] = true;
                 typesOf[n] = types.get(name);
-                if (typesOf[n].isStochastic())
+                if (typesOf[n].isRandom())
                     keys[n] = Philox.key(control.master(of[n]).seed(), name);
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));

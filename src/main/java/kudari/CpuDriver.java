@@ -61,16 +61,22 @@ final class CpuDriver extends Driver implements Workers.Job {
         }
     }
 
-    /** An array of state in fewer bits than float32: of a 16-bit type, or in blocks, with the largest magnitude of each. */
-    private record Packed(CpuTensor elements, float[] absmax, Blockwise blockwise) {
+    /**
+     * An array of state in fewer bits than float32: of a 16-bit type, or in blocks, with the largest magnitude of each.
+     *
+     * @param random whether it is rounded stochastically
+     * @param key of its random bits
+     */
+    private record Packed(CpuTensor elements, float[] absmax, Blockwise blockwise, boolean random, long key) {
 
         void read(int from, int to, float[] into) {
             if (elements instanceof CpuBytes codes) blockwise.read(codes.bytes, absmax, from, to, into);
             else elements.read(from, to, into);
         }
 
-        void write(int from, int to, float[] values) {
+        void write(int from, int to, float[] values, long step, Philox bits) {
             if (elements instanceof CpuBytes codes) blockwise.write(codes.bytes, absmax, from, to, values);
+            else if (random) ((CpuShorts) elements).writeStochastic(from, to, values, key, step, bits);
             else elements.write(from, to, values);
         }
     }
@@ -251,7 +257,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             boolean gathers = whole.isPresent() && whole.get().gathers() || isMatrix;
             boolean inArrays = p.array != null && g.array != null;
             Types types = plan.types()[n];
-            Packed[] packed = packed(rules[group], types, plan.state()[n]);
+            Packed[] packed = packed(rules[group], types, plan.state()[n], plan.keys()[n]);
             copies |= !inArrays || whole.isPresent() || isMatrix || packed.length > 0;
             float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             CpuTensor value = (CpuTensor) plan.value(n, averaged[group]);
@@ -323,7 +329,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     }
 
     /** None where all of the state is float32. */
-    private Packed[] packed(Rule rule, Types types, Tensor[] state) {
+    private Packed[] packed(Rule rule, Types types, Tensor[] state, long key) {
         int own = rule.state().size(), blocks = 0;
         Packed[] packed = new Packed[own];
         boolean any = false;
@@ -333,7 +339,11 @@ final class CpuDriver extends Driver implements Workers.Job {
             any = true;
             float[] absmax = dtype == Dtype.U8 ? engine.array(state[own + blocks++]) : NO_AVERAGE;
             packed[a] = new Packed(
-                    (CpuTensor) state[a], absmax, Blockwise.of(rule.compression(a) == Rule.Compression.SIGNED));
+                    (CpuTensor) state[a],
+                    absmax,
+                    Blockwise.of(rule.compression(a) == Rule.Compression.SIGNED),
+                    types.state() == StateFormat.BFLOAT16_STOCHASTIC,
+                    Philox.key(key, a));
         }
         return any ? packed : NOT_PACKED;
     }
@@ -549,7 +559,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         else if (chunk.types.isStochastic())
             ((CpuShorts) chunk.p).writeStochastic(from, chunk.to, tile.p, chunk.key, done + 1, tile.random);
         else chunk.p.write(from, chunk.to, tile.p);
-        store(chunk, s);
+        store(chunk, tile, s);
         if (averages) System.arraycopy(average, 0, chunk.average, from, count);
     }
 
@@ -572,10 +582,10 @@ final class CpuDriver extends Driver implements Workers.Job {
         return tile.s;
     }
 
-    private static void store(Chunk chunk, float[][] s) {
+    private void store(Chunk chunk, Tile tile, float[][] s) {
         int from = chunk.from, to = chunk.to;
         for (int n = 0; n < chunk.elementwise && s != chunk.s; n++) {
-            if (chunk.s[n] == null) chunk.packed[n].write(from, to, s[n]);
+            if (chunk.s[n] == null) chunk.packed[n].write(from, to, s[n], done + 1, tile.random);
             else System.arraycopy(s[n], 0, chunk.s[n], from, to - from);
         }
     }
@@ -593,11 +603,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         }
         if (rules[chunk.group] instanceof MatrixRule matrix) {
             matrix.gather(k[chunk.group], scale, 0, count, p, g, s);
-            store(chunk, s);
+            store(chunk, tile, s);
             return;
         }
         ((TensorRule) rules[chunk.group]).gather(k[chunk.group], scale, 0, count, p, g, s, u);
-        store(chunk, s);
+        store(chunk, tile, s);
         for (int from = 0; from < count; from += Reduce.PIECE) {
             int to = Math.min(from + Reduce.PIECE, count), piece = first + from / Reduce.PIECE;
             laid.partials[1][piece] = Reduce.piece(u, from, to, lanes[thread]);

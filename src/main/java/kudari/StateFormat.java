@@ -15,6 +15,12 @@ public enum StateFormat {
      */
     BFLOAT16,
     /**
+     * 2 bytes an element, rounded to one of the two bfloat16 around it, so that it is right in the mean: of means of gradients and of squares. The random bits
+     * are of the seed of the group's {@link Master}, of 0 where it has none, and as independent of engines, groups and resumes as {@link
+     * Master#stochastic} says.
+     */
+    BFLOAT16_STOCHASTIC,
+    /**
      * A byte an element, and 4 for each block of 256: the largest magnitude of the block, and of each element the number of one of 256 values, which is
      * multiplied by that. A parameter of fewer than 4,096 elements stays in float32. The array {@code m} is of {@link Dtype#U8} then, and behind the rule's
      * arrays there is one {@code m_absmax}.
@@ -38,7 +44,7 @@ public enum StateFormat {
     Dtype dtype(Rule.Compression compression) {
         if (this == FLOAT32 || compression == Rule.Compression.NONE) return Dtype.F32;
         if (this == BLOCKWISE_8BIT) return Dtype.U8;
-        return compression == Rule.Compression.SIGNED ? Dtype.BF16 : Dtype.F32;
+        return this == BFLOAT16 && compression == Rule.Compression.UNSIGNED ? Dtype.F32 : Dtype.BF16;
     }
 
     /** Whether any of a rule's arrays takes it. */

@@ -32,6 +32,9 @@ record StepSource(String file, String text, String function, int arrays) {
     /** Before the text: the parameters are rounded stochastically. */
     static final String STOCHASTIC = "#define STOCHASTIC\n";
 
+    /** Before the text: state is rounded stochastically. */
+    static final String RANDOM_STATE = "#define RANDOM_STATE\n";
+
     /** After what is put before a text: lines are counted as without it. */
     static final String LINES = "#line 1\n";
 
@@ -67,13 +70,14 @@ record StepSource(String file, String text, String function, int arrays) {
             formats.append("(a) == ")
                     .append(n)
                     .append(" ? ")
-                    .append(dtype == Dtype.BF16 ? "BFLOAT16" : signed ? "SIGNED" : "UNSIGNED")
+                    .append(dtype == Dtype.BF16 ? types.state().name() : signed ? "SIGNED" : "UNSIGNED")
                     .append(" : ");
         }
         int blockwise = types.blockwise(rule);
         return formats.isEmpty()
                 ? ""
                 : "#define FORMAT(a) (" + formats + "FLOAT32)\n"
+                        + (types.state() == StateFormat.BFLOAT16_STOCHASTIC ? RANDOM_STATE : "")
                         + (blockwise == 0 ? "" : "#define BLOCKWISE " + blockwise + "\n");
     }
 

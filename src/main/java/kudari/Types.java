@@ -39,8 +39,14 @@ record Types(Dtype param, Dtype grad, Master.Kind kept, StateFormat state) {
         return kept == Master.Kind.REMAINDER;
     }
 
+    /** Whether the parameter is rounded stochastically. */
     boolean isStochastic() {
         return kept == Master.Kind.STOCHASTIC;
+    }
+
+    /** Whether anything is. */
+    boolean isRandom() {
+        return isStochastic() || state == StateFormat.BFLOAT16_STOCHASTIC;
     }
 
     /** How many of a rule's arrays are in 8 bits. */

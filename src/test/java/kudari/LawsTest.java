@@ -129,6 +129,7 @@ class LawsTest {
     enum States {
         FLOAT32,
         BFLOAT16,
+        BFLOAT16_STOCHASTIC,
         BLOCKWISE_8BIT;
 
         StateFormat of(Rule rule) {

@@ -120,7 +120,7 @@ final class Plain {
         float[] p = hasMaster(name) ? s[kept] : split ? values.computeIfAbsent(name, key -> param.clone()) : param;
         float[][] own = unpacked(rule, s, p.length);
         move(rule, t, grad, ownNorm, p, own);
-        pack(rule, own, s);
+        pack(name, rule, own, s);
         if (average.isKept()) average(p, s[s.length - 1], t);
         for (int i = 0; i < p.length && split; i++) {
             param[i] = nearestAway(p[i]);
@@ -130,7 +130,7 @@ final class Plain {
         for (int i = 0; i < p.length && types.containsKey(name) && !split; i++)
             param[i] = hasMaster(name) || master.kind() == Master.Kind.NEAREST
                     ? nearest(types.get(name), p[i])
-                    : stochastic(p[i], random(name, i));
+                    : stochastic(p[i], random(Philox.key(master.seed(), name), i));
     }
 
     private boolean hasMaster(String name) {
@@ -166,8 +166,8 @@ final class Plain {
         return (float) Math.copySign((below + up) * unit, x);
     }
 
-    private int random(String name, int i) {
-        return philox.bits(Philox.key(master.seed(), name), steps, i / Philox.ELEMENTS, 1)[i % Philox.ELEMENTS];
+    private int random(long key, int i) {
+        return philox.bits(key, steps, i / Philox.ELEMENTS, 1)[i % Philox.ELEMENTS];
     }
 
     private final Philox philox = new Philox();
@@ -196,6 +196,7 @@ final class Plain {
     Dtype packing(Rule rule, int array, int elements) {
         Rule.Compression compression = rule.compression(array);
         if (format == StateFormat.BFLOAT16 && compression == Rule.Compression.SIGNED) return Dtype.BF16;
+        if (format == StateFormat.BFLOAT16_STOCHASTIC && compression != Rule.Compression.NONE) return Dtype.BF16;
         boolean blocks = format == StateFormat.BLOCKWISE_8BIT && elements >= 4096;
         return blocks && compression != Rule.Compression.NONE ? Dtype.U8 : Dtype.F32;
     }
@@ -238,11 +239,14 @@ final class Plain {
     }
 
     /** The other way round. */
-    private void pack(Rule rule, float[][] own, float[][] s) {
+    private void pack(String name, Rule rule, float[][] own, float[][] s) {
         int block = rule.state().size();
         for (int a = 0; a < rule.state().size(); a++) {
             Dtype packing = packing(rule, a, own[a].length);
-            for (int i = 0; i < own[a].length && packing == Dtype.BF16; i++) s[a][i] = nearest(Dtype.BF16, own[a][i]);
+            for (int i = 0; i < own[a].length && packing == Dtype.BF16; i++)
+                s[a][i] = format == StateFormat.BFLOAT16
+                        ? nearest(Dtype.BF16, own[a][i])
+                        : stochastic(own[a][i], random(Philox.key(Philox.key(master.seed(), name), a), i));
             if (packing != Dtype.U8) continue;
             float[] largest = s[block++], map = map(rule, a);
             Arrays.fill(largest, 0);
