@@ -8,7 +8,6 @@ import java.util.Set;
 import java.util.function.LongConsumer;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
-import kudari.rule.TensorRule;
 
 /**
  * What an optimizer's steps are told, and what they count.
@@ -85,8 +84,7 @@ final class Control {
                     throw new IllegalArgumentException("group " + group + ": state(): expected no array '"
                             + (own.contains(name + StateArray.ABSMAX) ? name + StateArray.ABSMAX : name)
                             + "', which is the group's, got " + own);
-            boolean plain = !(first instanceof TensorRule || first instanceof MatrixRule);
-            if (state != StateFormat.FLOAT32 && !(plain && state.fits(first)))
+            if (!state.fits(first))
                 throw new IllegalArgumentException("group " + group + ": expected the state in FLOAT32, for "
                         + kind.getSimpleName() + " has no array that takes fewer bits, got " + state);
         }

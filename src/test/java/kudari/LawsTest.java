@@ -134,7 +134,7 @@ class LawsTest {
 
         StateFormat of(Rule rule) {
             StateFormat format = StateFormat.valueOf(name());
-            return format.fits(rule) && !(rule instanceof TensorRule) ? format : StateFormat.FLOAT32;
+            return format.fits(rule) ? format : StateFormat.FLOAT32;
         }
     }
 
