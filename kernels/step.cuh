@@ -20,7 +20,17 @@ constexpr float SMALLEST = 0x1p-126f, LARGEST = 0x1.fffffep127f;
 typedef PARAM Param;
 typedef GRAD Grad;
 
-// Arrays behind the rule's own: a master's, if the parameters are rounded of one, or their remainders'; and an average's, if there is one.
+// In which format a state array is; Rule.Compression of those in 8 bits. Only what a text says before is not float32.
+constexpr int FLOAT32 = 0, BFLOAT16 = 1, BFLOAT16_STOCHASTIC = 2, SIGNED = 3, UNSIGNED = 4;
+#ifndef FORMAT
+#define FORMAT(a) FLOAT32
+#endif
+
+// Arrays behind the rule's own: of each in 8 bits the largest magnitudes of its blocks; a master's, if the parameters are rounded of one, or their
+// remainders'; and an average's, if there is one.
+#ifndef BLOCKWISE
+#define BLOCKWISE 0
+#endif
 #if defined(MASTER) || defined(REMAINDER)
 constexpr int MASTERS = 1;
 #else
@@ -31,7 +41,18 @@ constexpr int AVERAGES = 1;
 #else
 constexpr int AVERAGES = 0;
 #endif
-constexpr int MORE = MASTERS + AVERAGES;
+constexpr int MORE = BLOCKWISE + MASTERS + AVERAGES;
+
+#if defined(STOCHASTIC) || defined(RANDOM_STATE)
+#define RANDOM
+#endif
+
+// As many arrays of state would take the registers that a thread needs beside the rule's.
+#ifdef RANDOM
+constexpr int HELD = AVERAGES + 2;
+#else
+constexpr int HELD = AVERAGES;
+#endif
 
 // A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
@@ -47,7 +68,7 @@ struct Chunk {
 template <int STATES>
 __device__ __forceinline__ auto value(const Chunk<STATES>& chunk) {
 #ifdef MASTER
-  return chunk.s[STATES - MORE];
+  return chunk.s[STATES - MASTERS - AVERAGES];
 #else
   return chunk.p;
 #endif
@@ -214,7 +235,7 @@ struct Common {
   const float *rowFactors, *colFactors;
   u64 row, rows;
   unsigned column, columns;
-#ifdef STOCHASTIC
+#ifdef RANDOM
   u64 key, step, first;  // of the tensor's random bits; and which of its elements is the chunk's first
 #endif
 };
@@ -245,11 +266,14 @@ __device__ __forceinline__ void factorsAt(float* f, const Chunk<STATES>& chunk, 
 }
 
 
-#ifdef STOCHASTIC
+#ifdef RANDOM
+// Of the random bits of a state array; Philox.key.
+__device__ __forceinline__ u64 arrayKey(u64 key, int array) { return key + (array + 1) * 0x9E3779B97F4A7C15; }
+
 // Rounds E elements from one of the tensor's on, which is a multiple of E, each by bits of its own.
 template <int E>
-__device__ __forceinline__ void storeStochastic(BF16* to, const float* p, u64 first, const Common& common) {
-  RandomBits random = philox(common.key, common.step, first / 8);
+__device__ __forceinline__ void storeStochastic(BF16* to, const float* p, u64 first, u64 key, u64 step) {
+  RandomBits random = philox(key, step, first / 8);
   BF16 x[E];
   for (int n = 0; n < E; n++) {
     unsigned at = (first & (8 - E)) + n;  // by selections: words of an index would go to local memory
@@ -267,7 +291,7 @@ template <int E, bool GUARDED, int STATES, typename Rule, typename Trust>
 __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, unsigned to, const Common& common) {
   bool limited = GUARDED && common.limit <= LARGEST;
   float scale = limited ? 1 : common.scale, floor = common.k[FLOOR];
-  constexpr int OWN = STATES - MORE;
+  constexpr int OWN = STATES - MORE, KEPT = STATES - MASTERS - AVERAGES;
   constexpr bool READS = !Trust::GATHERED || Trust::FACTORED;
   float p[E], g[E], s[OWN == 0 ? 1 : OWN][E];
 #ifdef ZERO_GRADIENTS
@@ -279,7 +303,7 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
 #endif
   for (unsigned i = from + threadIdx.x * E; i < to; i += blockDim.x * E) {
 #ifdef REMAINDER
-    loadJoined<E>(p, chunk.p + i, (const BF16*)chunk.s[OWN] + i);
+    loadJoined<E>(p, chunk.p + i, (const BF16*)chunk.s[KEPT] + i);
 #else
     load<E>(p, value(chunk) + i);
 #endif
@@ -290,7 +314,13 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
     if (Trust::FACTORED) {
       factorsAt<Trust, E == 4, E>(s[0], chunk, i, E, common);
     } else {
-      for (int a = 0; a < OWN; a++) load<E>(s[a], chunk.s[a] + i);
+      for (int a = 0; a < OWN; a++) {
+        if (FORMAT(a) == BFLOAT16 || FORMAT(a) == BFLOAT16_STOCHASTIC) {
+          load<E>(s[a], (const BF16*)chunk.s[a] + i);
+        } else {
+          load<E>(s[a], chunk.s[a] + i);
+        }
+      }
     }
     if (limited && READS) {
       for (int n = 0; n < E; n++) g[n] = clamp(common.scale * g[n], common.limit);
@@ -312,15 +342,200 @@ __device__ __forceinline__ void walk(const Chunk<STATES>& chunk, unsigned from, 
     store<E>(value(chunk) + i, p);
 #endif
 #ifdef REMAINDER
-    storeSplit<E>(chunk.p + i, (BF16*)chunk.s[OWN] + i, p);
+    storeSplit<E>(chunk.p + i, (BF16*)chunk.s[KEPT] + i, p);
 #elif defined(STOCHASTIC)
-    storeStochastic<E>(chunk.p + i, p, common.first + i, common);
+    storeStochastic<E>(chunk.p + i, p, common.first + i, common.key, common.step);
 #else
     store<E>(chunk.p + i, p);
 #endif
-    for (int a = 0; a < OWN && !Trust::GATHERED; a++) store<E>(chunk.s[a] + i, s[a]);
+    for (int a = 0; a < OWN && !Trust::GATHERED; a++) {
+      if (FORMAT(a) == BFLOAT16) {
+        store<E>((BF16*)chunk.s[a] + i, s[a]);
+#ifdef RANDOM_STATE
+      } else if (FORMAT(a) == BFLOAT16_STOCHASTIC) {
+        storeStochastic<E>((BF16*)chunk.s[a] + i, s[a], common.first + i, arrayKey(common.key, a), common.step);
+#endif
+      } else {
+        store<E>(chunk.s[a] + i, s[a]);
+      }
+    }
   }
 }
+
+#if BLOCKWISE > 0
+// ---- state of 8 bits; Blockwise.java ----
+
+constexpr unsigned BLOCK = 256, LANE = 8;  // elements of a block, which is a warp's, and of one of its threads
+
+// The values of codes, and the middles between neighbours as a search tree.
+struct Codes {
+  float values[BLOCK], middles[BLOCK];
+};
+
+__device__ __forceinline__ int log2(int x) { return 31 - __clz(x); }
+
+__device__ __forceinline__ float codeValue(int code, bool isSigned) {
+  int zero = isSigned ? 127 : 0, rank = code > zero ? code - zero : zero - code;
+  if (rank == 0) return 0;
+  if (code == 255) return 1;
+  int at = isSigned ? rank : rank + 1, decade = log2(at), parts = 1 << decade;
+  double x = 0.1 + 0.9 * (at - parts + 0.5) / parts;
+#pragma unroll 1
+  for (int n = isSigned ? decade : decade - 1; n < 6; n++) x /= 10;
+  return code > zero ? (float)x : (float)-x;
+}
+
+// A block of THREADS threads works out an element each.
+__device__ __forceinline__ void fillCodes(Codes& codes, bool isSigned) {
+  int n = threadIdx.x;
+  codes.values[n] = codeValue(n, isSigned);
+  __syncthreads();
+  if (n == 0) return;
+  int level = log2(n), code = (2 * (n - (1 << level)) + 1) << (7 - level);
+  codes.middles[n] = (codes.values[code - 1] + codes.values[code]) * 0.5f;
+}
+
+__device__ __forceinline__ unsigned codeOf(const Codes& codes, float x) {
+  unsigned n = 1;
+#pragma unroll
+  for (int level = 0; level < 8; level++) n = 2 * n + (x > codes.middles[n] ? 1 : 0);
+  return n - 256;
+}
+
+// Eight elements of which so many are there, and zeros.
+template <bool WIDE, typename T>
+__device__ __forceinline__ void fetchLane(float* to, const T* from, unsigned there) {
+  fetch<WIDE>(to, from, there);
+  fetch<WIDE>(to + 4, from + 4, there > 4 ? there - 4 : 0);
+}
+
+template <bool WIDE, typename T, typename F>
+__device__ __forceinline__ void putLane(T* to, const F* from, unsigned there) {
+  if (WIDE) {
+    store<4>(to, from);
+    store<4>(to + 4, from + 4);
+  } else {
+    for (int n = 0; n < LANE; n++) {
+      if (n < there) to[n] = from[n];
+    }
+  }
+}
+
+template <bool WIDE>
+__device__ __forceinline__ void fetchCodes(unsigned* packed, const unsigned char* from, unsigned there) {
+  if (WIDE) {
+    asm volatile("ld.global.cs.v2.u32 {%0, %1}, [%2];" : "=r"(packed[0]), "=r"(packed[1]) : "l"(from));
+  } else {
+    packed[0] = packed[1] = 0;
+    for (int n = 0; n < LANE; n++) {
+      if (n < there) packed[n / 4] |= from[n] << 8 * (n % 4);
+    }
+  }
+}
+
+template <bool WIDE>
+__device__ __forceinline__ void putCodes(unsigned char* to, const unsigned* packed, unsigned there) {
+  if (WIDE) {
+    asm volatile("st.global.cs.v2.u32 [%0], {%1, %2};" ::"l"(to), "r"(packed[0]), "r"(packed[1]) : "memory");
+  } else {
+    for (int n = 0; n < LANE; n++) {
+      if (n < there) to[n] = packed[n / 4] >> 8 * (n % 4);
+    }
+  }
+}
+
+// The largest magnitude among the elements of a warp: of floats without a sign the bits are in the order of the numbers, and NaN is beyond infinity.
+__device__ __forceinline__ float largestOf(const float* x, unsigned there) {
+  unsigned largest = 0;
+  for (int n = 0; n < LANE; n++) largest = max(largest, n < there ? floatToRawIntBits(x[n]) & 0x7fffffff : 0);
+  for (int lane = 16; lane > 0; lane /= 2) largest = max(largest, __shfl_xor_sync(~0u, largest, lane));
+  return intBitsToFloat(largest > 0x7f800000 ? 0x7fc00000 : largest);
+}
+
+// A chunk from one element to another, a block a warp at a time. What is in 8 bits is behind one another, as are its largest magnitudes.
+template <bool WIDE, int STATES, typename Rule>
+__device__ __forceinline__ void walkBlocks(const Chunk<STATES>& chunk, unsigned from, unsigned to, const Common& common, const Codes* codes) {
+  bool limited = common.limit <= LARGEST;
+  constexpr int OWN = STATES - MORE, KEPT = STATES - MASTERS - AVERAGES;
+  float p[LANE], g[LANE], s[OWN][LANE];
+  const float zero[LANE] = {};
+#pragma unroll 1
+  for (unsigned block = from + threadIdx.x / 32 * BLOCK; block < to; block += THREADS / 32 * BLOCK) {
+    unsigned i = block + threadIdx.x % 32 * LANE, there = WIDE ? LANE : i >= to ? 0 : to - i < LANE ? to - i : LANE;
+#ifdef ZERO_GRADIENTS
+    if (!common.go) {
+      putLane<WIDE>(chunk.g + i, zero, there);
+      continue;
+    }
+#endif
+#ifdef REMAINDER
+    float lower[LANE];
+    fetchLane<WIDE>(p, chunk.p + i, there);
+    fetchLane<WIDE>(lower, (const BF16*)chunk.s[KEPT] + i, there);
+    for (int n = 0; n < LANE; n++) p[n] = joined(floatToRawIntBits(p[n]) >> 16, floatToRawIntBits(lower[n]) >> 16);
+#else
+    fetchLane<WIDE>(p, value(chunk) + i, there);
+#endif
+    fetchLane<WIDE>(g, chunk.g + i, there);
+#ifdef ZERO_GRADIENTS
+    putLane<WIDE>(chunk.g + i, zero, there);
+#endif
+    for (int a = 0, number = 0; a < OWN; a++) {
+      if (FORMAT(a) < SIGNED) {
+        fetchLane<WIDE>(s[a], chunk.s[a] + i, there);
+        continue;
+      }
+      unsigned packed[2];
+      fetchCodes<WIDE>(packed, (const unsigned char*)chunk.s[a] + i, there);
+      float largest = chunk.s[OWN + number++][block / BLOCK];
+      for (int n = 0; n < LANE; n++) s[a][n] = codes[FORMAT(a) - SIGNED].values[packed[n / 4] >> 8 * (n % 4) & 0xff] * largest;
+    }
+    for (int n = 0; n < LANE && limited; n++) g[n] = clamp(common.scale * g[n], common.limit);
+    Rule::template step<LANE>(common.k, limited ? 1 : common.scale, common.trust, p, g, s);
+    for (int n = 0; n < LANE && common.k[FLOOR] > 0; n++) p[n] = flush(p[n], common.k[FLOOR]);
+#ifdef AVERAGED
+    if (common.k[PULL] > 0) {
+      float a[LANE];
+      fetchLane<WIDE>(a, chunk.s[STATES - 1] + i, there);
+      for (int n = 0; n < LANE; n++) a[n] = follow(a[n], p[n], common.k[PULL]);
+      putLane<WIDE>(chunk.s[STATES - 1] + i, a, there);
+      for (int n = 0; n < LANE && common.k[BACK] > 0; n++) p[n] = a[n];
+    }
+#endif
+#ifdef MASTER
+    putLane<WIDE>(value(chunk) + i, p, there);
+#endif
+#ifdef REMAINDER
+    BF16 upper[LANE], left[LANE];
+    for (int n = 0; n < LANE; n++) {
+      upper[n].bits = toBfloat16Away(p[n]);
+      left[n].bits = remainder(p[n]);
+    }
+    putLane<WIDE>(chunk.p + i, upper, there);
+    putLane<WIDE>((BF16*)chunk.s[KEPT] + i, left, there);
+#elif defined(STOCHASTIC)
+    RandomBits random = philox(common.key, common.step, (common.first + i) / LANE);
+    BF16 rounded[LANE];
+    for (int n = 0; n < LANE; n++) rounded[n].bits = stochastic(p[n], random[n]);
+    putLane<WIDE>(chunk.p + i, rounded, there);
+#else
+    putLane<WIDE>(chunk.p + i, p, there);
+#endif
+    for (int a = 0, number = 0; a < OWN; a++) {
+      if (FORMAT(a) < SIGNED) {
+        putLane<WIDE>(chunk.s[a] + i, s[a], there);
+        continue;
+      }
+      float largest = largestOf(s[a], there), inverse = largest >= SMALLEST ? 1 / largest : 0;
+      if (threadIdx.x % 32 == 0) chunk.s[OWN + number][block / BLOCK] = largest;
+      number++;
+      unsigned packed[2] = {0, 0};
+      for (int n = 0; n < LANE; n++) packed[n / 4] |= codeOf(codes[FORMAT(a) - SIGNED], s[a][n] * inverse) << 8 * (n % 4);
+      putCodes<WIDE>((unsigned char*)chunk.s[a] + i, packed, there);
+    }
+  }
+}
+#endif
 
 // An array that does not begin at a multiple of 16 bytes, or of 8 where its elements have two, which only somebody else's can, goes element by element, and so does what is left of a
 // chunk beyond its last whole four.
@@ -329,8 +544,9 @@ __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
   u64 bits = ((u64)chunk.p & (4 * sizeof(Param) - 1)) | ((u64)chunk.g & (4 * sizeof(Grad) - 1));
   for (int a = 0; a < STATES; a++) {
 #ifdef REMAINDER
-    if (a == STATES - MORE) continue;  // the engine's memory, in which a chunk begins at a multiple of 8 bytes
+    if (a == STATES - MASTERS - AVERAGES) continue;  // the engine's memory, in which a chunk begins at a multiple of 8 bytes
 #endif
+    if (FORMAT(a) != FLOAT32 || a >= STATES - MORE && a < STATES - MASTERS - AVERAGES) continue;  // the same
     bits |= (u64)chunk.s[a];
   }
   return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
@@ -392,6 +608,12 @@ template <int STATES, typename Rule, typename Trust>
 __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, const Told* told, Control* control, unsigned last) {
   bool known;
   const Slot* slot = found(control, known);
+#if BLOCKWISE > 0
+  __shared__ Codes codes[2];
+  fillCodes(codes[0], true);
+  fillCodes(codes[1], false);
+  __syncthreads();
+#endif
   Common common;
   common.limit = control->limit;
   common.go = control->go;
@@ -408,18 +630,23 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     common.trust = told[chunk.tensor].trust;
     if (Trust::WHOLE) common.trust = trusted<Trust>(told[chunk.tensor], common, chunk.p == told[chunk.tensor].p);
     place<Trust>(common, chunk, told[chunk.tensor]);
-#ifdef STOCHASTIC
+#ifdef RANDOM
     common.key = told[chunk.tensor].key;
     common.step = slot->step;
     common.first = chunk.p - (const Param*)told[chunk.tensor].p;
 #endif
     unsigned whole = wide(chunk);
+#if BLOCKWISE > 0
+    walkBlocks<true, STATES, Rule>(chunk, 0, whole / BLOCK * BLOCK, common, codes);
+    walkBlocks<false, STATES, Rule>(chunk, whole / BLOCK * BLOCK, chunk.count, common, codes);
+#else
     if (common.limit <= LARGEST || common.k[FLOOR] > 0) {
       walk<4, true, STATES, Rule, Trust>(chunk, 0, whole, common);
     } else {
       walk<4, false, STATES, Rule, Trust>(chunk, 0, whole, common);
     }
     walk<1, true, STATES, Rule, Trust>(chunk, whole, chunk.count, common);
+#endif
   }
   // The last block of a step's last launch counts the step: every other has read what it needed.
   __syncthreads();
@@ -808,7 +1035,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way;
-// 2, too, where factors are found for each element, some of them in double.
+// 2, too, where factors are found for each element, some of them in double, and of state in 8 bits, of which a thread has eight elements.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
 #define MATRIX_STEP(name, STATES) STEP_BY(name, STATES, Orthogonal)
@@ -818,7 +1045,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
     template <int E>                                                                                                                \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
   };                                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED ? 2 : STATES + AVERAGES < 3 ? 4 : STATES + AVERAGES < 4 ? 3 : 2)    \
+  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED || BLOCKWISE > 0 ? 2 : STATES + HELD < 3 ? 4 : STATES + HELD < 4 ? 3 : 2)    \
       name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
     drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
   }                                                                                                                                 \

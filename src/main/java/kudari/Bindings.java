@@ -55,8 +55,8 @@ final class Bindings {
 
     private int generation;
 
-    /** A parameter's state arrays, their names, and the parameter's shape. */
-    private record State(List<String> names, Tensor[] arrays, long[] param) {}
+    /** A parameter's state arrays, what they are like, and the parameter's shape. */
+    private record State(List<StateArray> like, Tensor[] arrays, long[] param) {}
 
     /**
      * The tensors of an update, and what its driver makes of them.
@@ -148,7 +148,9 @@ final class Bindings {
             checkShape("grads '" + name + "'", param.get(name).shape(), tensor);
             int part = partOf.get(name);
             if (part < 0) return;
-            types.put(name, Types.of(name, param.get(name), tensor, control.master(part)));
+            types.put(
+                    name,
+                    Types.of(name, param.get(name), tensor, control.master(part), control.state(part, tensor.size())));
             Rule rule = control.first()[part];
             if (types.get(name).param() != Dtype.F32 && (rule instanceof MatrixRule || rule instanceof FactoredRule))
                 throw new IllegalArgumentException("params '" + name + "': expected F32, for "
@@ -180,7 +182,7 @@ final class Bindings {
                 if (control.first()[of[n]] instanceof MatrixRule rule) checkMatrix(name, p[n], rule);
                 active[of[n]] = true;
                 typesOf[n] = types.get(name);
-                if (typesOf[n].isStochastic())
+                if (typesOf[n].isRandom())
                     keys[n] = Philox.key(control.master(of[n]).seed(), name);
                 State known = states.get(name);
                 if (known == null) joined.put(name, known = newState(of[n], p[n], fresh));
@@ -278,24 +280,40 @@ final class Bindings {
 
     private State newState(int part, Tensor param, List<Tensor> fresh) {
         Rule rule = control.first()[part];
-        List<String> names = control.state(part, param.dtype());
-        Tensor[] arrays = new Tensor[names.size()];
-        for (int n = 0; n < arrays.length; n++) {
-            boolean own = n < rule.state().size(); // or the master or the average, which begin as the parameter
-            long[] shape = control.shape(part, n, param.shape());
-            arrays[n] = own ? engine.full(rule.initial(n), shape) : engine.zeros(Master.type(names.get(n)), shape);
-            fresh.add(arrays[n]);
-            if (!own && arrays[n].dtype() == Dtype.F32) arrays[n].set(param);
+        List<StateArray> arrays = control.arrays(part, param);
+        Tensor[] tensors = new Tensor[arrays.size()];
+        for (int n = 0; n < tensors.length; n++) {
+            StateArray array = arrays.get(n);
+            fresh.add(tensors[n] = engine.zeros(array.dtype(), array.shape()));
+            if (n < rule.state().size()) begin(tensors[n], rule, n);
+            else if (!array.isOf(rule) && array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
         }
-        return new State(names, arrays, param.shape());
+        return new State(arrays, tensors, param.shape());
+    }
+
+    private void begin(Tensor array, Rule rule, int n) {
+        float initial = rule.initial(n);
+        if (array.dtype() != Dtype.U8 && initial != 0) engine.call(() -> engine.filled(array, to -> to.fill(initial)));
+        else if (array.dtype() == Dtype.U8)
+            engine.call(() -> engine.filled(
+                    array,
+                    to -> to.fill(Blockwise.of(rule.compression(n) == Rule.Compression.SIGNED)
+                            .code(0))));
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
     private void checkState(String name, int part, Tensor param, State state) {
-        List<String> expected = control.state(part, param.dtype());
-        if (!expected.equals(state.names))
-            throw new IllegalArgumentException(
-                    "params '" + name + "', by its group: expected state " + expected + ", got " + state.names);
+        List<StateArray> expected = control.arrays(part, param);
+        if (!likes(expected).equals(likes(state.like)))
+            throw new IllegalArgumentException("params '" + name + "', by its group: expected state " + likes(expected)
+                    + ", got " + likes(state.like));
+    }
+
+    /** The names of arrays, and types that are not float32. */
+    private static List<String> likes(List<StateArray> arrays) {
+        return arrays.stream()
+                .map(array -> array.name() + (array.dtype() == Dtype.F32 ? "" : " of " + array.dtype()))
+                .toList();
     }
 
     private static void checkMatrix(String name, Tensor param, MatrixRule rule) {
@@ -358,7 +376,8 @@ final class Bindings {
         if (state == null)
             throw new IllegalArgumentException("'" + name + "': no state; an update has seen " + told(states.keySet()));
         Map<String, Tensor> byName = new LinkedHashMap<>();
-        for (int n = 0; n < state.arrays.length; n++) byName.put(state.names.get(n), state.arrays[n]);
+        for (int n = 0; n < state.arrays.length; n++)
+            byName.put(state.like.get(n).name(), state.arrays[n]);
         return byName;
     }
 
@@ -411,21 +430,21 @@ final class Bindings {
 
     private State copy(String name, Map<String, Tensor> tensors, List<Tensor> fresh) {
         String what = "state of '" + name + "'";
-        tensors.forEach((array, tensor) -> {
-            checkPlace(what, tensor);
-            if (tensor.dtype() != Master.type(array))
-                throw new IllegalArgumentException(
-                        what + ": expected " + array + " of " + Master.type(array) + ", got " + tensor);
-        });
+        tensors.forEach((array, tensor) -> checkPlace(what, tensor));
         long[] like = likeParam(name, tensors);
         int part = groups.part(name, like);
-        List<String> arrays = part < 0 ? List.of() : saved(part, tensors);
-        if (!tensors.keySet().equals(Set.copyOf(arrays)))
-            throw new IllegalArgumentException(what + ": expected " + arrays + ", got " + told(tensors.keySet()));
-        Tensor[] copy = new Tensor[arrays.size()];
+        List<StateArray> arrays = part < 0 ? List.of() : control.arrays(part, tensors.keySet(), like);
+        List<String> names = arrays.stream().map(StateArray::name).toList();
+        if (!tensors.keySet().equals(Set.copyOf(names)))
+            throw new IllegalArgumentException(what + ": expected " + names + ", got " + told(tensors.keySet()));
+        Tensor[] copy = new Tensor[names.size()];
         for (int n = 0; n < copy.length; n++) {
-            Tensor tensor = tensors.get(arrays.get(n));
-            checkShape(what, control.shape(part, n, like), tensor);
+            StateArray array = arrays.get(n);
+            Tensor tensor = tensors.get(array.name());
+            if (tensor.dtype() != array.dtype())
+                throw new IllegalArgumentException(
+                        what + ": expected " + array.name() + " of " + array.dtype() + ", got " + tensor);
+            checkShape(what, array.shape(), tensor);
             copy[n] = engine.zeros(tensor.dtype(), tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
@@ -440,16 +459,11 @@ final class Bindings {
         close(states.values());
     }
 
-    /** The names of a part's state arrays, with what is kept of a parameter of 16 bits if that has been saved. */
-    private List<String> saved(int part, Map<String, Tensor> tensors) {
-        return control.state(part, tensors.containsKey(control.master(part).array()));
-    }
-
     /** The parameter's shape, by some saved state: that of the first rule that has such arrays. */
     private long[] likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
-                .filter(part -> tensors.keySet().equals(Set.copyOf(saved(part, tensors))))
-                .mapToObj(part -> control.first()[part].like(saved(part, tensors).stream()
+                .filter(part -> tensors.keySet().equals(Set.copyOf(control.names(part, tensors.keySet()))))
+                .mapToObj(part -> control.first()[part].like(control.names(part, tensors.keySet()).stream()
                         .map(array -> tensors.get(array).shape())
                         .toList()))
                 .findFirst()

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.LongConsumer;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
@@ -54,8 +55,10 @@ final class Control {
 
         final Master master;
 
-        /** The names of the rule's arrays; of all, a master's behind them, and the last an average's; and of all but a master's. */
-        final List<String> own, withMaster, state;
+        final StateFormat state;
+
+        /** The names of the rule's arrays. */
+        final List<String> own;
 
         /** The rule of step 1, and the one last found to be of its kind. */
         final Rule first;
@@ -74,19 +77,47 @@ final class Control {
             kind = first.getClass();
             own = List.copyOf(first.state());
             master = group.master();
-            for (String name : List.of(average.name(), Master.MASTER, Master.REST))
-                if (own.contains(name))
-                    throw new IllegalArgumentException("group " + group + ": state(): expected no array '" + name
+            state = group.state();
+            for (String name : own)
+                if (Set.of(average.name(), Master.MASTER, Master.REST).contains(name)
+                        || own.contains(name + StateArray.ABSMAX))
+                    throw new IllegalArgumentException("group " + group + ": state(): expected no array '"
+                            + (own.contains(name + StateArray.ABSMAX) ? name + StateArray.ABSMAX : name)
                             + "', which is the group's, got " + own);
-            state = behind(own, average.isKept(), average.name());
-            withMaster =
-                    behind(behind(own, !master.array().isEmpty(), master.array()), average.isKept(), average.name());
+            if (!state.fits(first))
+                throw new IllegalArgumentException("group " + group + ": expected the state in FLOAT32, for "
+                        + kind.getSimpleName() + " has no array that takes fewer bits, got " + state);
         }
 
-        private static List<String> behind(List<String> names, boolean kept, String name) {
-            List<String> all = new ArrayList<>(names);
-            if (kept) all.add(name);
-            return List.copyOf(all);
+        /**
+         * The names of all arrays: the rule's, the largest magnitudes of those in 8 bits, a master's and an average's.
+         *
+         * @param kept whether there is what the group keeps of a parameter of 16 bits, if anything
+         */
+        List<String> names(boolean kept, StateFormat state) {
+            List<String> names = new ArrayList<>(own);
+            for (int n = 0; n < own.size(); n++)
+                if (dtype(n, state) == Dtype.U8) names.add(own.get(n) + StateArray.ABSMAX);
+            if (kept && !master.array().isEmpty()) names.add(master.array());
+            if (average.isKept()) names.add(average.name());
+            return names;
+        }
+
+        /** All arrays of a parameter of some shape. */
+        List<StateArray> arrays(boolean kept, StateFormat state, long[] param) {
+            List<StateArray> arrays = new ArrayList<>();
+            for (String name : names(kept, state)) {
+                int n = arrays.size();
+                if (n < own.size()) arrays.add(new StateArray(name, dtype(n, state), first.shape(n, param)));
+                else if (name.endsWith(StateArray.ABSMAX))
+                    arrays.add(new StateArray(name, Dtype.F32, new long[] {Blockwise.blocks(Tensor.size(param))}));
+                else arrays.add(new StateArray(name, Master.type(name), param));
+            }
+            return arrays;
+        }
+
+        private Dtype dtype(int array, StateFormat state) {
+            return state.dtype(first.compression(array));
         }
 
         static Rule rule(Schedule schedule, long t) {
@@ -171,20 +202,31 @@ final class Control {
         return parts[part].master;
     }
 
-    /** The shape of a state array of a parameter of a part, by that of the parameter: a master and an average have it, too. */
-    long[] shape(int part, int array, long[] param) {
-        Part of = parts[part];
-        return array < of.own.size() ? of.first.shape(array, param) : param;
+    /** In what a part keeps the state of a parameter of so many elements. */
+    StateFormat state(int part, long elements) {
+        return parts[part].state.of(elements);
     }
 
-    /** The names of the state arrays of a parameter of a part, by its type: the rule's, a master's and an average's. */
-    List<String> state(int part, Dtype param) {
-        return state(part, param.is16());
+    /** The state arrays of a parameter of a part. */
+    List<StateArray> arrays(int part, Tensor param) {
+        return parts[part].arrays(param.dtype().is16(), state(part, param.size()), param.shape());
     }
 
-    /** The same of one that has what the part keeps of those of 16 bits, if anything, or has not. */
-    List<String> state(int part, boolean kept) {
-        return kept ? parts[part].withMaster : parts[part].state;
+    /** Those of a parameter of a shape of which arrays of some names were saved. */
+    List<StateArray> arrays(int part, Set<String> saved, long[] param) {
+        return parts[part].arrays(saved.contains(parts[part].master.array()), saved(part, saved), param);
+    }
+
+    /** Their names, whatever the shape. */
+    List<String> names(int part, Set<String> saved) {
+        return parts[part].names(saved.contains(parts[part].master.array()), saved(part, saved));
+    }
+
+    /** The format of what was saved: where there are no blocks, the parameter had few elements. */
+    private StateFormat saved(int part, Set<String> saved) {
+        StateFormat state = parts[part].state;
+        boolean blocks = saved.stream().anyMatch(name -> name.endsWith(StateArray.ABSMAX));
+        return state == StateFormat.BLOCKWISE_8BIT && !blocks ? StateFormat.FLOAT32 : state;
     }
 
     /** The rule that the last step followed; that of step 1 before. */

@@ -35,6 +35,7 @@ final class CpuDriver extends Driver implements Workers.Job {
      * @param clipped takes the clipped gradient, where the loop needs no copies
      * @param factors of a rule that factors, whose loop finds them in the place of state
      * @param elementwise how many of the arrays of state are as long as the parameter
+     * @param packed of each of them, where any is in fewer bits than float32, how; or null
      */
     private record Chunk(
             int tensor,
@@ -50,8 +51,35 @@ final class CpuDriver extends Driver implements Workers.Job {
             float[] average,
             Optional<CpuFactors> factors,
             int elementwise,
+            Packed[] packed,
             int from,
-            int to) {}
+            int to) {
+
+        /** Whether its loop runs over the arrays themselves. */
+        boolean inPlace() {
+            return p.array != null && g.array != null && factors.isEmpty() && packed.length == 0;
+        }
+    }
+
+    /**
+     * An array of state in fewer bits than float32: of a 16-bit type, or in blocks, with the largest magnitude of each.
+     *
+     * @param random whether it is rounded stochastically
+     * @param key of its random bits
+     */
+    private record Packed(CpuTensor elements, float[] absmax, Blockwise blockwise, boolean random, long key) {
+
+        void read(int from, int to, float[] into) {
+            if (elements instanceof CpuBytes codes) blockwise.read(codes.bytes, absmax, from, to, into);
+            else elements.read(from, to, into);
+        }
+
+        void write(int from, int to, float[] values, long step, Philox bits) {
+            if (elements instanceof CpuBytes codes) blockwise.write(codes.bytes, absmax, from, to, values);
+            else if (random) ((CpuShorts) elements).writeStochastic(from, to, values, key, step, bits);
+            else elements.write(from, to, values);
+        }
+    }
 
     /** A thread's copies of a chunk's elements, and its part of what a rule gathers. */
     private record Tile(
@@ -68,6 +96,7 @@ final class CpuDriver extends Driver implements Workers.Job {
     private record Part(CpuFactors of, int n) {}
 
     private static final float[] NO_AVERAGE = {};
+    private static final Packed[] NOT_PACKED = {};
     private static final double[] NO_LANES = {};
 
     /** A piece of one gradient, for its sum of squares; and of its parameter, where a rule asks for the sums of both. */
@@ -227,14 +256,16 @@ final class CpuDriver extends Driver implements Workers.Job {
             boolean isMatrix = rules[group] instanceof MatrixRule;
             boolean gathers = whole.isPresent() && whole.get().gathers() || isMatrix;
             boolean inArrays = p.array != null && g.array != null;
-            copies |= !inArrays || whole.isPresent() || isMatrix;
-            float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             Types types = plan.types()[n];
+            Packed[] packed = packed(rules[group], types, plan.state()[n], plan.keys()[n]);
+            copies |= !inArrays || whole.isPresent() || isMatrix || packed.length > 0;
+            float[] clipped = inArrays && limit < Float.POSITIVE_INFINITY ? new float[g.array.length] : null;
             CpuTensor value = (CpuTensor) plan.value(n, averaged[group]);
             CpuTensor kept = types.hasRemainder() ? (CpuTensor) plan.kept(n, averaged[group]) : value;
-            int states = plan.state()[n].length, own = states - types.more(averaged[group]);
+            int states = plan.state()[n].length, own = states - types.more(rules[group], averaged[group]);
             float[][] s = new float[own + (isMatrix ? 1 : 0)][];
-            for (int a = 0; a < own; a++) s[a] = engine.array(plan.state()[n][a]);
+            for (int a = 0; a < own; a++)
+                if (packed.length == 0 || packed[a] == null) s[a] = engine.array(plan.state()[n][a]);
             if (isMatrix) {
                 s[own] = new float[(int) p.size()];
                 if (p.size() > 0) matrices.add(matrix((MatrixRule) rules[group], p, s[own]));
@@ -265,6 +296,7 @@ final class CpuDriver extends Driver implements Workers.Job {
                         average,
                         factors,
                         elementwise,
+                        packed,
                         (int) from,
                         to);
                 chunks.add(chunk);
@@ -294,6 +326,26 @@ final class CpuDriver extends Driver implements Workers.Job {
                 filled(plan.size(), (float) guard.signedScale()),
                 filled(plan.size(), 1),
                 engine.shares(plan.elements()));
+    }
+
+    /** None where all of the state is float32. */
+    private Packed[] packed(Rule rule, Types types, Tensor[] state, long key) {
+        int own = rule.state().size(), blocks = 0;
+        Packed[] packed = new Packed[own];
+        boolean any = false;
+        for (int a = 0; a < own; a++) {
+            Dtype dtype = types.dtype(rule, a);
+            if (dtype == Dtype.F32) continue;
+            any = true;
+            float[] absmax = dtype == Dtype.U8 ? engine.array(state[own + blocks++]) : NO_AVERAGE;
+            packed[a] = new Packed(
+                    (CpuTensor) state[a],
+                    absmax,
+                    Blockwise.of(rule.compression(a) == Rule.Compression.SIGNED),
+                    types.state() == StateFormat.BFLOAT16_STOCHASTIC,
+                    Philox.key(key, a));
+        }
+        return any ? packed : NOT_PACKED;
     }
 
     private static Matrix matrix(MatrixRule rule, CpuTensor p, float[] u) {
@@ -488,9 +540,8 @@ final class CpuDriver extends Driver implements Workers.Job {
 
     private void apply(int c, int thread) {
         Chunk chunk = laid.chunks[c];
-        float[] p = chunk.p.array, g = chunk.g.array;
-        if (p != null && g != null && chunk.factors.isEmpty())
-            apply(chunk, p, g, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
+        if (chunk.inPlace())
+            apply(chunk, chunk.p.array, chunk.g.array, chunk.clipped, chunk.s, chunk.average, chunk.from, chunk.to);
         else applyToCopies(chunk, tiles[thread]);
         if (zeroes) chunk.g.fill(chunk.from, chunk.to, 0);
     }
@@ -508,7 +559,7 @@ final class CpuDriver extends Driver implements Workers.Job {
         else if (chunk.types.isStochastic())
             ((CpuShorts) chunk.p).writeStochastic(from, chunk.to, tile.p, chunk.key, done + 1, tile.random);
         else chunk.p.write(from, chunk.to, tile.p);
-        store(chunk, s);
+        store(chunk, tile, s);
         if (averages) System.arraycopy(average, 0, chunk.average, from, count);
     }
 
@@ -522,14 +573,21 @@ final class CpuDriver extends Driver implements Workers.Job {
             chunk.factors.get().factors(from, to, k[chunk.group], tile.factors[0]);
             return tile.factors;
         }
-        if (from == 0) return chunk.s;
-        for (int n = 0; n < chunk.elementwise; n++) System.arraycopy(chunk.s[n], from, tile.s[n], 0, to - from);
+        Packed[] packed = chunk.packed;
+        if (from == 0 && packed.length == 0) return chunk.s;
+        for (int n = 0; n < chunk.elementwise; n++) {
+            if (chunk.s[n] == null) packed[n].read(from, to, tile.s[n]);
+            else System.arraycopy(chunk.s[n], from, tile.s[n], 0, to - from);
+        }
         return tile.s;
     }
 
-    private static void store(Chunk chunk, float[][] s) {
+    private void store(Chunk chunk, Tile tile, float[][] s) {
         int from = chunk.from, to = chunk.to;
-        for (int n = 0; n < chunk.elementwise && from > 0; n++) System.arraycopy(s[n], 0, chunk.s[n], from, to - from);
+        for (int n = 0; n < chunk.elementwise && s != chunk.s; n++) {
+            if (chunk.s[n] == null) chunk.packed[n].write(from, to, s[n], done + 1, tile.random);
+            else System.arraycopy(s[n], 0, chunk.s[n], from, to - from);
+        }
     }
 
     /** Over copies, for a thread's part of what is gathered begins where they do. */
@@ -545,11 +603,11 @@ final class CpuDriver extends Driver implements Workers.Job {
         }
         if (rules[chunk.group] instanceof MatrixRule matrix) {
             matrix.gather(k[chunk.group], scale, 0, count, p, g, s);
-            store(chunk, s);
+            store(chunk, tile, s);
             return;
         }
         ((TensorRule) rules[chunk.group]).gather(k[chunk.group], scale, 0, count, p, g, s, u);
-        store(chunk, s);
+        store(chunk, tile, s);
         for (int from = 0; from < count; from += Reduce.PIECE) {
             int to = Math.min(from + Reduce.PIECE, count), piece = first + from / Reduce.PIECE;
             laid.partials[1][piece] = Reduce.piece(u, from, to, lanes[thread]);

@@ -2,6 +2,7 @@ package kudari;
 
 import java.lang.ref.Cleaner;
 import java.nio.Buffer;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
@@ -176,6 +177,7 @@ public final class CpuEngine extends Engine {
                     + " elements, but a tensor on the CPU has at most " + Tensor.LARGEST_ARRAY);
         }
         try {
+            if (dtype == Dtype.U8) return new CpuBytes(this, ByteBuffer.allocate((int) size), shape);
             return dtype == Dtype.F32
                     ? new CpuFloats(this, FloatBuffer.allocate((int) size), shape)
                     : new CpuShorts(this, dtype, ShortBuffer.allocate((int) size), shape);

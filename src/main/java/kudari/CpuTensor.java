@@ -3,7 +3,7 @@ package kudari;
 import java.nio.Buffer;
 
 /** A tensor in a Java buffer: over an array or, where somebody else's memory is wrapped, over a part of one or outside the heap. */
-abstract sealed class CpuTensor extends Tensor permits CpuFloats, CpuShorts {
+abstract sealed class CpuTensor extends Tensor permits CpuFloats, CpuShorts, CpuBytes {
 
     /** What all memory outside the heap is a part of. */
     private static final Object OUTSIDE = new Object();

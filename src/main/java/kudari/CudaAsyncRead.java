@@ -30,7 +30,8 @@ final class CudaAsyncRead extends AsyncRead {
     @Override
     void arrive(float[] into) {
         copy.await();
-        if (dtype.is16()) Conversion.widen(dtype, shorts, 0, into, 0, into.length);
+        if (dtype == Dtype.U8) for (int i = 0; i < into.length; i++) into[i] = copy.page.get(i) & 0xff;
+        else if (dtype.is16()) Conversion.widen(dtype, shorts, 0, into, 0, into.length);
         else floats.get(0, into);
     }
 

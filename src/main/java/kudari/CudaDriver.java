@@ -127,6 +127,22 @@ final class CudaDriver extends Driver {
                     Dtype.F32.ordinal(),
                     Dtype.BF16.ordinal());
 
+    /**
+     * Of which arrays a row of the chunk table tells.
+     *
+     * @param first of the state
+     * @param arrays so many from there on, with an element for each of the parameter's
+     * @param blockwise of those in 8 bits the largest magnitudes, behind the rule's own state
+     * @param more all arrays there
+     */
+    record Row(int first, int arrays, int blockwise, int more) {
+
+        /** The kernels of rules without state have one place for it. */
+        int words() {
+            return 4 + Math.max(1, arrays + more);
+        }
+    }
+
     /** The kernels of one kind of rule, and its rows of the chunk table. */
     private static final class Launch {
 
@@ -138,11 +154,10 @@ final class CudaDriver extends Driver {
         /** Takes the moments before that, where the rule factors them. */
         final Optional<CudaKernel> moments;
 
-        /**
-         * All of the rule's state; with an element for each of the parameter's; behind the state, a master and an average; and words of a row: the kernels of rules
-         * without state have one place for it.
-         */
-        final int states, first, arrays, more, words;
+        /** How many arrays the rule's state has. */
+        final int states;
+
+        final Row row;
 
         /** Whether the rule looks at whole tensors, or has its update made orthogonal. */
         final boolean whole, matrix;
@@ -158,15 +173,13 @@ final class CudaDriver extends Driver {
                 Optional<CudaKernel> moments,
                 Rule rule,
                 int arrays,
+                int blockwise,
                 int more) {
             this.kernel = kernel;
             this.gather = gather;
             this.moments = moments;
-            this.arrays = arrays;
             states = rule.state().size();
-            first = moments.isPresent() ? states - 1 : 0;
-            this.more = more;
-            words = 4 + Math.max(1, arrays + more);
+            row = new Row(moments.isPresent() ? states - 1 : 0, arrays, blockwise, more);
             whole = whole(rule).isPresent();
             matrix = rule instanceof MatrixRule;
         }
@@ -336,7 +349,7 @@ final class CudaDriver extends Driver {
         return JCudaAddress.of(control);
     }
 
-    private Launch launch(Rule rule, int more, StepSource step) {
+    private Launch launch(Rule rule, int blockwise, int more, StepSource step) {
         CudaKernel kernel = mine(engine.kernel(step.file(), step.text(), step.function()));
         boolean gathers = rule instanceof MatrixRule
                 || whole(rule).map(TensorRule::gathers).orElse(false);
@@ -345,7 +358,7 @@ final class CudaDriver extends Driver {
                 : Optional.empty();
         Optional<CudaKernel> moments = factored(rule)
                 .map(factors -> mine(engine.kernel(step.file(), step.text(), step.function() + "_moments")));
-        return new Launch(kernel, gather, moments, rule, step.arrays() - more, more);
+        return new Launch(kernel, gather, moments, rule, step.arrays() - more, blockwise, more);
     }
 
     /** The number of the kind of a group's parameters of some types, whose kernels are compiled when one is first seen. */
@@ -356,7 +369,8 @@ final class CudaDriver extends Driver {
         StepSource step = StepSource.of(rules[group], averaged[group], zeroes, types);
         Integer same = bySource.get(step);
         if (same == null) {
-            Launch launch = launch(rules[group], types.more(averaged[group]), step);
+            Launch launch = launch(
+                    rules[group], types.blockwise(rules[group]), types.more(rules[group], averaged[group]), step);
             same = kinds.size();
             kinds.add(launch);
             bySource.put(step, same);
@@ -387,7 +401,7 @@ final class CudaDriver extends Driver {
             int kind = kindOf[n];
             Launch launch = kinds.get(kind);
             rows[kind] += Math.toIntExact(up(elements, size(launch, size)));
-            int named = plan.state()[n].length - launch.more;
+            int named = plan.state()[n].length - launch.row.more;
             if (named != launch.states)
                 throw new IllegalStateException(launch.kernel + ": its rule named " + named
                         + " arrays of state, and then " + launch.states + ": expected the same each time");
@@ -403,7 +417,8 @@ final class CudaDriver extends Driver {
         int words = 0;
         for (int kind = 0; kind < rows.length; kind++) {
             at[kind] = words;
-            words = Math.addExact(words, Math.multiplyExact(rows[kind], kinds.get(kind).words));
+            words = Math.addExact(
+                    words, Math.multiplyExact(rows[kind], kinds.get(kind).row.words()));
         }
         int piecesAt = words,
                 firstsAt = Math.addExact(piecesAt, Math.multiplyExact(PIECE, Math.toIntExact(pieces))),
@@ -439,16 +454,7 @@ final class CudaDriver extends Driver {
             long update = launch.matrix && plan.params()[n].size() > 0
                     ? updates.orElseThrow().address(matrix++)
                     : 0;
-            chunk[kind] = putChunks(
-                    to.position(chunk[kind]),
-                    plan,
-                    n,
-                    size(launch, size),
-                    launch.words,
-                    launch.first,
-                    launch.arrays,
-                    launch.more,
-                    update);
+            chunk[kind] = putChunks(to.position(chunk[kind]), plan, n, size(launch, size), launch.row, update);
             to.put(firstsAt + n, piece);
             Tensor grad = plan.grads()[n], value = plan.value(n, averaged[plan.groups()[n]]);
             long elements = grad.size();
@@ -460,8 +466,8 @@ final class CudaDriver extends Driver {
                 to.put(Math.min(Reduce.PIECE, elements - from) | types).put(address(grad, from));
                 to.put(pass == BY_GRADIENT ? address(value, from) : 0);
             }
-            long number = launch.moments.isEmpty() && launch.arrays < launch.states
-                    ? address(plan.state()[n][launch.arrays], 0)
+            long number = launch.moments.isEmpty() && launch.row.arrays < launch.states
+                    ? address(plan.state()[n][launch.row.arrays], 0)
                     : 0;
             to.position(toldAt + TOLD * n);
             to.put(pair(Float.floatToRawIntBits((float) guard.signedScale()), Float.floatToRawIntBits(1f)));
@@ -666,20 +672,19 @@ final class CudaDriver extends Driver {
     }
 
     /**
-     * The rows of one tensor: count, p, g, so many arrays of state from the first of them on, of which the last is the update if it has an address; behind
-     * all state so many more; tensor and group.
+     * The rows of one tensor: count, p, g, the arrays of state, of which the last is the update if it has an address; those behind all state; tensor and group.
      */
-    static int putChunks(
-            LongBuffer to, Plan plan, int n, long size, int words, int first, int arrays, int more, long update) {
+    static int putChunks(LongBuffer to, Plan plan, int n, long size, Row row, long update) {
         long elements = plan.params()[n].size();
         Tensor[] state = plan.state()[n];
         for (long from = 0; from < elements; from += size) {
-            int end = to.position() + words;
+            int end = to.position() + row.words(), kept = state.length - row.more;
             to.put(Math.min(size, elements - from));
             to.put(address(plan.params()[n], from)).put(address(plan.grads()[n], from));
-            for (int a = 0; a < arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[first + a], from));
+            for (int a = 0; a < row.arrays - (update == 0 ? 0 : 1); a++) to.put(address(state[row.first + a], from));
             if (update != 0) to.put(update + from * Float.BYTES);
-            for (int a = state.length - more; a < state.length; a++) to.put(address(state[a], from));
+            for (int a = 0; a < row.more; a++)
+                to.put(address(state[kept + a], a < row.blockwise ? from / Blockwise.BLOCK : from));
             to.put(end - 1, n | (long) plan.groups()[n] << Integer.SIZE).position(end);
         }
         return to.position();
@@ -689,9 +694,10 @@ final class CudaDriver extends Driver {
         return low & 0xffff_ffffL | (long) high << Integer.SIZE;
     }
 
-    /** Elements of a chunk of a kind: those of a rule that gathers are whole pieces, of which it sums up what it gathers. */
+    /** Elements of a chunk of a kind: those of a rule that gathers are whole pieces, of which it sums up what it gathers; of state in 8 bits, whole blocks. */
     private static long size(Launch launch, long size) {
-        return launch.gather.isPresent() ? Reduce.PIECE * up(size, Reduce.PIECE) : size;
+        long whole = launch.gather.isPresent() ? Reduce.PIECE : launch.row.blockwise > 0 ? Blockwise.BLOCK : 1;
+        return whole * up(size, whole);
     }
 
     /** Of an element. */

@@ -26,6 +26,7 @@ import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD16Async;
 import static jcuda.driver.JCudaDriver.cuMemsetD32Async;
+import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static jcuda.driver.JCudaDriver.cuModuleLoadData;
 import static jcuda.driver.JCudaDriver.cuModuleUnload;
 import static jcuda.driver.JCudaDriver.cuPointerGetAttribute;
@@ -429,7 +430,9 @@ public final class CudaEngine extends Engine {
 
     void fill(CudaTensor tensor, float value) {
         if (tensor.size() == 0) return;
-        if (tensor.dtype().is16())
+        if (tensor.dtype() == Dtype.U8)
+            must(() -> cuMemsetD8Async(tensor.pointer, Dtype.toU8(value), tensor.size(), stream), "cuMemsetD8Async");
+        else if (tensor.dtype().is16())
             must(
                     () -> cuMemsetD16Async(
                             tensor.pointer, Conversion.round(tensor.dtype(), value), tensor.size(), stream),

@@ -42,8 +42,14 @@ final class CudaTensor extends Tensor {
 
     @Override
     void read(float[] into) {
-        if (!dtype().is16()) {
+        if (dtype() == Dtype.F32) {
             engine.toHost(Pointer.to(into), this);
+            return;
+        }
+        if (dtype() == Dtype.U8) {
+            byte[] bytes = new byte[into.length];
+            engine.toHost(Pointer.to(bytes), this);
+            for (int i = 0; i < into.length; i++) into[i] = bytes[i] & 0xff;
             return;
         }
         short[] elements = new short[into.length];
@@ -53,8 +59,14 @@ final class CudaTensor extends Tensor {
 
     @Override
     void write(float[] values) {
-        if (!dtype().is16()) {
+        if (dtype() == Dtype.F32) {
             engine.toDevice(this, Pointer.to(values));
+            return;
+        }
+        if (dtype() == Dtype.U8) {
+            byte[] bytes = new byte[values.length];
+            for (int i = 0; i < bytes.length; i++) bytes[i] = Dtype.toU8(values[i]);
+            engine.toDevice(this, Pointer.to(bytes));
             return;
         }
         short[] elements = new short[values.length];

@@ -3,15 +3,16 @@ package kudari;
 import java.nio.ByteBuffer;
 
 /**
- * The types of numbers. A {@link Tensor} of an engine is of {@link #F32}, {@link #BF16} or {@link #F16}; the others are only found in safetensors files,
- * whose names for them these are.
+ * The types of numbers. A {@link Tensor} of an engine is of {@link #F32}, {@link #BF16} or {@link #F16}, or of {@link #U8}, in which an optimizer keeps
+ * {@linkplain StateFormat#BLOCKWISE_8BIT state}; the others are only found in safetensors files, whose names for them these are.
  *
  * <p>What is read from a file {@linkplain #get as floats} keeps its value in {@code BOOL} (0 or 1), {@code U8}, {@code I8}, {@code U16}, {@code I16},
  * {@code F16}, {@code BF16} and {@code F32}. {@code F64} and the integers of 32 and 64 bits are rounded to the nearest float. The types of 4, 6 and 8
  * bits that are no integers, and the complex numbers, have no floats.
  *
  * <p>A float is rounded to {@code BF16} and {@code F16} to the nearest number, of two equally near ones to that whose last bit is 0, and beyond the largest
- * to infinity; NaN stays NaN. What is widened and rounded is the same 16 bits again.
+ * to infinity; NaN stays NaN. What is widened and rounded is the same 16 bits again. To {@code U8} it is rounded to the nearest integer from 0 to 255, and NaN
+ * to 0.
  */
 public enum Dtype {
     /** 4 bits. */
@@ -157,8 +158,13 @@ public enum Dtype {
         return conversion == FloatConversion.EXACT;
     }
 
-    /** Whether a tensor of an engine can be of it: {@code F32}, {@code BF16} and {@code F16}. */
+    /** Whether a tensor of an engine can be of it: {@code F32}, {@code BF16}, {@code F16} and {@code U8}. */
     public boolean isOfTensors() {
+        return this == F32 || is16() || this == U8;
+    }
+
+    /** Whether a parameter and its gradient can be of it: {@code F32}, {@code BF16} and {@code F16}. */
+    boolean isOfParameters() {
         return this == F32 || is16();
     }
 
@@ -183,7 +189,7 @@ public enum Dtype {
      */
     public void get(ByteBuffer bytes, float[] into, int at, int count) {
         if (!hasFloats()) throw new IllegalArgumentException("dtype " + this + ": is read as bytes only");
-        if (!isOfTensors()) {
+        if (!isOfParameters()) {
             for (int n = 0; n < count; n++) into[at + n] = next(bytes);
             return;
         }
@@ -199,10 +205,14 @@ public enum Dtype {
      * @param from an array
      * @param at where the first is
      * @param count how many
-     * @throws IllegalArgumentException if this is not {@code F32}, {@code BF16} or {@code F16}
+     * @throws IllegalArgumentException if this {@linkplain #isOfTensors is of no tensors}
      */
     public void put(ByteBuffer bytes, float[] from, int at, int count) {
         checkOfTensors();
+        if (this == U8) {
+            for (int n = 0; n < count; n++) bytes.put(toU8(from[at + n]));
+            return;
+        }
         if (this == F32) bytes.asFloatBuffer().put(from, at, count);
         else Conversion.round(this, from, at, bytes.asShortBuffer(), 0, count);
         bytes.position(bytes.position() + (int) bytes(count));
@@ -210,8 +220,13 @@ public enum Dtype {
 
     /** Throws if no tensor of an engine can be of it. */
     Dtype checkOfTensors() {
-        if (!isOfTensors()) throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + this);
+        if (!isOfTensors()) throw new IllegalArgumentException("dtype: expected F32, BF16, F16 or U8, got " + this);
         return this;
+    }
+
+    /** The integer from 0 to 255 nearest to x, as a byte. */
+    static byte toU8(float x) {
+        return (byte) Math.max(0, Math.min(Math.rint(x), 255));
     }
 
     /** The next element, as a float. */

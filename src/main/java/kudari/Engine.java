@@ -116,7 +116,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      * A tensor of a type that holds these values, rounded to it.
      *
      * @param values in row-major order
-     * @param dtype {@code F32}, {@code BF16} or {@code F16}
+     * @param dtype {@code F32}, {@code BF16}, {@code F16} or {@code U8}
      * @param shape the extents, outermost first, whose product is the number of values; an empty array for a single number
      */
     public final Tensor tensor(float[] values, Dtype dtype, long... shape) {
@@ -135,7 +135,7 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
     /**
      * A tensor of zeros, of a type.
      *
-     * @param dtype {@code F32}, {@code BF16} or {@code F16}
+     * @param dtype {@code F32}, {@code BF16}, {@code F16} or {@code U8}
      * @param shape the extents, outermost first; none for a single number
      * @throws IllegalArgumentException if it is another
      */

@@ -21,6 +21,7 @@ import kudari.rule.Rule;
  * @param mayBeEmpty whether the group is allowed to have no parameter at the first update
  * @param average what follows the parameters and is used in their place
  * @param master how the float32 value of a parameter of 16 bits is kept
+ * @param state in how many bits the state is kept
  */
 public record Group(
         String pattern,
@@ -28,7 +29,8 @@ public record Group(
         Optional<Schedule> schedule,
         boolean mayBeEmpty,
         Average average,
-        Master master) {
+        Master master,
+        StateFormat state) {
 
     /** How many extents a parameter of a group has. */
     public enum Extents {
@@ -51,6 +53,7 @@ public record Group(
         Objects.requireNonNull(schedule, "schedule");
         Objects.requireNonNull(average, "average");
         Objects.requireNonNull(master, "master");
+        Objects.requireNonNull(state, "state");
         if (schedule.isEmpty() && average.isKept())
             throw new IllegalArgumentException(
                     "frozen '" + pattern + "': expected no average, for nothing moves, got one");
@@ -69,7 +72,8 @@ public record Group(
                 Optional.of(Objects.requireNonNull(schedule, "schedule")),
                 false,
                 Average.NONE,
-                Master.FLOAT32);
+                Master.FLOAT32,
+                StateFormat.FLOAT32);
     }
 
     /** Those with at most one extent, by one rule for all steps. */
@@ -85,7 +89,8 @@ public record Group(
                 Optional.of(Objects.requireNonNull(schedule, "schedule")),
                 false,
                 Average.NONE,
-                Master.FLOAT32);
+                Master.FLOAT32,
+                StateFormat.FLOAT32);
     }
 
     /** Those with two extents or more, by one rule for all steps. */
@@ -101,7 +106,8 @@ public record Group(
                 Optional.of(Objects.requireNonNull(schedule, "schedule")),
                 false,
                 Average.NONE,
-                Master.FLOAT32);
+                Master.FLOAT32,
+                StateFormat.FLOAT32);
     }
 
     /** All that no group before took, by one rule for all steps. */
@@ -116,12 +122,13 @@ public record Group(
 
     /** Parameters that stay as they are: they need no gradient, have no state and are not in the norm. */
     public static Group frozen(String pattern) {
-        return new Group(pattern, Extents.ANY, Optional.empty(), false, Average.NONE, Master.FLOAT32);
+        return new Group(
+                pattern, Extents.ANY, Optional.empty(), false, Average.NONE, Master.FLOAT32, StateFormat.FLOAT32);
     }
 
     /** This group, which may have no parameter at the first update: they come later, or never. */
     public Group orEmpty() {
-        return new Group(pattern, extents, schedule, true, average, master);
+        return new Group(pattern, extents, schedule, true, average, master, state);
     }
 
     /**
@@ -154,13 +161,21 @@ public record Group(
      * none: for them it changes nothing.
      */
     public Group master(Master master) {
-        return new Group(pattern, extents, schedule, mayBeEmpty, average, master);
+        return new Group(pattern, extents, schedule, mayBeEmpty, average, master, state);
+    }
+
+    /**
+     * This group with its state in another format; without a word it is {@link StateFormat#FLOAT32}. An optimizer refuses a format that the group's rule does
+     * not take.
+     */
+    public Group state(StateFormat state) {
+        return new Group(pattern, extents, schedule, mayBeEmpty, average, master, state);
     }
 
     private Group with(Average other) {
         if (average.isKept() && !average.name().equals(other.name()))
             throw new IllegalStateException("group " + this + ": expected one of average and lookahead, got both");
-        return new Group(pattern, extents, schedule, mayBeEmpty, other, master);
+        return new Group(pattern, extents, schedule, mayBeEmpty, other, master, state);
     }
 
     /** Whether this group takes a parameter of this shape. */

@@ -292,7 +292,7 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The state of one parameter: the tensors themselves, by the names of {@link #stateNames}.
+     * The state of one parameter: the tensors themselves, by the names of {@link #stateArrays}.
      *
      * @throws IllegalArgumentException if no update has seen the name
      */
@@ -302,16 +302,18 @@ public final class Optimizer implements AutoCloseable {
     }
 
     /**
-     * The names of the state arrays of a parameter, whether or not an update has seen it: those of {@link Rule#state}, behind them {@code master} or {@code remainder}
-     * where it is of 16 bits and its group keeps {@linkplain Master#FLOAT32 its value in float32}, and at last {@code average} or {@code lookahead} where its group has {@link Group#average(double)} or {@link Group#lookahead}.
+     * What the state arrays of a parameter are like, whether or not an update has seen it: those of {@link Rule#state}, behind them an array {@code _absmax}
+     * of each that is {@linkplain StateFormat#BLOCKWISE_8BIT in 8 bits}, then {@code master} or {@code remainder} where it is of 16 bits and its group keeps
+     * {@linkplain Master#FLOAT32 its value in float32}, and at last {@code average} or {@code lookahead} where its group has {@link Group#average(double)}
+     * or {@link Group#lookahead}.
      *
      * @return none if its group is frozen
      * @throws IllegalArgumentException if no group takes it
      */
-    public List<String> stateNames(String name, Tensor param) {
+    public List<StateArray> stateArrays(String name, Tensor param) {
         check();
         int part = groups.part(name, param.shape());
-        return part < 0 ? List.of() : control.state(part, param.dtype());
+        return part < 0 ? List.of() : control.arrays(part, param);
     }
 
     /** Whether an update has seen the name of a parameter that is not frozen. */

@@ -43,6 +43,11 @@ final class Philox {
         }
     }
 
+    /** The key of one of a tensor's state arrays, by its number. */
+    static long key(long tensor, int array) {
+        return tensor + (array + 1) * 0x9E3779B97F4A7C15L;
+    }
+
     /**
      * The bits of the elements from {@code 8 · first} on.
      *

@@ -5,7 +5,7 @@ package kudari;
  *
  * @param params the parameters
  * @param grads their gradients
- * @param state their state arrays, in the order of their rule; behind them a master or a remainder, where there is one, and an average
+ * @param state their state arrays, in the order of their rule; behind them what {@link Types#more} counts
  * @param groups the number of each one's group
  * @param types of each one
  * @param keys of the random bits of each one, where any are used
@@ -29,6 +29,6 @@ record Plan(Tensor[] params, Tensor[] grads, Tensor[][] state, int[] groups, Typ
 
     /** What is kept of a parameter behind its rule's own state: its master or its remainder, where there is one. */
     Tensor kept(int n, boolean averaged) {
-        return state[n][state[n].length - types[n].more(averaged)];
+        return state[n][state[n].length - (averaged ? 2 : 1)];
     }
 }

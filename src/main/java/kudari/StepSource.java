@@ -32,6 +32,9 @@ record StepSource(String file, String text, String function, int arrays) {
     /** Before the text: the parameters are rounded stochastically. */
     static final String STOCHASTIC = "#define STOCHASTIC\n";
 
+    /** Before the text: state is rounded stochastically. */
+    static final String RANDOM_STATE = "#define RANDOM_STATE\n";
+
     /** After what is put before a text: lines are counted as without it. */
     static final String LINES = "#line 1\n";
 
@@ -52,9 +55,30 @@ record StepSource(String file, String text, String function, int arrays) {
         int arrays = Driver.whole(rule)
                 .map(TensorRule::elementwise)
                 .orElse(rule.state().size() + (rule instanceof MatrixRule ? 1 : 0));
-        String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + head(types) + "#define ARRAYS " + arrays
-                + "\n" + LINES;
-        return new StepSource(file, head + text, function, arrays + types.more(averaged));
+        String head = (zeroes ? ZEROES : "") + (averaged ? AVERAGED : "") + head(types) + head(rule, types)
+                + "#define ARRAYS " + arrays + "\n" + LINES;
+        return new StepSource(file, head + text, function, arrays + types.more(rule, averaged));
+    }
+
+    /** What says in which formats the state of a rule is; nothing where all of it is float32. */
+    static String head(Rule rule, Types types) {
+        StringBuilder formats = new StringBuilder();
+        for (int n = 0; n < rule.state().size(); n++) {
+            Dtype dtype = types.dtype(rule, n);
+            if (dtype == Dtype.F32) continue;
+            boolean signed = rule.compression(n) == Rule.Compression.SIGNED;
+            formats.append("(a) == ")
+                    .append(n)
+                    .append(" ? ")
+                    .append(dtype == Dtype.BF16 ? types.state().name() : signed ? "SIGNED" : "UNSIGNED")
+                    .append(" : ");
+        }
+        int blockwise = types.blockwise(rule);
+        return formats.isEmpty()
+                ? ""
+                : "#define FORMAT(a) (" + formats + "FLOAT32)\n"
+                        + (types.state() == StateFormat.BFLOAT16_STOCHASTIC ? RANDOM_STATE : "")
+                        + (blockwise == 0 ? "" : "#define BLOCKWISE " + blockwise + "\n");
     }
 
     /** What says of what types a step is. */

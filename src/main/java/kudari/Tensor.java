@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.Optional;
 
 /**
- * Contiguous numbers, row-major, in the memory of one engine, of float32, bfloat16 or float16. Made by {@link Engine#tensor} and {@link Engine#zeros};
+ * Contiguous numbers, row-major, in the memory of one engine, of float32, bfloat16 or float16, or bytes of an optimizer's state. Made by {@link Engine#tensor} and {@link Engine#zeros};
  * lives until it or its engine is closed.
  *
  * <p>Java sees floats. What comes out of 16 bits is exact; what goes in is rounded as {@link Dtype} says, once, whatever was computed before in float32.
@@ -45,7 +45,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         return size;
     }
 
-    /** The type of the elements: {@code F32}, {@code BF16} or {@code F16}. */
+    /** The type of the elements: {@code F32}, {@code BF16}, {@code F16} or {@code U8}. */
     public final Dtype dtype() {
         return dtype;
     }
@@ -113,7 +113,7 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
      * Copies the elements of another tensor in, in the order of the engine's work; rounded, where they are of another type that has more bits.
      *
      * @param other of the same engine and as many elements; its shape and type may differ
-     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, overlaps in part, or one of the two is of bytes
      */
     public final void set(Tensor other) {
         checkLike(other);
@@ -144,10 +144,12 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
      *
      * @param other of the same engine and as many elements; its shape and type may differ
      * @param factor what its elements are multiplied by
-     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, or overlaps in part
+     * @throws IllegalArgumentException if it is another engine's, has more or fewer elements, overlaps in part, or is of bytes
      */
     public final void add(Tensor other, float factor) {
         checkLike(other);
+        if (dtype == Dtype.U8)
+            throw new IllegalArgumentException(this + ": expected F32, BF16 or F16, to which is added, got U8");
         engine.enter();
         try {
             addTimes(other, factor);
@@ -193,6 +195,9 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.checkOwn(other);
         if (other.size != size)
             throw new IllegalArgumentException(this + ": expected a tensor of " + size + " elements, got " + other);
+        if (dtype != other.dtype && (dtype == Dtype.U8 || other.dtype == Dtype.U8))
+            throw new IllegalArgumentException(this
+                    + ": expected a tensor of the same type, for bytes are no numbers to be rounded, got " + other);
         boolean same = from() == other.from() && dtype == other.dtype;
         if (memory() == other.memory()
                 && !same

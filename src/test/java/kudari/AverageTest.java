@@ -114,8 +114,8 @@ class AverageTest {
         // The average alone changes nothing of the training.
         Tensor plain = engine.tensor(new float[20_011]);
         assertEquals(List.of("m", "v", "average"), List.copyOf(all.state("a").keySet()));
-        assertEquals(List.of("m", "v", "lookahead"), all.stateNames("b", together.get("b")));
-        assertEquals(List.of("m", "v"), all.stateNames("c", plain));
+        assertEquals(List.of("m", "v", "lookahead"), names(all.stateArrays("b", together.get("b"))));
+        assertEquals(List.of("m", "v"), names(all.stateArrays("c", plain)));
     }
 
     private static float[] gaussian(Random random, int size) {
@@ -302,5 +302,9 @@ class AverageTest {
         Group group = Group.rest(AdEMAMix.of(0.1)).average(0.9).average(0.99);
         assertEquals(Average.ema(0.99), group.average());
         assertEquals(group.average(), group.orEmpty().average());
+    }
+
+    private static List<String> names(List<StateArray> arrays) {
+        return arrays.stream().map(StateArray::name).toList();
     }
 }

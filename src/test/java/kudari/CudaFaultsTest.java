@@ -1195,7 +1195,7 @@ class CudaFaultsTest {
                 new Types[] {Types.FLOAT32},
                 new long[1]);
         LongBuffer buffer = LongBuffer.allocate(row << 20);
-        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), row, 0, 2, 0, 0);
+        CudaDriver.putChunks(buffer, plan, 0, CudaDriver.chunkSize(132 * 8L, size), new CudaDriver.Row(0, 2, 0, 0), 0);
         long[] words = Arrays.copyOf(buffer.array(), buffer.position());
         assertEquals(0, words.length % row);
         long done = 0;

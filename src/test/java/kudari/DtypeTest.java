@@ -194,10 +194,10 @@ class DtypeTest {
     @ParameterizedTest
     @EnumSource(
             value = Dtype.class,
-            names = {"F32", "BF16", "F16"},
+            names = {"F32", "BF16", "F16", "U8"},
             mode = EnumSource.Mode.EXCLUDE)
     void noTensorIsOfATypeThatOnlyFilesHave(Dtype dtype) {
-        refused(IllegalArgumentException.class, () -> engine.zeros(dtype, 2), "F32, BF16 or F16", "got " + dtype);
+        refused(IllegalArgumentException.class, () -> engine.zeros(dtype, 2), "F32, BF16, F16 or U8", "got " + dtype);
         refused(IllegalArgumentException.class, () -> engine.tensor(floats(1), dtype), "got " + dtype);
     }
 

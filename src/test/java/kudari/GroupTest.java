@@ -125,7 +125,7 @@ class GroupTest {
         assertSameBits(floats(7), e.get());
         assertSameBits(floats(-6), w.get());
         assertEquals(Optional.empty(), sgd.rule("embed", e));
-        assertEquals(List.of(), sgd.stateNames("embed", e));
+        assertEquals(List.of(), sgd.stateArrays("embed", e));
         assertTrue(!sgd.knows("embed") && sgd.knows("w"));
         refused(IllegalArgumentException.class, () -> sgd.schedule("embed", t -> Sgd.of(1)), "'embed'");
         refused(IllegalArgumentException.class, () -> engine.optimizer(Group.frozen("*")), "at least one with a rule");

@@ -159,7 +159,10 @@ class KernelsTest {
         String[] options = Stream.concat(Stream.of(Nvrtc.options(capability, false)), Stream.of("--ptxas-options=-v"))
                 .toArray(String[]::new);
         List<Nvrtc.Source> plain = variants(file), sources = new ArrayList<>(plain);
-        if (plain.get(0).text().contains("STEP(")) sources.addAll(variants16(file));
+        if (plain.get(0).text().contains("STEP(")) {
+            sources.addAll(variants16(file));
+            sources.addAll(variantsOfState(file));
+        }
         // What has most to hold is seen on the oldest and the newest, and all of it on one between; before a release
         // all on all.
         if (!ALL && capability != 90) sources = sources.subList(sources.size() - 1, sources.size());
@@ -180,6 +183,9 @@ class KernelsTest {
         Matcher step = STEP.matcher(source.text());
         int states = step.find() ? Integer.parseInt(step.group(1)) : 0;
         if (source.text().contains(StepSource.AVERAGED)) states++;
+        if (source.text().contains(StepSource.STOCHASTIC) || source.text().contains(StepSource.RANDOM_STATE))
+            states += 2;
+        if (source.text().contains("#define BLOCKWISE")) return 128; // of eight elements
         return states < 3 ? 64 : states < 4 ? 80 : 128;
     }
 
@@ -195,9 +201,40 @@ class KernelsTest {
     /** The kernels of a rule over bfloat16 with all that there may be: with masters, rounded stochastically, and with remainders. */
     private static List<Nvrtc.Source> variants16(String file) {
         return Stream.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC, Master.Kind.REMAINDER)
-                .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind)))
+                .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind, StateFormat.FLOAT32)))
                 .map(head -> with(file, StepSource.ZEROES + StepSource.AVERAGED + head))
                 .toList();
+    }
+
+    /** Those with state in fewer bits, of a rule that takes it; the last has most to hold. */
+    private static List<Nvrtc.Source> variantsOfState(String file) {
+        Rule rule = rule(file);
+        List<Nvrtc.Source> variants = new ArrayList<>();
+        for (StateFormat format :
+                List.of(StateFormat.BFLOAT16, StateFormat.BFLOAT16_STOCHASTIC, StateFormat.BLOCKWISE_8BIT)) {
+            if (!format.fits(rule)) continue;
+            for (Master.Kind kind : List.of(Master.Kind.FLOAT32, Master.Kind.REMAINDER, Master.Kind.STOCHASTIC)) {
+                Types types = new Types(Dtype.BF16, Dtype.BF16, kind, format);
+                String head = StepSource.head(types) + StepSource.head(rule, types);
+                variants.add(with(file, head));
+                variants.add(with(file, StepSource.ZEROES + StepSource.AVERAGED + head));
+            }
+        }
+        return variants;
+    }
+
+    /** The rule of a kernel, by its name. */
+    private static Rule rule(String file) {
+        try {
+            return (Rule) Rule.classes().stream()
+                    .filter(type -> file.equals(type.getSimpleName().toLowerCase(Locale.ROOT) + ".cu"))
+                    .findFirst()
+                    .orElseThrow()
+                    .getMethod("of", double.class)
+                    .invoke(null, 1);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(file, e);
+        }
     }
 
     private static Nvrtc.Source with(String file, String head) {
@@ -280,14 +317,16 @@ class KernelsTest {
     @ParameterizedTest
     @CsvSource({"adam, 2", "sgd, 0", "lars, 1"})
     void everyStreamOf16BitsIs8BytesWide(String kernel, int states) {
-        String master =
-                ptx(with(kernel + ".cu", StepSource.head(new Types(Dtype.BF16, Dtype.BF16, Master.Kind.FLOAT32))));
+        String master = ptx(with(
+                kernel + ".cu",
+                StepSource.head(new Types(Dtype.BF16, Dtype.BF16, Master.Kind.FLOAT32, StateFormat.FLOAT32))));
         assertEquals(2, count(master, "ld.global.cs.v4.u16"), "g is read");
         assertEquals(2, count(master, "st.global.cs.v4.u16"), "p is written");
         assertEquals(2 * (1 + states), count(master, "ld.global.cs.v4.f32"), "the master and the state are read");
         assertEquals(2 * (1 + states), count(master, "st.global.cs.v4.f32"), "and written");
-        String none =
-                ptx(with(kernel + ".cu", StepSource.head(new Types(Dtype.BF16, Dtype.F32, Master.Kind.STOCHASTIC))));
+        String none = ptx(with(
+                kernel + ".cu",
+                StepSource.head(new Types(Dtype.BF16, Dtype.F32, Master.Kind.STOCHASTIC, StateFormat.FLOAT32))));
         assertEquals(2, count(none, "ld.global.cs.v4.u16"), "p is read");
         assertEquals(2, count(none, "st.global.cs.v4.u16"), "and written");
         assertEquals(2 * (1 + states), count(none, "ld.global.cs.v4.f32"), "g and the state are read");

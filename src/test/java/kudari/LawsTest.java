@@ -125,6 +125,19 @@ class LawsTest {
         }
     }
 
+    /** In how many bits the state is, of rules that take it. */
+    enum States {
+        FLOAT32,
+        BFLOAT16,
+        BFLOAT16_STOCHASTIC,
+        BLOCKWISE_8BIT;
+
+        StateFormat of(Rule rule) {
+            StateFormat format = StateFormat.valueOf(name());
+            return format.fits(rule) ? format : StateFormat.FLOAT32;
+        }
+    }
+
     /** How many choices each option has, in the order of {@link Case}. On the GPU in software not all types, for each is kernels to compile. */
     private static final int[] CHOICES = {
         Clip.values().length,
@@ -141,7 +154,8 @@ class LawsTest {
         2,
         Averages.values().length,
         2,
-        Engines.onSoftware() ? 3 : Precision.values().length
+        Engines.onSoftware() ? 3 : Precision.values().length,
+        States.values().length
     };
 
     /** What is asked of an optimizer. */
@@ -160,7 +174,8 @@ class LawsTest {
             boolean maximizes,
             Averages averages,
             boolean scalesLoss,
-            Precision precision) {
+            Precision precision,
+            States states) {
 
         static Case of(int[] c) {
             return new Case(
@@ -178,7 +193,14 @@ class LawsTest {
                     c[11] == 1,
                     Averages.values()[c[12]],
                     c[13] == 1,
-                    Precision.values()[c[14]]);
+                    Precision.values()[c[14]],
+                    States.values()[c[15]]);
+        }
+
+        /** The parameters, by name: a chunk and a bit, and what is smaller; where state is in blocks, of them enough, and a part of one. */
+        Map<String, Integer> sizes(Rule rule) {
+            boolean blocks = states.of(rule) == StateFormat.BLOCKWISE_8BIT;
+            return Map.of("a.bias", 3, "b", blocks ? 4_400 : 1030, "frozen", 4, "late", 5, "z", 1);
         }
 
         Guard guard() {
@@ -244,14 +266,11 @@ class LawsTest {
     /** A rule that factors takes no types of 16 bits. */
     private static int[] precisionOf(Rule rule, int[] c) {
         int[] taken = c.clone();
-        if (rule instanceof FactoredRule) taken[taken.length - 1] = Precision.FLOAT32.ordinal();
+        if (rule instanceof FactoredRule) taken[14] = Precision.FLOAT32.ordinal();
         return taken;
     }
 
     private static final List<int[]> CASES = covering(ALL ? 4 : 2, new Random(SEED));
-
-    /** The parameters, by name: a chunk and a bit, and what is smaller. */
-    private static final Map<String, Integer> SIZES = Map.of("a.bias", 3, "b", 1030, "frozen", 4, "late", 5, "z", 1);
 
     private static void run(Rule base, Case c, List<Engine> engines) {
         Rule rule = base.l2(c.l2 ? 0.01 : 0).decay(c.decay ? 0.01 : 0);
@@ -261,13 +280,14 @@ class LawsTest {
         plain.scalesLoss = c.scalesLoss;
         if (c.scalesLoss) plain.lossScale = LOSS_SCALE;
         plain.master = c.precision.master(rule);
+        plain.format = c.states.of(rule);
         for (Rule each : rulesOf(rule, c)) {
             plain.groups.add(t -> schedule(each, c, 1).rule(t));
             plain.counts.add(0L);
         }
         Random random = new Random(SEED);
         Map<String, float[]> start = new TreeMap<>();
-        SIZES.forEach((name, size) -> start.put(name, new float[size]));
+        c.sizes(rule).forEach((name, size) -> start.put(name, new float[size]));
         start.forEach((name, values) -> {
             for (int i = 0; i < values.length; i++) values[i] = (float) random.nextGaussian();
             Dtype type = c.precision.param(name);
@@ -298,7 +318,7 @@ class LawsTest {
                 runners.forEach(Runner::change);
             }
             if (c.resumes && t == 7) runners.forEach(Runner::resume);
-            plain.update(grads, groupsOf(c));
+            plain.update(grads, groupsOf(c, start.keySet()));
             for (Runner runner : runners) {
                 runner.update(grads);
                 try {
@@ -334,9 +354,9 @@ class LawsTest {
         };
     }
 
-    private static Map<String, Integer> groupsOf(Case c) {
+    private static Map<String, Integer> groupsOf(Case c, Set<String> names) {
         Map<String, Integer> groups = new HashMap<>();
-        for (String name : SIZES.keySet())
+        for (String name : names)
             groups.put(
                     name,
                     switch (c.groups) {
@@ -376,7 +396,7 @@ class LawsTest {
             this.c = c;
             rules = rulesOf(rule, c);
             scale = engine.lossScale(LossScaling.dynamic().initial(LOSS_SCALE).interval(2));
-            SIZES.forEach((name, size) -> {
+            c.sizes(rule).forEach((name, size) -> {
                 p.put(name, engine.zeros(c.precision.param(name), size));
                 g.put(name, engine.zeros(c.precision.grad, size));
             });
@@ -396,7 +416,9 @@ class LawsTest {
                         case LATE -> new Group[] {Group.of("late", s.get(0)).orEmpty(), Group.rest(s.get(1))};
                     };
             for (int n = 0; n < groups.length; n++)
-                groups[n] = averaged(groups[n], c.averages).master(c.precision.master(rules.get(0)));
+                groups[n] = averaged(groups[n], c.averages)
+                        .master(c.precision.master(rules.get(0)))
+                        .state(groups[n].schedule().isEmpty() ? StateFormat.FLOAT32 : c.states.of(rules.get(0)));
             Optimizer made = engine.optimizer(groups).guard(c.guard());
             if (c.scalesLoss) made.lossScale(scale);
             return c.zeroes ? made.zeroGradients() : made;
@@ -422,7 +444,7 @@ class LawsTest {
 
         void resume() {
             Map<String, Map<String, Tensor>> saved = new HashMap<>();
-            for (String name : SIZES.keySet()) if (optimizer.knows(name)) saved.put(name, optimizer.state(name));
+            for (String name : p.keySet()) if (optimizer.knows(name)) saved.put(name, optimizer.state(name));
             Optimizer resumed = make();
             resumed.resume(optimizer.counts(), saved);
             closeOptimizer();
@@ -484,7 +506,8 @@ class LawsTest {
             if (c.zeroes)
                 for (String name : names)
                     if (plain.states.containsKey(name))
-                        assertSameBits(new float[SIZES.get(name)], g.get(name).get());
+                        assertSameBits(
+                                new float[(int) g.get(name).size()], g.get(name).get());
             if (!c.looks && t < UPDATES) return;
             checkUsed(plain);
             Counts counts = new Counts(plain.steps, plain.skipped, plain.counts);

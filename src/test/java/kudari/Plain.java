@@ -41,6 +41,9 @@ final class Plain {
 
     Master master = Master.FLOAT32;
 
+    /** In how many bits the state is; of those in 8 bits the codes, and behind the rule's arrays the largest magnitude of each block. */
+    StateFormat format = StateFormat.FLOAT32;
+
     /** The float32 values of parameters that have remainders. */
     private final Map<String, float[]> values = new HashMap<>();
 
@@ -112,21 +115,22 @@ final class Plain {
     private void step(String name, Rule rule, long t, float[] grad, double ownNorm) {
         float[] param = params.get(name);
         float[][] s = states.computeIfAbsent(name, key -> start(name, rule, param));
+        int kept = s.length - (average.isKept() ? 2 : 1);
         boolean split = types.containsKey(name) && master.kind() == Master.Kind.REMAINDER;
-        float[] p = hasMaster(name)
-                ? s[rule.state().size()]
-                : split ? values.computeIfAbsent(name, key -> param.clone()) : param;
-        move(rule, t, grad, ownNorm, p, s);
+        float[] p = hasMaster(name) ? s[kept] : split ? values.computeIfAbsent(name, key -> param.clone()) : param;
+        float[][] own = unpacked(rule, s, p.length);
+        move(rule, t, grad, ownNorm, p, own);
+        pack(name, rule, own, s);
         if (average.isKept()) average(p, s[s.length - 1], t);
         for (int i = 0; i < p.length && split; i++) {
             param[i] = nearestAway(p[i]);
             int rest = p[i] == p[i] ? Float.floatToRawIntBits(p[i]) - Float.floatToRawIntBits(param[i]) : 0;
-            s[rule.state().size()][i] = Float.intBitsToFloat(rest << 16);
+            s[kept][i] = Float.intBitsToFloat(rest << 16);
         }
         for (int i = 0; i < p.length && types.containsKey(name) && !split; i++)
             param[i] = hasMaster(name) || master.kind() == Master.Kind.NEAREST
                     ? nearest(types.get(name), p[i])
-                    : stochastic(p[i], random(name, i));
+                    : stochastic(p[i], random(Philox.key(master.seed(), name), i));
     }
 
     private boolean hasMaster(String name) {
@@ -162,8 +166,8 @@ final class Plain {
         return (float) Math.copySign((below + up) * unit, x);
     }
 
-    private int random(String name, int i) {
-        return philox.bits(Philox.key(master.seed(), name), steps, i / Philox.ELEMENTS, 1)[i % Philox.ELEMENTS];
+    private int random(long key, int i) {
+        return philox.bits(key, steps, i / Philox.ELEMENTS, 1)[i % Philox.ELEMENTS];
     }
 
     private final Philox philox = new Philox();
@@ -186,6 +190,77 @@ final class Plain {
         for (int i = 0; i < used.length; i++)
             used[i] = nearest(types.getOrDefault(name, Dtype.F32), used[i] + beyond * d[i]);
         return used;
+    }
+
+    /** Of what type an array of a rule is. */
+    Dtype packing(Rule rule, int array, int elements) {
+        Rule.Compression compression = rule.compression(array);
+        if (format == StateFormat.BFLOAT16 && compression == Rule.Compression.SIGNED) return Dtype.BF16;
+        if (format == StateFormat.BFLOAT16_STOCHASTIC && compression != Rule.Compression.NONE) return Dtype.BF16;
+        boolean blocks = format == StateFormat.BLOCKWISE_8BIT && elements >= 4096;
+        return blocks && compression != Rule.Compression.NONE ? Dtype.U8 : Dtype.F32;
+    }
+
+    /** The values of bitsandbytes' dynamic map, by the steps of its own making of them: for each decade the means of neighbouring points of an even cut. */
+    static float[] dynamicMap(boolean signed) {
+        List<Double> all = new ArrayList<>(List.of(0.0, 1.0));
+        for (int decade = 0; decade < 7; decade++) {
+            int points = (signed ? 1 << decade : 2 << decade) + 1;
+            for (int i = 1; i < points; i++) {
+                double mean = (0.1 + 0.9 * (i - 1) / (points - 1) + 0.1 + 0.9 * i / (points - 1)) / 2;
+                double value = mean * Math.pow(10, decade - 6);
+                all.add(value);
+                if (signed) all.add(-value);
+            }
+        }
+        all.sort(null);
+        float[] map = new float[all.size()];
+        for (int i = 0; i < map.length; i++) map[i] = all.get(i).floatValue();
+        return map;
+    }
+
+    private static final float[] SIGNED = dynamicMap(true), UNSIGNED = dynamicMap(false);
+
+    private static float[] map(Rule rule, int array) {
+        return rule.compression(array) == Rule.Compression.SIGNED ? SIGNED : UNSIGNED;
+    }
+
+    /** The float32 state that a step begins with. */
+    private float[][] unpacked(Rule rule, float[][] s, int elements) {
+        float[][] own = s.clone();
+        int block = rule.state().size();
+        for (int a = 0; a < rule.state().size(); a++) {
+            if (packing(rule, a, elements) != Dtype.U8) continue;
+            float[] largest = s[block++];
+            own[a] = new float[elements];
+            for (int i = 0; i < elements; i++) own[a][i] = map(rule, a)[(int) s[a][i]] * largest[i / 256];
+        }
+        return own;
+    }
+
+    /** The other way round. */
+    private void pack(String name, Rule rule, float[][] own, float[][] s) {
+        int block = rule.state().size();
+        for (int a = 0; a < rule.state().size(); a++) {
+            Dtype packing = packing(rule, a, own[a].length);
+            for (int i = 0; i < own[a].length && packing == Dtype.BF16; i++)
+                s[a][i] = format == StateFormat.BFLOAT16
+                        ? nearest(Dtype.BF16, own[a][i])
+                        : stochastic(own[a][i], random(Philox.key(Philox.key(master.seed(), name), a), i));
+            if (packing != Dtype.U8) continue;
+            float[] largest = s[block++], map = map(rule, a);
+            Arrays.fill(largest, 0);
+            for (int i = 0; i < own[a].length; i++) {
+                float so = largest[i / 256], magnitude = Math.abs(own[a][i]);
+                largest[i / 256] = Math.max(so, magnitude); // NaN where either is
+            }
+            for (int i = 0; i < own[a].length; i++) {
+                float of = largest[i / 256], x = of >= Float.MIN_NORMAL ? own[a][i] * (1 / of) : own[a][i] * 0;
+                int code = 0;
+                while (code < 255 && x > (map[code] + map[code + 1]) * 0.5f) code++;
+                s[a][i] = code;
+            }
+        }
     }
 
     private void average(float[] p, float[] a, long t) {
@@ -232,19 +307,26 @@ final class Plain {
     }
 
     private float[][] start(String name, Rule rule, float[] p) {
-        int own = rule.state().size(),
-                masters = types.containsKey(name) && !master.array().isEmpty() ? 1 : 0;
-        float[][] s = new float[own + masters + (average.isKept() ? 1 : 0)][];
-        for (int a = 0; a < own; a++) s[a] = new float[(int) Tensor.size(rule.shape(a, new long[] {p.length}))];
-        for (int a = own; a < s.length; a++) s[a] = p.clone();
-        if (masters == 1 && !hasMaster(name)) s[own] = new float[p.length];
+        List<float[]> s = new ArrayList<>(), largest = new ArrayList<>();
         double start = rule instanceof AdaGrad a
                 ? a.initialAccumulator()
                 : rule instanceof RmsProp r ? r.initialAccumulator() : 0;
-        for (int a = 0; a < own; a++) {
-            Arrays.fill(s[a], WRITTEN.contains(rule.getClass()) ? (float) start : rule.initial(a));
+        for (int a = 0; a < rule.state().size(); a++) {
+            float[] array = new float[(int) Tensor.size(rule.shape(a, new long[] {p.length}))];
+            Arrays.fill(array, WRITTEN.contains(rule.getClass()) ? (float) start : rule.initial(a));
+            s.add(array);
+            if (packing(rule, a, p.length) != Dtype.U8) continue;
+            float[] map = map(rule, a);
+            int zero = 0;
+            while (map[zero] != 0) zero++;
+            Arrays.fill(array, zero);
+            largest.add(new float[(p.length + 255) / 256]);
         }
-        return s;
+        s.addAll(largest);
+        if (hasMaster(name)) s.add(p.clone());
+        else if (types.containsKey(name) && master.kind() == Master.Kind.REMAINDER) s.add(new float[p.length]);
+        if (average.isKept()) s.add(p.clone());
+        return s.toArray(new float[0][]);
     }
 
     /** What a rule takes off a parameter; its state moves on. */

@@ -21,6 +21,7 @@ import kudari.Counts;
 import kudari.Dtype;
 import kudari.LossScale;
 import kudari.Optimizer;
+import kudari.StateArray;
 import kudari.Tensor;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.io.Say;
@@ -169,10 +170,8 @@ public record Checkpoint(
             if (!hasState(name)) return;
             optimizer.rule(name, param).ifPresent(rule -> {
                 rules.put(name, rule);
-                List<String> names = optimizer.stateNames(name, param);
-                for (int n = 0; n < names.size(); n++)
-                    expected.put(
-                            state(name, rule, names.get(n)), new Like(stateType(names.get(n)), shape(rule, n, param)));
+                for (StateArray array : optimizer.stateArrays(name, param))
+                    expected.put(state(name, rule, array.name()), new Like(array.dtype(), array.shape()));
             });
         });
         List<String> faults = new ArrayList<>();
@@ -196,8 +195,9 @@ public record Checkpoint(
         for (String name : tensors.keySet()) {
             if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
         }
-        rules.entrySet().removeIf(entry -> !entry.getValue().state().stream()
-                .allMatch(array -> fitting.contains(state(entry.getKey(), entry.getValue(), array))));
+        rules.entrySet().removeIf(entry -> !optimizer.stateArrays(entry.getKey(), params.get(entry.getKey())).stream()
+                .filter(array -> array.isOf(entry.getValue()))
+                .allMatch(array -> fitting.contains(state(entry.getKey(), entry.getValue(), array.name()))));
         return new Fit(fitting, rules, faults);
     }
 
@@ -205,8 +205,7 @@ public record Checkpoint(
         List<Tensor> made = new ArrayList<>();
         try {
             Map<String, Map<String, Tensor>> state = new HashMap<>();
-            fit.rules.forEach(
-                    (name, rule) -> state.put(name, placeholders(name, rule, params.get(name), optimizer, made)));
+            fit.rules.forEach((name, rule) -> state.put(name, placeholders(name, params.get(name), optimizer, made)));
             optimizer.resume(counts, state);
         } finally {
             made.forEach(Tensor::close);
@@ -227,29 +226,15 @@ public record Checkpoint(
     }
 
     /** What stands in for state, which the optimizer copies: the parameter, where it has the shape and the type, or a tensor made for it. */
-    private static Map<String, Tensor> placeholders(
-            String name, Rule rule, Tensor param, Optimizer optimizer, List<Tensor> made) {
+    private static Map<String, Tensor> placeholders(String name, Tensor param, Optimizer optimizer, List<Tensor> made) {
         Map<String, Tensor> arrays = new LinkedHashMap<>();
-        List<String> names = optimizer.stateNames(name, param);
-        for (int n = 0; n < names.size(); n++) {
-            long[] shape = shape(rule, n, param);
+        for (StateArray like : optimizer.stateArrays(name, param)) {
             Tensor array = param;
-            Dtype dtype = stateType(names.get(n));
-            if (!Arrays.equals(shape, param.shape()) || param.dtype() != dtype)
-                made.add(array = optimizer.engine().zeros(dtype, shape));
-            arrays.put(names.get(n), array);
+            if (!Arrays.equals(like.shape(), param.shape()) || param.dtype() != like.dtype())
+                made.add(array = optimizer.engine().zeros(like.dtype(), like.shape()));
+            arrays.put(like.name(), array);
         }
         return arrays;
-    }
-
-    /** The type of a state array: a remainder has 16 bits. */
-    private static Dtype stateType(String array) {
-        return array.equals("remainder") ? Dtype.BF16 : Dtype.F32;
-    }
-
-    /** The shape of a state array; that of a master and of an average, behind the rule's own, is the parameter's. */
-    private static long[] shape(Rule rule, int array, Tensor param) {
-        return array < rule.state().size() ? rule.shape(array, param.shape()) : param.shape();
     }
 
     /** Whether the parameter was saved with state, be it another rule's. */

@@ -47,7 +47,7 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
     /**
      * The elements of one tensor, row-major, on the Java heap.
      *
-     * @param dtype the type that they have in the file, {@code F32}, {@code BF16} or {@code F16}; what it cannot hold is rounded as it is written
+     * @param dtype the type that they have in the file, {@code F32}, {@code BF16}, {@code F16} or {@code U8}; what it cannot hold is rounded as it is written
      * @param shape the extents, outermost first; empty for a single number
      * @param floats the elements, not a copy
      */
@@ -56,7 +56,7 @@ public record Safetensors(SortedMap<String, String> metadata, SortedMap<String, 
         /** Checks that the shape has as many elements as there are, and that the type can be written. */
         public Values {
             if (!dtype.isOfTensors())
-                throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + dtype);
+                throw new IllegalArgumentException("dtype: expected F32, BF16, F16 or U8, got " + dtype);
             if (elements(shape) != floats.length) {
                 throw new IllegalArgumentException("shape " + Arrays.toString(shape) + ": expected " + elements(shape)
                         + " values, got " + floats.length);

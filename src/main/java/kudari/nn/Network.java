@@ -101,7 +101,8 @@ public final class Network implements AutoCloseable {
      * @throws IllegalArgumentException if it is another type, or as of {@link #Network(Engine, Init, long, int...)}
      */
     public Network(Engine engine, Dtype dtype, Init init, long seed, int... widths) {
-        if (!dtype.isOfTensors()) throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + dtype);
+        if (dtype == Dtype.U8 || !dtype.isOfTensors())
+            throw new IllegalArgumentException("dtype: expected F32, BF16 or F16, got " + dtype);
         if (widths.length < 2) {
             throw new IllegalArgumentException(
                     "widths: expected at least inputs and classes, got " + Arrays.toString(widths));

@@ -150,6 +150,11 @@ public record Adam(
     }
 
     @Override
+    public Compression compression(int array) {
+        return array == 0 ? Compression.SIGNED : Compression.UNSIGNED;
+    }
+
+    @Override
     public void at(long t, float[] k) {
         double c1 = biasCorrection ? 1 - power(beta1, t) : 1, c2 = biasCorrection ? 1 - power(beta2, t) : 1;
         k[0] = (float) l2;

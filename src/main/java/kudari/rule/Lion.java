@@ -87,6 +87,11 @@ public record Lion(double lr, double beta1, double beta2, double l2, double deca
     }
 
     @Override
+    public Compression compression(int array) {
+        return Compression.SIGNED;
+    }
+
+    @Override
     public void at(long t, float[] k) {
         k[0] = (float) l2;
         k[1] = (float) (lr * decay);

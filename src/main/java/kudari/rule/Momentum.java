@@ -100,6 +100,11 @@ public record Momentum(double lr, double momentum, double dampening, boolean ins
     }
 
     @Override
+    public Compression compression(int array) {
+        return Compression.SIGNED;
+    }
+
+    @Override
     public void at(long t, float[] k) {
         double taken = t == 1 ? 1 : 1 - dampening;
         k[0] = (float) l2;

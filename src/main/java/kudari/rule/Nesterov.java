@@ -92,6 +92,11 @@ public record Nesterov(double lr, double momentum, boolean inside, double l2, do
     }
 
     @Override
+    public Compression compression(int array) {
+        return Compression.SIGNED;
+    }
+
+    @Override
     public void at(long t, float[] k) {
         k[0] = (float) l2;
         k[1] = (float) (lr * decay);

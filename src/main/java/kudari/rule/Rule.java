@@ -123,6 +123,26 @@ public sealed interface Rule
         return 0;
     }
 
+    /** What a state array loses where it is kept in fewer bits than float32, as {@link kudari.StateFormat} asks for. */
+    enum Compression {
+        /** Too much: it stays in float32. */
+        NONE,
+        /** Little, in bfloat16 or in 8 bits: it is a mean of gradients. */
+        SIGNED,
+        /** Little, in 8 bits of which none is for a sign: it is a mean of squares, and never negative. */
+        UNSIGNED
+    }
+
+    /**
+     * Whether a state array may be kept in fewer bits than float32: no, unless the rule says otherwise. Only an array as long as the parameter may, of a rule
+     * that looks at no more than an element.
+     *
+     * @param array its number, in the order of {@link #state}
+     */
+    default Compression compression(int array) {
+        return Compression.NONE;
+    }
+
     /** Whether every engine computes the same bits. A {@link MatrixRule}, whose products have no one order of additions, says no. */
     default boolean isExact() {
         return true;

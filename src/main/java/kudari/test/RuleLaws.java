@@ -21,6 +21,7 @@ import kudari.CudaException;
 import kudari.Engine;
 import kudari.Guard;
 import kudari.Optimizer;
+import kudari.StateFormat;
 import kudari.Tensor;
 import kudari.rule.CustomRule;
 import kudari.rule.Rule;
@@ -213,7 +214,7 @@ public abstract class RuleLaws {
         threads.forEach(Thread::start);
         for (Thread thread : threads) thread.join();
         same(start.stepped(rule, k, 1, 1), shared, "apply, by four threads");
-        Training training = new Training(rule, Guard.clipNorm(20), LARGE, false, 0);
+        Training training = new Training(rule, Guard.clipNorm(20), StateFormat.FLOAT32, LARGE, false, 0);
         try (Engine one = Engine.cpu(1);
                 Engine three = Engine.cpu(3)) {
             same(training.on(one), training.on(three), training + " on " + three);
@@ -320,16 +321,17 @@ public abstract class RuleLaws {
     @Test
     public void aResumedRunEndsInTheBitsOfOneThatNeverStopped() {
         try (Engine engine = Engine.cpu(1)) {
-            Training.Left never = new Training(rule(), Guard.skipNonFinite(), SIZE, false, 0).on(engine);
+            Training.Left never =
+                    new Training(rule(), Guard.skipNonFinite(), StateFormat.FLOAT32, SIZE, false, 0).on(engine);
             for (int stop : new int[] {1, 6, 11}) {
-                Training training = new Training(rule(), Guard.skipNonFinite(), SIZE, false, stop);
+                Training training = new Training(rule(), Guard.skipNonFinite(), StateFormat.FLOAT32, SIZE, false, stop);
                 same(never, training.on(engine), training.toString());
             }
         }
     }
 
     /**
-     * Trainings with groups, guards, a schedule, checkpoints and graphs, and a step over special values. What a NaN carries may differ. Skipped if there is
+     * Trainings with groups, guards, a schedule, state in every format that the rule takes, checkpoints and graphs, and a step over special values. What a NaN carries may differ. Skipped if there is
      * no CUDA device and none was asked for, and if the rule is not {@linkplain Rule#isExact exact}.
      */
     @Test
@@ -339,17 +341,22 @@ public abstract class RuleLaws {
             Rule rule = rule();
             Assumptions.assumeTrue(rule.isExact(), rule + " says that its bits are not every engine's");
             LOG.log(Level.INFO, rule + " on " + device);
-            for (Guard guard : GUARDS) {
-                Training.Left expected = new Training(rule, guard, 5000, false, 0).on(cpu);
-                for (boolean captured : new boolean[] {false, true}) {
-                    Training training = new Training(rule, guard, 5000, captured, captured ? 6 : 0);
-                    same(expected, training.on(device), training + " on " + device);
-                }
-            }
+            for (Guard guard : GUARDS) sameTrainings(rule, guard, StateFormat.FLOAT32, cpu, device);
+            for (StateFormat format : StateFormat.values())
+                if (format != StateFormat.FLOAT32 && format.fits(rule))
+                    sameTrainings(rule, Guard.skipNonFinite(), format, cpu, device);
             for (Rule each : List.of(rule, rule.l2(0.01).decay(0.1))) {
                 Elements special = Elements.special(each);
                 same(twoSteps(each, special, cpu), twoSteps(each, special, device), "special values on " + device);
             }
+        }
+    }
+
+    private static void sameTrainings(Rule rule, Guard guard, StateFormat state, Engine cpu, Engine device) {
+        Training.Left expected = new Training(rule, guard, state, 5000, false, 0).on(cpu);
+        for (boolean captured : new boolean[] {false, true}) {
+            Training training = new Training(rule, guard, state, 5000, captured, captured ? 6 : 0);
+            same(expected, training.on(device), training + " on " + device);
         }
     }
 

@@ -17,6 +17,7 @@ import kudari.Group;
 import kudari.Guard;
 import kudari.LearningRate;
 import kudari.Optimizer;
+import kudari.StateFormat;
 import kudari.Tensor;
 import kudari.checkpoint.Checkpoint;
 import kudari.rule.Rule;
@@ -24,11 +25,12 @@ import kudari.rule.Rule;
 /**
  * Twelve updates as people ask for them: groups of which one is frozen, one has other decays and one a schedule; a guard; two gradients that are not finite.
  *
+ * @param state in which format the state is
  * @param largest elements of the largest parameter
  * @param captured whether the updates after the first are launches of a graph, which leave 0 in the gradients, too
  * @param stop after which update the run goes on from a checkpoint, in other tensors; 0 for never
  */
-record Training(Rule rule, Guard guard, int largest, boolean captured, int stop) {
+record Training(Rule rule, Guard guard, StateFormat state, int largest, boolean captured, int stop) {
 
     private static final int UPDATES = 12, SEED = 20261127;
 
@@ -82,10 +84,11 @@ record Training(Rule rule, Guard guard, int largest, boolean captured, int stop)
         double lr = rule.lr();
         Optimizer made = engine.optimizer(
                         Group.frozen("frozen"),
-                        Group.of("*.bias", rule.decay(0.25).l2(0.125)),
+                        Group.of("*.bias", rule.decay(0.25).l2(0.125)).state(state),
                         Group.rest(LearningRate.cosine(2 * lr, lr / 10, 8)
-                                .warmUp(3)
-                                .of(rule)))
+                                        .warmUp(3)
+                                        .of(rule))
+                                .state(state))
                 .guard(guard);
         return captured ? made.zeroGradients() : made;
     }

@@ -91,13 +91,17 @@ class SafetensorsTest {
     @Test
     void valuesAreOfATypeThatTensorsHave() throws IOException {
         assertEquals(
-                "dtype: expected F32, BF16 or F16, got F64",
+                "dtype: expected F32, BF16, F16 or U8, got F64",
                 assertThrows(IllegalArgumentException.class, () -> new Values(Dtype.F64, new long[] {1}, new float[1]))
                         .getMessage());
-        write("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", new byte[] {3, (byte) 255});
-        Values read = Safetensors.read(file).tensors().get("a");
-        assertEquals(Dtype.F32, read.dtype());
-        assertArrayEquals(new float[] {3, 255}, read.floats());
+        for (String dtype : List.of("U8", "I8")) {
+            write(
+                    "{\"a\":{\"dtype\":\"" + dtype + "\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+                    new byte[] {3, (byte) 255});
+            Values read = Safetensors.read(file).tensors().get("a");
+            assertEquals(dtype.equals("U8") ? Dtype.U8 : Dtype.F32, read.dtype());
+            assertArrayEquals(new float[] {3, dtype.equals("U8") ? 255 : -1}, read.floats());
+        }
     }
 
     /** As the format's own writer has it: the metadata first, other names in another order than ours, unescaped, no padding needed. */

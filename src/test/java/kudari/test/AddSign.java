@@ -34,6 +34,11 @@ public record AddSign(double lr, double beta, double l2, double decay) implement
     }
 
     @Override
+    public Compression compression(int array) {
+        return Compression.SIGNED;
+    }
+
+    @Override
     public void at(long t, float[] k) {
         k[0] = (float) l2;
         k[1] = (float) (lr * decay);

@@ -1,0 +1,411 @@
+package kudari;
+
+import static kudari.OptimizerTest.refused;
+import static kudari.RulesTest.assertSameBits;
+import static kudari.RulesTest.assertSameState;
+import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.google.gson.JsonObject;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import kudari.checkpoint.Checkpoint;
+import kudari.checkpoint.Safetensors.Values;
+import kudari.rule.Adam;
+import kudari.rule.AdamW;
+import kudari.rule.Lamb;
+import kudari.rule.Lion;
+import kudari.rule.Momentum;
+import kudari.rule.Muon;
+import kudari.rule.Rule;
+import kudari.rule.Sgd;
+import kudari.softcuda.Control;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** State in fewer bits than float32. {@link LawsTest} has it beside all else that can be asked for. */
+class StateFormatTest {
+
+    private Engine engine;
+
+    @BeforeEach
+    void open() {
+        engine = Engines.open();
+    }
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    private static float[] gaussian(long seed, int size) {
+        Random random = new Random(seed);
+        float[] values = new float[size];
+        for (int i = 0; i < size; i++) values[i] = (float) random.nextGaussian();
+        return values;
+    }
+
+    // ---- the codes ----
+
+    /** By hand, from the definition: 1; the middle of the last of 64 parts of a decade; the middle of the only part of the lowest; the first of its two. */
+    @Test
+    void theValuesAreThoseOfTheDynamicMap() {
+        assertEquals(1, Blockwise.value(255, true));
+        assertEquals(0.99296875f, Blockwise.value(254, true));
+        assertEquals(5.5e-7f, Blockwise.value(128, true));
+        assertEquals(0, Blockwise.value(127, true));
+        assertEquals(-5.5e-7f, Blockwise.value(126, true));
+        assertEquals(-0.99296875f, Blockwise.value(0, true));
+        assertEquals(0.996484375f, Blockwise.value(254, false));
+        assertEquals(7.75e-7f, Blockwise.value(2, false));
+        assertEquals(3.25e-7f, Blockwise.value(1, false));
+        assertEquals(0, Blockwise.value(0, false));
+        for (boolean signed : new boolean[] {true, false}) {
+            float[] map = Plain.dynamicMap(signed);
+            for (int code = 0; code < 256; code++) assertEquals(map[code], Blockwise.value(code, signed), "" + code);
+        }
+    }
+
+    /** Around each value and each middle between two; and anything. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void aCodeIsThatOfTheNearestValue(boolean signed) {
+        Blockwise codes = Blockwise.of(signed);
+        float[] map = Plain.dynamicMap(signed);
+        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, Float.NEGATIVE_INFINITY, -0f));
+        for (int code = 1; code < 256; code++) {
+            float middle = (map[code - 1] + map[code]) * 0.5f;
+            for (float x : new float[] {map[code - 1], map[code], middle})
+                all.addAll(List.of(x, Math.nextUp(x), Math.nextDown(x)));
+        }
+        Random random = new Random(5);
+        for (int n = 0; n < 100_000; n++)
+            all.add((random.nextFloat() * 2 - 1) * (float) Math.pow(10, -random.nextInt(8)));
+        for (float x : all) {
+            int code = codes.code(x), nearest = 0;
+            double least = Double.POSITIVE_INFINITY;
+            for (int n = 0; n < 256; n++) {
+                if (Math.abs((double) map[n] - x) >= least) continue;
+                least = Math.abs((double) map[n] - x);
+                nearest = n;
+            }
+            // A middle is rounded once.
+            double spare = Float.isFinite(x) ? Math.abs(x) * 0x1p-23 : 0;
+            assertTrue(code == nearest || Math.abs((double) map[code] - x) <= least + spare, x + ": " + code);
+        }
+        for (int code = 0; code < 256; code++) assertEquals(code, codes.code(map[code]));
+        assertEquals(0, codes.code(Float.NaN));
+    }
+
+    // ---- what is kept ----
+
+    private static final int SIZE = 4096 + 300;
+
+    @ParameterizedTest
+    @CsvSource({"BFLOAT16, BF16, F32", "BFLOAT16_STOCHASTIC, BF16, BF16", "BLOCKWISE_8BIT, U8, U8", "FLOAT32, F32, F32"
+    })
+    void aFormatHasTheseArrays(StateFormat format, Dtype m, Dtype v) {
+        Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
+        Optimizer adam = engine.optimizer(Group.rest(Adam.of(0.1)).state(format).average(0.5));
+        List<String> expected = format == StateFormat.BLOCKWISE_8BIT
+                ? List.of("m", "v", "m_absmax", "v_absmax", "average")
+                : List.of("m", "v", "average");
+        List<StateArray> told = adam.stateArrays(Optimizer.SINGLE, p);
+        adam.update(p, g);
+        Map<String, Tensor> state = adam.state(Optimizer.SINGLE);
+        assertEquals(expected, List.copyOf(state.keySet()));
+        assertEquals(expected, told.stream().map(StateArray::name).toList());
+        for (StateArray array : told) {
+            assertEquals(array.dtype(), state.get(array.name()).dtype());
+            assertArrayEquals(array.shape(), state.get(array.name()).shape());
+        }
+        assertEquals(m, state.get("m").dtype());
+        assertEquals(v, state.get("v").dtype());
+        if (format == StateFormat.BLOCKWISE_8BIT)
+            assertEquals(18, state.get("m_absmax").size());
+    }
+
+    /** As bitsandbytes has it: fewer than 4,096 elements stay in float32. */
+    @Test
+    void smallParametersStayInFloat32() {
+        Optimizer lion = engine.optimizer(Group.rest(Lion.of(0.1)).state(StateFormat.BLOCKWISE_8BIT));
+        for (int size : new int[] {0, 1, 4095, 4096}) {
+            Tensor p = engine.zeros(size);
+            assertEquals(size == 4096 ? 2 : 1, lion.stateArrays("p", p).size());
+            assertEquals(
+                    size == 4096 ? Dtype.U8 : Dtype.F32,
+                    lion.stateArrays("p", p).get(0).dtype());
+        }
+    }
+
+    @Test
+    void aRuleThatTakesNoFewerBitsIsRefused() {
+        for (Rule rule : List.of(Sgd.of(0.1), Lamb.of(0.1), Muon.of(0.1)))
+            refused(
+                    IllegalArgumentException.class,
+                    () -> engine.optimizer(Group.rest(rule).state(StateFormat.BFLOAT16)),
+                    "group '*': expected the state in FLOAT32, for "
+                            + rule.getClass().getSimpleName() + " has no array that takes fewer bits, got BFLOAT16");
+        refused(
+                IllegalArgumentException.class,
+                () -> engine.optimizer(Adam.of(1)).update(engine.zeros(Dtype.U8, 3), engine.zeros(Dtype.U8, 3)),
+                "expected F32, BF16 or F16, got U8[3]");
+    }
+
+    /** By hand: m = ½·1, and then ¾ + 2⁻¹⁰, a quarter of the distance of two bfloat16 beyond ¾: used as it is, and lost. */
+    @Test
+    void bfloat16IsRoundedAfterItHasBeenUsed() {
+        Tensor p = engine.zeros(1), g = engine.tensor(floats(0.5f));
+        Optimizer momentum =
+                engine.optimizer(Group.rest(Momentum.of(1).momentum(0.5)).state(StateFormat.BFLOAT16));
+        momentum.update(p, g);
+        g.set(0.5f + 0x1p-10f);
+        float before = p.get()[0];
+        momentum.update(p, g);
+        Tensor v = momentum.state(Optimizer.SINGLE).values().iterator().next();
+        assertEquals(Dtype.BF16, v.dtype());
+        assertEquals(0.75f, Math.abs(v.get()[0]));
+        assertEquals(before - (0.75f + 0x1p-10f), p.get()[0]);
+    }
+
+    /** A mean of squares under a β₂ of 0.999 moves by less than half the distance of two bfloat16; rounded stochastically it arrives all the same. */
+    @Test
+    void aMeanOfSquaresArrivesByStochasticRounding() {
+        int size = 4096, steps = Engines.onSoftware() ? 300 : 2000;
+        float[] ones = new float[size];
+        Arrays.fill(ones, 1);
+        Tensor p = engine.zeros(size), g = engine.tensor(ones);
+        Optimizer adam = engine.optimizer(Group.rest(Adam.of(0.1)).state(StateFormat.BFLOAT16_STOCHASTIC));
+        for (int t = 0; t < steps; t++) adam.update(p, g);
+        double mean = 0;
+        for (float v : adam.state(Optimizer.SINGLE).get("v").get()) mean += v / size;
+        double exact = 1 - Math.pow(0.999, steps);
+        // The noise of an element is below that of a walk of 1,000 steps of half a distance, 2⁻⁹ of its value; the
+        // mean's is 64 times less; five times it.
+        assertEquals(exact, mean, 5 * Math.sqrt(1000) * 0x1p-9 * exact / 64);
+    }
+
+    @Test
+    void seedsAndArraysHaveRandomBitsOfTheirOwn() {
+        Map<String, float[]> first = random(1), again = random(1), other = random(2);
+        assertSameBits(first.get("m"), again.get("m"));
+        assertTrue(!Arrays.equals(first.get("m"), other.get("m")), "another seed");
+        // With β₁ = β₂ and gradients of 1 both means are one number: rounded by the same bits they would be the same.
+        assertTrue(!Arrays.equals(first.get("m"), first.get("v")), "another array");
+    }
+
+    private Map<String, float[]> random(long seed) {
+        float[] ones = new float[5000];
+        Arrays.fill(ones, 1);
+        Tensor p = engine.zeros(5000), g = engine.tensor(ones);
+        Optimizer adam = engine.optimizer(Group.rest(Adam.of(0.1).betas(0.9, 0.9))
+                .master(Master.stochastic(seed))
+                .state(StateFormat.BFLOAT16_STOCHASTIC));
+        adam.update(p, g);
+        Map<String, float[]> state = new HashMap<>();
+        adam.state(Optimizer.SINGLE).forEach((name, tensor) -> state.put(name, tensor.get()));
+        return state;
+    }
+
+    // ---- both engines ----
+
+    /** Any gradient at all, with infinities and NaN among them; memory of somebody's that is not aligned; ends that are no whole block. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void theEngineAgreesWithTheCpu(StateFormat format) {
+        for (Rule rule : List.of(AdamW.of(0.01), Lion.of(0.01), Momentum.of(0.01)))
+            for (Master master : List.of(Master.FLOAT32, Master.REMAINDER, Master.stochastic(3)))
+                agree(
+                        Group.rest(rule).state(format).master(master).average(0.75),
+                        master.kind() == Master.Kind.FLOAT32 ? Dtype.F32 : Dtype.BF16);
+    }
+
+    private void agree(Group group, Dtype dtype) {
+        int size = SIZE + 3;
+        try (Engine cpu = Engine.cpu(1)) {
+            Tensor[] p = new Tensor[2], g = new Tensor[2];
+            Optimizer[] optimizers = new Optimizer[2];
+            for (int n = 0; n < 2; n++) {
+                Engine of = n == 0 ? cpu : engine;
+                p[n] = of.tensor(gaussian(1, size), dtype);
+                g[n] = of.zeros(dtype, size);
+                optimizers[n] = of.optimizer(group)
+                        .guard(Guard.clipValue(0.5).scale(0.25))
+                        .zeroGradients();
+            }
+            Random random = new Random(2);
+            for (int t = 0; t < 4; t++) {
+                float[] gradient = gaussian(3 + t, size);
+                // Of three blocks alone, for a block with a NaN is all NaN from then on.
+                for (int i = 0; i < 700; i += 7) gradient[i] = Float.intBitsToFloat(random.nextInt());
+                for (int n = 0; n < 2; n++) {
+                    g[n].set(gradient);
+                    optimizers[n].update(p[n], g[n]);
+                }
+                assertSameBits(new float[size], g[1].get());
+            }
+            assertSameBits(p[0].get(), p[1].get());
+            assertSameState(optimizers[0].state(Optimizer.SINGLE), optimizers[1].state(Optimizer.SINGLE));
+        }
+    }
+
+    /** Two threads, or chunks of a device, and one: a block is nobody's in part. */
+    @Test
+    void piecesDoNotChangeABit() {
+        int size = 300_001;
+        float[] start = gaussian(1, size), gradient = gaussian(2, size);
+        List<float[]> ends = new ArrayList<>();
+        try (Engine one = Engine.cpu(1);
+                Engine three = Engine.cpu(3)) {
+            for (Engine of : List.of(one, three, engine)) {
+                Tensor p = of.tensor(start), g = of.tensor(gradient);
+                Optimizer adam = of.optimizer(Group.rest(Adam.of(0.01)).state(StateFormat.BLOCKWISE_8BIT));
+                for (int t = 0; t < 2; t++) adam.update(p, g);
+                ends.add(p.get());
+                ends.add(adam.state(Optimizer.SINGLE).get("v").get());
+            }
+        }
+        for (int n = 2; n < ends.size(); n++) assertSameBits(ends.get(n % 2), ends.get(n));
+    }
+
+    /** Its first block has a NaN, and is NaN; the second is as if there were none. */
+    @Test
+    void aNaNStaysInItsBlock() {
+        float[] gradient = new float[4096];
+        Arrays.fill(gradient, 1);
+        Tensor p = engine.zeros(4096), g = engine.tensor(gradient);
+        Optimizer lion = engine.optimizer(Group.rest(Lion.of(0.5)).state(StateFormat.BLOCKWISE_8BIT));
+        gradient[100] = Float.NaN;
+        g.set(gradient);
+        lion.update(p, g);
+        assertTrue(Float.isNaN(lion.state(Optimizer.SINGLE).get("m_absmax").get()[0]));
+        gradient[100] = 1;
+        g.set(gradient);
+        lion.update(p, g);
+        float[] moved = p.get();
+        for (int i = 0; i < 256; i++) assertTrue(Float.isNaN(moved[i]), "" + i);
+        for (int i = 256; i < 4096; i++) assertEquals(-1, moved[i]);
+    }
+
+    // ---- files, and what goes on from state ----
+
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void aCheckpointGoesOnByTheSameBits(StateFormat format, @TempDir Path folder) throws Exception {
+        Group group = Group.rest(Adam.of(0x1p-8)).state(format).master(Master.stochastic(9));
+        Map<String, Tensor> p = Map.of("W", engine.tensor(gaussian(1, SIZE), Dtype.BF16)),
+                g = Map.of("W", engine.tensor(gaussian(2, SIZE), Dtype.BF16));
+        Optimizer optimizer = engine.optimizer(group);
+        for (int t = 0; t < 3; t++) optimizer.update(p, g);
+        Path file = folder.resolve("a.safetensors");
+        Checkpoint.of(optimizer, p, Map.of()).write(file);
+        Checkpoint saved = Checkpoint.read(file);
+        for (String array : List.of("m", "v"))
+            assertEquals(
+                    optimizer.state("W").get(array).dtype(),
+                    saved.tensors().get("state/W/Adam." + array).dtype());
+        Map<String, Tensor> q = Map.of("W", engine.zeros(Dtype.BF16, SIZE));
+        Optimizer resumed = engine.optimizer(group);
+        saved.restore(resumed, q);
+        for (int t = 0; t < 3; t++) {
+            optimizer.update(p, g);
+            resumed.update(q, g);
+        }
+        assertSameBits(p.get("W").get(), q.get("W").get());
+        assertSameState(optimizer.state("W"), resumed.state("W"));
+    }
+
+    /** Neither by a file nor by tensors; and what is left out of a restore is made anew, whole. */
+    @Test
+    void stateOfAnotherFormatIsRefused() {
+        Map<String, Tensor> p = Map.of("W", engine.tensor(gaussian(1, SIZE))),
+                g = Map.of("W", engine.tensor(gaussian(2, SIZE)));
+        Optimizer plain = engine.optimizer(Adam.of(0.1));
+        plain.update(p, g);
+        Checkpoint saved = Checkpoint.of(plain, p, Map.of());
+        Optimizer blocks = engine.optimizer(Group.rest(Adam.of(0.1)).state(StateFormat.BLOCKWISE_8BIT));
+        refused(
+                IllegalArgumentException.class,
+                () -> saved.restore(blocks, p),
+                "'state/W/Adam.m': expected U8, got F32",
+                "'state/W/Adam.m_absmax' is missing");
+        Optimizer brain = engine.optimizer(Group.rest(Adam.of(0.1)).state(StateFormat.BFLOAT16));
+        refused(
+                IllegalArgumentException.class,
+                () -> saved.restore(brain, p),
+                "'state/W/Adam.m': expected BF16, got F32");
+        refused(
+                IllegalArgumentException.class,
+                () -> brain.resume(1, Map.of("W", plain.state("W"))),
+                "state of 'W': expected m of BF16, got F32[" + SIZE + "]");
+        plain.resume(1, Map.of("W", plain.state("W")));
+
+        brain.update(p, g);
+        refused(
+                IllegalArgumentException.class,
+                () -> engine.optimizer(Adam.of(0.1)).resume(1, Map.of("W", brain.state("W"))),
+                "state of 'W': expected m of F32, got BF16[" + SIZE + "]");
+        blocks.update(p, g);
+        Map<String, Values> tensors =
+                new HashMap<>(Checkpoint.of(blocks, p, Map.of()).tensors());
+        assertEquals(5, tensors.size());
+        List<String> faults = saved.restoreWhatFits(blocks, p);
+        assertEquals(4, faults.size(), faults::toString);
+        assertEquals(1, blocks.steps());
+        assertTrue(!blocks.knows("W"), "state that does not fit is made anew");
+        blocks.update(p, g);
+        assertNotEquals(0, blocks.state("W").get("m_absmax").get()[0]);
+    }
+
+    /**
+     * As {@link MasterTest} counts: p and g, and m and v of so many bytes, all read and written but g, which is read, and a p that is rounded of a master, which
+     * is written. Of each block of an array in 8 bits 4 bytes are written, and read by each of 32 threads, which a device does once.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "FLOAT32, BF16, STOCHASTIC, 22, 0",
+        "BFLOAT16, BF16, STOCHASTIC, 18, 0",
+        "BFLOAT16_STOCHASTIC, BF16, STOCHASTIC, 14, 0",
+        "BFLOAT16_STOCHASTIC, BF16, FLOAT32, 20, 0",
+        "BLOCKWISE_8BIT, BF16, STOCHASTIC, 10, 2",
+        "BLOCKWISE_8BIT, BF16, FLOAT32, 16, 2",
+        "BLOCKWISE_8BIT, F32, FLOAT32, 16, 2"
+    })
+    void aStepMovesTheBytesOfItsFormat(StateFormat format, Dtype dtype, Master.Kind kind, int bytes, int arrays) {
+        assumeTrue(Engines.onSoftware(), "kudari.device is not soft");
+        Control control = new Control();
+        long[] moved = new long[2];
+        int chunks = 32;
+        for (int n = 0; n < 2; n++) {
+            int size = chunks * 1024 * (n + 1);
+            Tensor p = engine.zeros(dtype, size), g = engine.zeros(dtype, size);
+            Optimizer optimizer = engine.optimizer(
+                    Group.rest(AdamW.of(0.01)).master(new Master(kind, 0)).state(format));
+            optimizer.update(p, g);
+            p.get(); // waits
+            control.ask("reset");
+            optimizer.update(p, g);
+            p.get();
+            JsonObject stats = control.ask("stats").getAsJsonObject();
+            moved[n] = stats.get("bytes_read").getAsLong()
+                    + stats.get("bytes_written").getAsLong();
+        }
+        long blocks = chunks * 1024 / Blockwise.BLOCK;
+        assertEquals(bytes * 1024L * chunks + blocks * arrays * 4 * 33, moved[1] - moved[0]);
+    }
+}
