@@ -442,6 +442,10 @@ class TensorRuleTest {
         assertStep(lamb.clamp(4, 10), 3 - 0.1 * 4, 4 - 0.1 * 4);
         assertStep(lamb.everywhere(false), 3 - 0.1, 4 - 0.1);
         assertStep(lamb.everywhere(false).decay(1), 3 - 0.1 * decayed * 4, 4 - 0.1 * decayed * 5);
+        // As in Apex, whose two modes of decay have one condition: a penalty leaves the first step (1, 1).
+        assertStep(lamb.everywhere(false).l2(1), 3 - 0.1 * ratio, 4 - 0.1 * ratio);
+        // Also where it would be below 1: of m/√v, which is (10, 10).
+        assertStep(lamb.corrected(false).betas(0.9, 0.9999).everywhere(false), 3 - 0.1, 4 - 0.1);
         // Uncorrected, m/√v is 0.1/√0.001 of the sign: its norm is another, and the product the same, until λ is added
         // or the ratio is held.
         assertStep(

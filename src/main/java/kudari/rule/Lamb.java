@@ -44,7 +44,7 @@ import java.util.List;
  * @param most the largest, from {@code least} up; infinite for any
  * @param corrected whether the norm of the update is taken after the means were corrected for having started at zero, or the correction comes after it
  * @param inside whether the decay is part of the update whose norm is taken
- * @param everywhere whether the ratio of the norms is taken where there is no decay, too
+ * @param everywhere whether the ratio of the norms is taken where there is no decay of either kind, too
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay λ, decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -159,7 +159,7 @@ public record Lamb(
     public void at(long t, float[] k) {
         double c1 = 1 - power(beta1, t), root = Math.sqrt(1 - power(beta2, t));
         double rate = corrected ? lr : lr * root / c1;
-        boolean ratio = everywhere || decay > 0;
+        boolean ratio = everywhere || decay > 0 || l2 > 0;
         k[0] = (float) l2;
         k[1] = (float) (rate * decay);
         k[2] = (float) beta1;
