@@ -475,6 +475,7 @@ class TensorRuleTest {
     void aFactorThatFloatDoesNotHoldIsItsLargestNumber() {
         double tiny = 1e-90, huge = 1e90;
         assertEquals(Float.MAX_VALUE, Lars.of().trust(at(Lars.of()), 1, tiny, 0, huge, 1, new float[1]));
+        assertEquals(Float.MAX_VALUE, Lamb.of().trust(at(Lamb.of()), 1, tiny, 0, huge, 1, new float[1]));
         NovoGrad faint = NovoGrad.of().eps(1e-42);
         float[] norm = {0};
         assertEquals(Float.MAX_VALUE, faint.trust(at(faint), 1, 0, 0, 1, 1, norm));
