@@ -150,6 +150,7 @@ class RuleArgumentsTest {
                 bad("beta1", "NaN", () -> ScheduleFreeAdamW.of().betas(Double.NaN, 0.999)),
                 bad("beta2", "1.0", () -> ScheduleFreeAdamW.of().betas(0.9, 1)),
                 bad("eps", "0.0", () -> ScheduleFreeAdamW.of().eps(0)),
+                bad("eps", "1.0E-45", () -> ScheduleFreeAdamW.of().eps(1e-45)),
                 bad("warmUp", "-2.0", () -> ScheduleFreeAdamW.of().warmUp(-2)),
                 bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)),
                 bad("momentum", "1.0", () -> Muon.of(0.1).momentum(1)),
@@ -169,6 +170,8 @@ class RuleArgumentsTest {
                 bad("least", "-1.0", () -> Lamb.of(0.1).clamp(-1, 10)),
                 bad("most", "0.5", () -> Lamb.of(0.1).clamp(1, 0.5)),
                 bad("most", "NaN", () -> Lamb.of(0.1).clamp(1, Double.NaN)),
+                bad("most", "0.0", () -> Lamb.of(0.1).clamp(0, 0)),
+                bad("most", "1.0E-46", () -> Lamb.of(0.1).clamp(0, 1e-46)),
                 bad("exponent", "0.0", () -> Adafactor.of(0.1).exponent(0)),
                 bad("eps, floor", "0.0", () -> Adafactor.of(0.1).eps(0, 0)),
                 bad("floor", "1.5", () -> Adafactor.of(0.1).eps(0, 1.5)),
@@ -187,11 +190,19 @@ class RuleArgumentsTest {
     }
 
     @Test
+    void aChoiceThatIsNoneIsRefusedByName() {
+        refused(NullPointerException.class, () -> Muon.of().coefficients(null), "coefficients");
+        refused(NullPointerException.class, () -> Muon.of().precision(null), "precision");
+        refused(NullPointerException.class, () -> Muon.of().scaling(null), "scaling");
+    }
+
+    @Test
     void theEdgesOfTheRangesAreLegal() {
         assertDoesNotThrow(() -> {
             Sgd.of(0);
             Sgd.of(Float.MAX_VALUE);
             Momentum.of(0).momentum(0);
+            Muon.of(0).momentum(0).iterations(1).iterations(20);
             new AdaGrad(0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
             new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
@@ -236,7 +247,8 @@ class RuleArgumentsTest {
     private static final Set<String> FRACTIONS =
             Set.of("beta1", "beta2", "beta3", "rho", "momentum", "dampening", "shrink");
 
-    private static final Set<String> VANISHING = Set.of("l2", "initialAccumulator", "beta", "lasso", "ridge");
+    private static final Set<String> VANISHING =
+            Set.of("l2", "initialAccumulator", "beta", "lasso", "ridge", "least", "floor");
 
     /** Of PyTorch, TensorFlow and Keras: the sums and means of squares; of optax's Yogi the mean of gradients, too. */
     @Test

@@ -70,7 +70,11 @@ public record Lamb(
         Check.nonNegative("eps", eps, Math.sqrt(1 - beta2));
         Check.someEpsilon("eps", eps);
         Check.nonNegative("least", least, 1);
-        Check.require(most >= least && most > 0, "most", "a positive number from least, " + least + ", up", most);
+        Check.require(
+                most >= least && (float) most > 0,
+                "most",
+                "a number that float32 can tell from 0, from least, " + least + ", up",
+                most);
     }
 
     /** The article's at lr 0.001. */
