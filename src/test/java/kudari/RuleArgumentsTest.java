@@ -339,29 +339,37 @@ class RuleArgumentsTest {
         assertEquals(new Lamb(0.5, 0.9, 0.999, 1e-8, 0.01, 10, false, true, true, 0, 0), Lamb.deepSpeed(0.5));
     }
 
-    /** The same of every rule and every value that it has a method for. */
+    /** The same of every rule and every value that it has a method for; of the rule as it is made, and with all of them changed, which no method resets. */
     @ParameterizedTest
     @MethodSource("rules")
     void aMethodNamedLikeAValueChangesThatValueAlone(Rule rule) throws ReflectiveOperationException {
+        changesThatAlone(changesThatAlone(rule));
+    }
+
+    /** Gives the rule with every value changed. */
+    private static Rule changesThatAlone(Rule rule) throws ReflectiveOperationException {
+        Rule all = rule;
         for (RecordComponent component : rule.getClass().getRecordComponents()) {
-            Object value = another(component.getType(), component.getAccessor().invoke(rule));
+            String name = component.getName();
             Method method;
             try {
-                method = rule.getClass().getMethod(component.getName(), component.getType());
+                method = rule.getClass().getMethod(name, component.getType());
             } catch (NoSuchMethodException e) {
                 continue; // betas
             }
-            if (component.getName().equals("threshold")) value = 4.25; // RAdam's, from 4 up
+            Object value = another(component.getType(), component.getAccessor().invoke(rule));
+            if (name.equals("threshold")) value = 4.25; // RAdam's, from 4 up
             Object changed = method.invoke(rule, value);
             for (RecordComponent each : rule.getClass().getRecordComponents()) {
-                boolean other =
-                        component.getName().startsWith("eps") && each.getName().startsWith("eps");
+                boolean other = name.startsWith("eps") && each.getName().startsWith("eps");
                 Object before = each.getAccessor().invoke(rule),
                         after = each.getAccessor().invoke(changed);
-                if (each.getName().equals(component.getName())) assertEquals(value, after, component.getName());
+                if (each.getName().equals(name)) assertEquals(value, after, name);
                 else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
             }
+            all = (Rule) method.invoke(all, value);
         }
+        return all;
     }
 
     private static Object another(Class<?> type, Object value) {
