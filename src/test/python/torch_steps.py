@@ -74,7 +74,7 @@ class Torch:
         fused = optimizer in FUSED
         if self.kind == "fused" and not fused:
             raise ValueError("there is no fused one")
-        if name == "Muon":  # one way alone
+        if name == "Muon":  # a loop alone; DeviceReport says so
             return optimizer(params, lr=1e-3, **options)
         if name == "Adafactor" and self.kind == "graph":
             raise ValueError("it cannot be captured")

@@ -12,6 +12,7 @@ import static kudari.CudaException.must;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUgraph;
@@ -51,6 +52,9 @@ final class CudaGraph implements Graph {
     private final Call launch;
     private boolean closed;
 
+    /** What failed first as it was recorded. */
+    private Optional<RuntimeException> failure = Optional.empty();
+
     CudaGraph(CudaEngine engine) {
         this.engine = engine;
         launch = () -> cuGraphLaunch(executable, engine.stream);
@@ -82,15 +86,28 @@ final class CudaGraph implements Graph {
         must(() -> cuStreamBeginCapture(engine.stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "cuStreamBeginCapture");
     }
 
-    /** Records what a body asks for; nothing, if that fails. */
+    /** Notes that a call failed, of whose work a part is recorded or none: a body may catch what is thrown, and each launch would go without the rest. */
+    void failed(RuntimeException e) {
+        if (failure.isEmpty()) failure = Optional.of(e);
+    }
+
+    /** Records what a body asks for; nothing, if any of it fails. */
     void record(Runnable body) {
         try {
             body.run();
+            failure.ifPresent(CudaGraph::tell);
         } catch (RuntimeException | Error e) {
             abandon();
             throw e;
         }
         end();
+    }
+
+    private static void tell(RuntimeException caught) {
+        throw new IllegalStateException(
+                "capture: expected a body that lets every failure out, got one that caught this: "
+                        + caught.getMessage(),
+                caught);
     }
 
     /** Records no more, and makes of it what can be launched. */

@@ -127,6 +127,8 @@ public final class CudaKernel implements AutoCloseable {
         engine.enter();
         try {
             start(blocks, threads);
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }

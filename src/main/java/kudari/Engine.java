@@ -210,11 +210,19 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         turnBack();
     }
 
+    /** Before a call throws: a graph under capture has a part of its work, or none. Gives back what it is given. */
+    final RuntimeException failed(RuntimeException e) {
+        recording().ifPresent(graph -> graph.failed(e));
+        return e;
+    }
+
     /** What a call gives. */
     final <T> T call(Supplier<T> body) {
         enter();
         try {
             return body.get();
+        } catch (RuntimeException e) {
+            throw failed(e);
         } finally {
             leave();
         }
@@ -241,6 +249,8 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
         enter();
         try {
             body.run();
+        } catch (RuntimeException e) {
+            throw failed(e);
         } finally {
             leave();
         }
@@ -255,8 +265,8 @@ public abstract sealed class Engine implements AutoCloseable permits CpuEngine, 
      *
      * @param body what a launch does
      * @return the graph, which is to be closed before the engine or with it
-     * @throws IllegalStateException on a device, if the body asks for something that cannot be recorded, which the message names, a capture is under
-     *     way, or the engine works on the null stream; the engine is as it was then
+     * @throws IllegalStateException on a device, if the body asks for something that cannot be recorded, which the message names, or catches a failure
+     *     of what it asks for, a capture is under way, or the engine works on the null stream; the engine is as it was then
      */
     public abstract Graph capture(Runnable body);
 

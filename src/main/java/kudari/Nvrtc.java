@@ -44,12 +44,16 @@ final class Nvrtc {
      */
     record Source(String name, String text, String header) {
 
+        /** Before the header, for a text may be put together of several that include it. */
+        private static final String ONCE = "#ifndef KUDARI_STEP\n#define KUDARI_STEP\n";
+
         static Source of(String name) {
             return of(name, resource(name));
         }
 
         static Source of(String name, String text) {
-            return new Source(name, text, resource("conversion.cuh") + CudaDriver.LAYOUT + resource("step.cuh"));
+            String header = resource("conversion.cuh") + CudaDriver.LAYOUT + resource("step.cuh");
+            return new Source(name, text, ONCE + header + "#endif\n");
         }
 
         private static String resource(String name) {

@@ -155,6 +155,8 @@ public final class Optimizer implements AutoCloseable {
             begin();
             bindings.turnTo(requireNonNull(params, "params"), requireNonNull(grads, "grads"));
             step();
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }
@@ -172,6 +174,8 @@ public final class Optimizer implements AutoCloseable {
             begin();
             bindings.turnTo(requireNonNull(param, "param"), requireNonNull(grad, "grad"));
             step();
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }

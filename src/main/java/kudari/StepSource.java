@@ -38,6 +38,8 @@ record StepSource(String file, String text, String function, int arrays) {
     /** After what is put before a text: lines are counted as without it. */
     static final String LINES = "#line 1\n";
 
+    private static final String HEADER = "step.cuh";
+
     static StepSource of(Rule rule, boolean averaged, boolean zeroes) {
         return of(rule, averaged, zeroes, Types.FLOAT32);
     }
@@ -49,6 +51,9 @@ record StepSource(String file, String text, String function, int arrays) {
             file = type.getName() + ".cu";
             text = custom.kernel();
             if (text == null) throw new IllegalStateException(type.getName() + ".kernel(): expected a text, got null");
+            if (!text.contains(HEADER))
+                throw new IllegalStateException(type.getName() + ".kernel(): expected a text that includes \"" + HEADER
+                        + "\", got one that does not; begin it with #include \"" + HEADER + "\"");
         } else {
             text = Nvrtc.Source.of(function + ".cu").text();
         }

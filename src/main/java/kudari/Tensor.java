@@ -104,6 +104,8 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.enter();
         try {
             write(values);
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }
@@ -120,6 +122,8 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.enter();
         try {
             copy(other);
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }
@@ -133,6 +137,8 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.enter();
         try {
             fill(0);
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }
@@ -153,6 +159,8 @@ public abstract sealed class Tensor implements AutoCloseable permits CpuTensor, 
         engine.enter();
         try {
             addTimes(other, factor);
+        } catch (RuntimeException e) {
+            throw engine.failed(e);
         } finally {
             engine.leave();
         }

@@ -685,6 +685,36 @@ class CudaFaultsTest {
         graph.close();
     }
 
+    /** Each launch would do the part that was recorded, and count a step that is none. */
+    @ParameterizedTest
+    @MethodSource("halves")
+    void aStepThatFailsHalfRecordedFailsTheCaptureThoughItsBodyCatchesThat(
+            Group[] groups, String failure, String named) {
+        Map<String, Tensor> p = matrices(), g = matrices(), a = matrices(), da = matrices();
+        Optimizer caught = cuda.optimizer(groups), expected = cuda.optimizer(groups);
+        caught.update(p, g);
+        ask("reset");
+        ask("fail " + failure);
+        refused(
+                IllegalStateException.class,
+                () -> cuda.capture(() -> {
+                    try {
+                        caught.update(p, g);
+                    } catch (RuntimeException e) {
+                        // as a body may
+                    }
+                    caught.update(p, g);
+                }),
+                "capture: expected a body that lets every failure out",
+                named);
+        try (Graph graph = cuda.capture(() -> caught.update(p, g))) {
+            graph.launch();
+        }
+        for (int t = 1; t <= 2; t++) expected.update(a, da);
+        assertSame(a, p);
+        assertEquals(2, caught.steps());
+    }
+
     private Map<String, Tensor> matrices() {
         Random random = new Random(SEED);
         return Map.of("a", cuda.tensor(values(random, 15), 3, 5), "b", cuda.tensor(values(random, 8), 4, 2));

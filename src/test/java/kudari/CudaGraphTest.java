@@ -85,6 +85,30 @@ class CudaGraphTest {
         assertEquals(3, descent.optimizer.steps());
     }
 
+    /** Without them a launch would be another thing than the body. */
+    @Test
+    void aFailureThatTheBodyCatchesFailsTheCaptureAllTheSame() {
+        Descent descent = new Descent(engine, engine.optimizer(Adam.of(0.1))),
+                fresh = new Descent(engine, engine.optimizer(Sgd.of(1)));
+        descent.step();
+        for (Runnable failing : List.<Runnable>of(
+                () -> fresh.step(),
+                () -> descent.p.set(floats(1, 2, 3, 4, 5)),
+                () -> descent.p.get(),
+                () -> engine.zeros(3)))
+            refusedInCapture(
+                    () -> {
+                        descent.step();
+                        assertThrows(RuntimeException.class, failing::run);
+                    },
+                    "capture: expected a body that lets every failure out, got one that caught this: capture: ",
+                    "cannot be recorded");
+        try (Graph graph = engine.capture(descent::step)) {
+            graph.launch();
+        }
+        assertEquals(2, descent.optimizer.steps());
+    }
+
     @Test
     void somebodyElsesCaptureOfTheStreamIsRefused() {
         Descent descent = new Descent(engine, engine.optimizer(Adam.of(0.1)));

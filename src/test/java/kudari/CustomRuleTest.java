@@ -440,6 +440,9 @@ class CustomRuleTest {
                                 "cuModuleGetFunction of kudari.CustomRuleTest$Wrong.cu: wrong",
                                 "STEP(name of its class")),
                 arguments(
+                        right.saying(text.replace("#include \"step.cuh\"", "")),
+                        List.of("kudari.CustomRuleTest$Wrong.kernel(): expected a text that includes \"step.cuh\"")),
+                arguments(
                         right.saying(null), List.of("kudari.CustomRuleTest$Wrong.kernel(): expected a text, got null")),
                 arguments(
                         new NoKernel(0.5),
@@ -505,6 +508,18 @@ class CustomRuleTest {
             assertFalse(optimizer.knows(Optimizer.SINGLE));
             assertEquals(0, optimizer.steps());
             engine.optimizer(Wrong.RIGHT).update(p, g);
+            assertEquals(7.5f, p.get()[0]);
+        }
+    }
+
+    /** As where a text is put together of several, each of which includes it. */
+    @Test
+    void aKernelMayIncludeTheHeaderMoreThanOnce() {
+        try (Engine engine = Engines.open()) {
+            Tensor p = engine.tensor(floats(8)), g = engine.tensor(floats(1));
+            String text = Wrong.RIGHT.kernel();
+            engine.optimizer(Wrong.RIGHT.saying(text.replace("STEP(", "#include \"step.cuh\"\nSTEP(")))
+                    .update(p, g);
             assertEquals(7.5f, p.get()[0]);
         }
     }

@@ -39,14 +39,16 @@ final class DeviceReport {
     private static final String COPY = "copy",
             OURS = DeviceBench.PLAIN,
             GRAPH = DeviceBench.GRAPH,
-            LAUNCHES = "launches per step";
+            LAUNCHES = "launches per step",
+            FOREACH = "torch-foreach",
+            LOOP = " (loop)";
 
     /** Other libraries', by their names in raw.csv, and on the page. */
     private static final Map<String, String> PEERS = new LinkedHashMap<>();
 
     static {
         PEERS.put("torch-fused", "PyTorch, fused");
-        PEERS.put("torch-foreach", "PyTorch, foreach");
+        PEERS.put(FOREACH, "PyTorch, foreach");
         PEERS.put("torch-graph", "PyTorch, graph");
         PEERS.put("optax", "optax");
     }
@@ -195,15 +197,27 @@ final class DeviceReport {
         page.line("| rule | tensors | Kudari | Kudari, graph | " + String.join(" | ", PEERS.values())
                 + " | theirs ÷ Kudari |");
         page.line("| --- | --- | ---: | ---: |" + " ---: |".repeat(PEERS.size() + 1));
+        boolean loops = false;
         for (Workload work : works) {
             List<OptionalDouble> ours = medians(List.of(OURS, GRAPH), work), theirs = medians(PEERS.keySet(), work);
             if (least(ours).isEmpty() || least(theirs).isEmpty()) continue;
             List<String> cells = new ArrayList<>(List.of(work.rule(), work.shape()));
             for (OptionalDouble us : ours) cells.add(text(us, "%,.1f"));
-            for (OptionalDouble us : theirs) cells.add(text(us, "%,.1f"));
+            int n = 0;
+            for (String peer : PEERS.keySet()) {
+                OptionalDouble us = theirs.get(n++);
+                boolean isLoop = us.isPresent() && work.multiplies() && peer.equals(FOREACH);
+                cells.add(text(us, isLoop ? "%,.1f" + LOOP : "%,.1f"));
+                loops |= isLoop;
+            }
             cells.add(ratio(least(theirs), least(ours)));
             page.row(cells.toArray(String[]::new));
         }
+        if (loops)
+            page.line("")
+                    .line(
+                            LOOP.strip()
+                                    + ": PyTorch's Muon is a loop over the tensors, one after the other, for it has no foreach.");
         launches(page);
     }
 

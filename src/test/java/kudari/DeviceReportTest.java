@@ -53,6 +53,23 @@ class DeviceReportTest {
         assertFalse(page.contains("| Sgd |"), page);
     }
 
+    /** PyTorch's Muon has no foreach implementation, and refuses to be asked for one. */
+    @Test
+    void whatIsALoopInPyTorchIsNotCalledForeach() {
+        String page = page(
+                COPY,
+                "kudari,1,Muon,gpt2-matrices,48,84934656,1,5,30000.0,400.0,",
+                "torch-foreach,1,Muon,gpt2-matrices,48,84934656,1,5,9000.0,8000.0,",
+                "torch-graph,1,Muon,gpt2-matrices,48,84934656,1,5,6000.0,9.0,",
+                "kudari,1,Adafactor,gpt2-matrices,48,84934656,1,5,3000.0,400.0,",
+                "torch-foreach,1,Adafactor,gpt2-matrices,48,84934656,1,5,7000.0,8000.0,");
+        contains(page, "| Muon | gpt2-matrices | 30,000.0 |  |  | 9,000.0 (loop) | 6,000.0 |  | 0.20 |");
+        contains(page, "| Adafactor | gpt2-matrices | 3,000.0 |  |  | 7,000.0 |  |  | 2.33 |");
+        contains(
+                page, "(loop): PyTorch's Muon is a loop over the tensors, one after the other, for it has no foreach.");
+        assertFalse(page(COPY).contains("(loop)"));
+    }
+
     @Test
     void aGraphStandsBesideTheUpdateWithItsPrediction() {
         contains(page(COPY), "| Adam | 1e6 | 18.2 |  |  |  |  |  |  |"); // 3.5 + 14 / 0.95

@@ -9,8 +9,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.lang.reflect.RecordComponent;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import kudari.rule.AdEMAMix;
@@ -29,8 +31,11 @@ import kudari.rule.Lamb;
 import kudari.rule.Lars;
 import kudari.rule.Lion;
 import kudari.rule.Madgrad;
+import kudari.rule.MatrixRule.Precision;
 import kudari.rule.Momentum;
 import kudari.rule.Muon;
+import kudari.rule.Muon.Coefficients;
+import kudari.rule.Muon.Scaling;
 import kudari.rule.NAdam;
 import kudari.rule.Nesterov;
 import kudari.rule.NovoGrad;
@@ -145,6 +150,7 @@ class RuleArgumentsTest {
                 bad("beta1", "NaN", () -> ScheduleFreeAdamW.of().betas(Double.NaN, 0.999)),
                 bad("beta2", "1.0", () -> ScheduleFreeAdamW.of().betas(0.9, 1)),
                 bad("eps", "0.0", () -> ScheduleFreeAdamW.of().eps(0)),
+                bad("eps", "1.0E-45", () -> ScheduleFreeAdamW.of().eps(1e-45)),
                 bad("warmUp", "-2.0", () -> ScheduleFreeAdamW.of().warmUp(-2)),
                 bad("eps", "0.0", () -> Adopt.of(0.1).eps(0)),
                 bad("momentum", "1.0", () -> Muon.of(0.1).momentum(1)),
@@ -164,6 +170,8 @@ class RuleArgumentsTest {
                 bad("least", "-1.0", () -> Lamb.of(0.1).clamp(-1, 10)),
                 bad("most", "0.5", () -> Lamb.of(0.1).clamp(1, 0.5)),
                 bad("most", "NaN", () -> Lamb.of(0.1).clamp(1, Double.NaN)),
+                bad("most", "0.0", () -> Lamb.of(0.1).clamp(0, 0)),
+                bad("most", "1.0E-46", () -> Lamb.of(0.1).clamp(0, 1e-46)),
                 bad("exponent", "0.0", () -> Adafactor.of(0.1).exponent(0)),
                 bad("eps, floor", "0.0", () -> Adafactor.of(0.1).eps(0, 0)),
                 bad("floor", "1.5", () -> Adafactor.of(0.1).eps(0, 1.5)),
@@ -182,11 +190,19 @@ class RuleArgumentsTest {
     }
 
     @Test
+    void aChoiceThatIsNoneIsRefusedByName() {
+        refused(NullPointerException.class, () -> Muon.of().coefficients(null), "coefficients");
+        refused(NullPointerException.class, () -> Muon.of().precision(null), "precision");
+        refused(NullPointerException.class, () -> Muon.of().scaling(null), "scaling");
+    }
+
+    @Test
     void theEdgesOfTheRangesAreLegal() {
         assertDoesNotThrow(() -> {
             Sgd.of(0);
             Sgd.of(Float.MAX_VALUE);
             Momentum.of(0).momentum(0);
+            Muon.of(0).momentum(0).iterations(1).iterations(20);
             new AdaGrad(0, 0, 0, Float.MIN_VALUE, 0, 0, 0);
             new RmsProp(0, 0, 0, 0, Float.MIN_VALUE, false, 0, 0);
             new Adam(0, 0, 0, 0, Float.MIN_VALUE, 0, true, 0, 0);
@@ -231,7 +247,8 @@ class RuleArgumentsTest {
     private static final Set<String> FRACTIONS =
             Set.of("beta1", "beta2", "beta3", "rho", "momentum", "dampening", "shrink");
 
-    private static final Set<String> VANISHING = Set.of("l2", "initialAccumulator", "beta", "lasso", "ridge");
+    private static final Set<String> VANISHING =
+            Set.of("l2", "initialAccumulator", "beta", "lasso", "ridge", "least", "floor");
 
     /** Of PyTorch, TensorFlow and Keras: the sums and means of squares; of optax's Yogi the mean of gradients, too. */
     @Test
@@ -298,6 +315,23 @@ class RuleArgumentsTest {
         assertEquals(new Lars(0.5, 0.9, 0.001, 0, true, 0, 0), Lars.original(0.5));
         assertEquals(new NovoGrad(0.01, 0.9, 0.25, 1e-6, 0, true, false, false, 0, 0), NovoGrad.of());
         assertEquals(new NovoGrad(0.5, 0.9, 0.999, 1e-8, 0, false, true, true, 0, 0), NovoGrad.apex(0.5));
+        assertEquals(new ScheduleFreeSgd(1, 0.9, 0, 0, 0), ScheduleFreeSgd.of());
+        assertEquals(new ScheduleFreeAdamW(0.0025, 0.9, 0.999, 1e-8, 0, 0, 0), ScheduleFreeAdamW.of());
+        assertEquals(
+                new Muon(
+                        0.02,
+                        0.95,
+                        true,
+                        false,
+                        Coefficients.JORDAN,
+                        5,
+                        1e-7,
+                        true,
+                        Precision.FLOAT32,
+                        Scaling.ORIGINAL,
+                        0,
+                        0),
+                Muon.of());
         double any = Double.POSITIVE_INFINITY;
         assertEquals(new Lamb(0.001, 0.9, 0.999, 1e-6, 0, any, true, true, true, 0, 0), Lamb.of());
         assertEquals(new Lamb(0.5, 0.9, 0.999, 1e-7, 0, any, true, false, true, 0, 0), Lamb.keras(0.5));
@@ -305,30 +339,73 @@ class RuleArgumentsTest {
         assertEquals(new Lamb(0.5, 0.9, 0.999, 1e-8, 0.01, 10, false, true, true, 0, 0), Lamb.deepSpeed(0.5));
     }
 
-    /** The same of every rule and every value that it has a method for. */
+    /** The same of every rule and every value that it has a method for; of the rule as it is made, and with all of them changed, which no method resets. */
     @ParameterizedTest
-    @MethodSource("kudari.RulesTest#table")
-    void aMethodNamedLikeAValueChangesThatValueAlone(RulesTest.Row row) throws ReflectiveOperationException {
-        Rule rule = row.of().apply(0.5);
+    @MethodSource("rules")
+    void aMethodNamedLikeAValueChangesThatValueAlone(Rule rule) throws ReflectiveOperationException {
+        changesThatAlone(changesThatAlone(rule));
+    }
+
+    /** Gives the rule with every value changed. */
+    private static Rule changesThatAlone(Rule rule) throws ReflectiveOperationException {
+        Rule all = rule;
         for (RecordComponent component : rule.getClass().getRecordComponents()) {
-            Object value = component.getType() == boolean.class
-                    ? (Object) !(boolean) component.getAccessor().invoke(rule)
-                    : component.getType() == long.class ? (Object) 7L : (Object) 0.375;
+            String name = component.getName();
             Method method;
             try {
-                method = rule.getClass().getMethod(component.getName(), component.getType());
+                method = rule.getClass().getMethod(name, component.getType());
             } catch (NoSuchMethodException e) {
                 continue; // betas
             }
-            if (component.getName().equals("threshold")) value = 4.25; // RAdam's, from 4 up
+            Object value = another(component.getType(), component.getAccessor().invoke(rule));
+            if (name.equals("threshold")) value = 4.25; // RAdam's, from 4 up
             Object changed = method.invoke(rule, value);
             for (RecordComponent each : rule.getClass().getRecordComponents()) {
-                boolean other =
-                        component.getName().startsWith("eps") && each.getName().startsWith("eps");
+                boolean other = name.startsWith("eps") && each.getName().startsWith("eps");
                 Object before = each.getAccessor().invoke(rule),
                         after = each.getAccessor().invoke(changed);
-                if (each.getName().equals(component.getName())) assertEquals(value, after, component.getName());
+                if (each.getName().equals(name)) assertEquals(value, after, name);
                 else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
+            }
+            all = (Rule) method.invoke(all, value);
+        }
+        return all;
+    }
+
+    private static Object another(Class<?> type, Object value) {
+        if (type == boolean.class) return !(boolean) value;
+        if (type == int.class) return 7;
+        if (type == long.class) return 7L;
+        if (!type.isEnum()) return 0.375;
+        Object[] all = type.getEnumConstants();
+        return all[(((Enum<?>) value).ordinal() + 1) % all.length];
+    }
+
+    /** The values of the methods that change more than one. */
+    private static final Map<String, List<String>> TOGETHER = Map.of(
+            "betas", List.of("beta1", "beta2", "beta3"),
+            "clamp", List.of("least", "most"),
+            "eps", List.of("eps", "floor"),
+            "factors", List.of("grow", "shrink"),
+            "sizes", List.of("smallest", "largest"));
+
+    @ParameterizedTest
+    @MethodSource("rules")
+    void aMethodOfSeveralValuesChangesThoseAlone(Rule rule) throws ReflectiveOperationException {
+        for (Method method : rule.getClass().getMethods()) {
+            int values = method.getParameterCount();
+            if (method.getReturnType() != rule.getClass() || values < 2 || Modifier.isStatic(method.getModifiers()))
+                continue;
+            List<String> names = TOGETHER.get(method.getName()).subList(0, values);
+            Object[] given = new Object[values];
+            for (int n = 0; n < values; n++) given[n] = method.getName().equals("factors") ? 1.5 - n : 0.125 * (n + 1);
+            Object changed = method.invoke(rule, given);
+            for (RecordComponent each : rule.getClass().getRecordComponents()) {
+                int at = names.indexOf(each.getName());
+                assertEquals(
+                        at < 0 ? each.getAccessor().invoke(rule) : given[at],
+                        each.getAccessor().invoke(changed),
+                        method.getName() + " and " + each.getName());
             }
         }
     }

@@ -391,6 +391,8 @@ class TensorRuleTest {
             engine.optimizer(Lamb.of(0.5)).update(p, g);
             assertEquals(-0.5, p.get()[0], 1e-6);
             assertEquals(0.5, p.get()[1], 1e-6);
+            // An update that its decay cancels may leave a rounding in the step, which the largest ratio would blow up.
+            assertEquals(1, Lamb.of().trust(at(Lamb.of()), 1, 0, 0, 25, 2, new float[1]));
             p.set(3, 4);
             g.set(0, 0);
             for (Rule rule : List.of(Lars.of(0.5), Lamb.of(0.5), NovoGrad.of(0.5))) {
@@ -442,6 +444,10 @@ class TensorRuleTest {
         assertStep(lamb.clamp(4, 10), 3 - 0.1 * 4, 4 - 0.1 * 4);
         assertStep(lamb.everywhere(false), 3 - 0.1, 4 - 0.1);
         assertStep(lamb.everywhere(false).decay(1), 3 - 0.1 * decayed * 4, 4 - 0.1 * decayed * 5);
+        // As in Apex, whose two modes of decay have one condition: a penalty leaves the first step (1, 1).
+        assertStep(lamb.everywhere(false).l2(1), 3 - 0.1 * ratio, 4 - 0.1 * ratio);
+        // Also where it would be below 1: of m/√v, which is (10, 10).
+        assertStep(lamb.corrected(false).betas(0.9, 0.9999).everywhere(false), 3 - 0.1, 4 - 0.1);
         // Uncorrected, m/√v is 0.1/√0.001 of the sign: its norm is another, and the product the same, until λ is added
         // or the ratio is held.
         assertStep(
@@ -471,6 +477,7 @@ class TensorRuleTest {
     void aFactorThatFloatDoesNotHoldIsItsLargestNumber() {
         double tiny = 1e-90, huge = 1e90;
         assertEquals(Float.MAX_VALUE, Lars.of().trust(at(Lars.of()), 1, tiny, 0, huge, 1, new float[1]));
+        assertEquals(Float.MAX_VALUE, Lamb.of().trust(at(Lamb.of()), 1, tiny, 0, huge, 1, new float[1]));
         NovoGrad faint = NovoGrad.of().eps(1e-42);
         float[] norm = {0};
         assertEquals(Float.MAX_VALUE, faint.trust(at(faint), 1, 0, 0, 1, 1, norm));

@@ -44,7 +44,7 @@ import java.util.List;
  * @param most the largest, from {@code least} up; infinite for any
  * @param corrected whether the norm of the update is taken after the means were corrected for having started at zero, or the correction comes after it
  * @param inside whether the decay is part of the update whose norm is taken
- * @param everywhere whether the ratio of the norms is taken where there is no decay, too
+ * @param everywhere whether the ratio of the norms is taken where there is no decay of either kind, too
  * @param l2 coupled weight decay, 0 or positive, see {@link Rule}
  * @param decay λ, decoupled weight decay, 0 or positive, see {@link Rule}
  */
@@ -70,7 +70,11 @@ public record Lamb(
         Check.nonNegative("eps", eps, Math.sqrt(1 - beta2));
         Check.someEpsilon("eps", eps);
         Check.nonNegative("least", least, 1);
-        Check.require(most >= least && most > 0, "most", "a positive number from least, " + least + ", up", most);
+        Check.require(
+                most >= least && (float) most > 0,
+                "most",
+                "a number that float32 can tell from 0, from least, " + least + ", up",
+                most);
     }
 
     /** The article's at lr 0.001. */
@@ -159,7 +163,7 @@ public record Lamb(
     public void at(long t, float[] k) {
         double c1 = 1 - power(beta1, t), root = Math.sqrt(1 - power(beta2, t));
         double rate = corrected ? lr : lr * root / c1;
-        boolean ratio = everywhere || decay > 0;
+        boolean ratio = everywhere || decay > 0 || l2 > 0;
         k[0] = (float) l2;
         k[1] = (float) (rate * decay);
         k[2] = (float) beta1;
