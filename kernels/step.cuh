@@ -65,6 +65,12 @@ struct Chunk {
 };
 
 // Where the float32 value of the parameter is.
+#ifdef MASTER
+typedef float Value;
+#else
+typedef Param Value;
+#endif
+
 template <int STATES>
 __device__ __forceinline__ auto value(const Chunk<STATES>& chunk) {
 #ifdef MASTER
@@ -783,9 +789,9 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
 constexpr u64 VECTOR = 8192;  // elements whose moments one block takes
 
 // The gradients that the rule sees, of up to four elements, and 0 for those that are not there.
-__device__ __forceinline__ void gradients(float* x, const float* p, const float* g, u64 there, float scale, float l2, float limit) {
+__device__ __forceinline__ void gradients(float* x, const Value* p, const Grad* g, u64 there, float scale, float l2, float limit) {
   float y[4];
-  if (there >= 4 && (((u64)p | (u64)g) & 15) == 0) {
+  if (there >= 4 && ((u64)p & (4 * sizeof(Value) - 1)) == 0 && ((u64)g & (4 * sizeof(Grad) - 1)) == 0) {
     fetch<true>(y, p, 4);
     fetch<true>(x, g, 4);
   } else {
@@ -847,7 +853,7 @@ __device__ __forceinline__ void tile(const Factors& of, u64 matrix, u64 strip, u
       double square[4] = {0, 0, 0, 0};
       if (r < end && there > 0) {
         float x[4];
-        gradients(x, of.p + at, of.g + at, there, scale, l2, limit);
+        gradients(x, (const Value*)of.p + at, (const Grad*)of.g + at, there, scale, l2, limit);
         for (int n = 0; n < 4; n++) square[n] = (double)x[n] * (double)x[n];
       }
       for (int n = 0; n < 4; n++) sums[n] += square[n];
@@ -898,7 +904,7 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
       for (u64 i = t * VECTOR + threadIdx.x * 4; i < end; i += THREADS * 4) {
         float x[4], v[4];
         u64 there = end - i;
-        gradients(x, of.p + i, of.g + i, there, scale, l2, limit);
+        gradients(x, (const Value*)of.p + i, (const Grad*)of.g + i, there, scale, l2, limit);
         bool wide = there >= 4 && ((u64)of.v & 15) == 0;
         if (wide) {
           fetch<true>(v, of.v + i, 4);

@@ -11,7 +11,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import kudari.rule.FactoredRule;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
 import kudari.rule.TensorRule;
@@ -152,12 +151,9 @@ final class Bindings {
                     name,
                     Types.of(name, param.get(name), tensor, control.master(part), control.state(part, tensor.size())));
             Rule rule = control.first()[part];
-            if (types.get(name).param() != Dtype.F32 && (rule instanceof MatrixRule || rule instanceof FactoredRule))
-                throw new IllegalArgumentException("params '" + name + "': expected F32, for "
-                        + rule.getClass().getSimpleName() + " takes no types of 16 bits, got " + param.get(name));
-            if (types.get(name).hasRemainder() && control.first()[part] instanceof TensorRule)
+            if (types.get(name).hasRemainder() && (rule instanceof TensorRule || rule instanceof MatrixRule))
                 throw new IllegalArgumentException("params '" + name + "': expected the master FLOAT32, for "
-                        + control.first()[part].getClass().getSimpleName()
+                        + rule.getClass().getSimpleName()
                         + " looks at whole tensors, got a remainder");
         });
 

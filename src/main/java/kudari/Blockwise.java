@@ -18,21 +18,39 @@ final class Blockwise {
     /** Elements of a block. */
     static final int BLOCK = 256;
 
+    /** The bits of the smallest and of the largest magnitude that are told apart: below the one all is 0, above the other all is 1. */
+    private static final int LEAST = floatToRawIntBits(0x1p-23f), MOST = floatToRawIntBits(1);
+
+    /** Magnitudes of the same upper bits are in one bucket; so many have buckets of their own. */
+    private static final int LOWER = 15, BUCKETS = (MOST - LEAST >> LOWER) + 1;
+
     /** Both signs; and from 0 up, in twice as many steps. */
     private static final Blockwise SIGNED = new Blockwise(true), UNSIGNED = new Blockwise(false);
 
     /** The value of each code. */
     private final float[] values = new float[256];
 
-    /** What lies in the middle of two neighbours, as a search tree: the root at 1, below n at 2n and 2n + 1. */
+    /** What lies in the middle between a code's value and the next. */
     private final float[] middles = new float[256];
+
+    /** The code of the smallest number of each bucket, those of negative numbers last: they are so narrow that the next code is the largest's, at most. */
+    private final byte[] first = new byte[2 * BUCKETS];
 
     private Blockwise(boolean signed) {
         for (int code = 0; code < 256; code++) values[code] = value(code, signed);
-        for (int n = 1; n < 256; n++) {
-            int level = log2(n), code = (2 * (n - (1 << level)) + 1) << (7 - level);
-            middles[n] = (values[code - 1] + values[code]) * 0.5f;
+        for (int code = 0; code < 255; code++) middles[code] = (values[code] + values[code + 1]) * 0.5f;
+        middles[255] = Float.POSITIVE_INFINITY;
+        for (int n = 0; n < BUCKETS; n++) {
+            first[n] = (byte) middlesBelow(n == 0 ? 0 : intBitsToFloat(LEAST + (n << LOWER)));
+            first[BUCKETS + n] = (byte) middlesBelow(
+                    n == BUCKETS - 1 ? Float.NEGATIVE_INFINITY : -intBitsToFloat(LEAST + (n + 1 << LOWER) - 1));
         }
+    }
+
+    private int middlesBelow(float x) {
+        int code = 0;
+        while (x > middles[code]) code++;
+        return code;
     }
 
     static Blockwise of(boolean signed) {
@@ -58,11 +76,13 @@ final class Blockwise {
         return 31 - Integer.numberOfLeadingZeros(x);
     }
 
-    /** The code of the value nearest to x, of two equally near ones the smaller; 0 of NaN. */
+    /** The code of the value nearest to x: the number of middles below it, and so of two equally near ones the smaller; 0 of NaN. */
     int code(float x) {
-        int n = 1;
-        for (int level = 0; level < 8; level++) n = 2 * n + (x > middles[n] ? 1 : 0);
-        return n - 256;
+        if (x != x) return 0;
+        int bits = floatToRawIntBits(x), magnitude = max(LEAST, Math.min(bits & 0x7fffffff, MOST));
+        int code = first[(magnitude - LEAST >> LOWER) + (bits < 0 ? BUCKETS : 0)] & 0xff;
+        // By the sign of a difference: a branch would be mispredicted every other time.
+        return code == 255 ? code : code + (floatToRawIntBits(middles[code] - x) >>> 31);
     }
 
     /** The largest magnitude of some elements: the one that is kept of a block. */

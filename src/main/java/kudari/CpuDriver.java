@@ -273,7 +273,7 @@ final class CpuDriver extends Driver implements Workers.Job {
             float[] average = averaged[group] ? engine.array(plan.state()[n][states - 1]) : NO_AVERAGE;
             Optional<CpuFactors> factors = p.size() == 0
                     ? Optional.empty()
-                    : Driver.factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, p, g, s));
+                    : Driver.factored(rules[group]).map(rule -> new CpuFactors(tensor, group, rule, value, g, s));
             int elementwise =
                     factors.isPresent() ? 0 : whole.map(TensorRule::elementwise).orElse(s.length);
             for (int t = 0; factors.isPresent() && t < factors.get().tiles(); t++)

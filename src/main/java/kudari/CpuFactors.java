@@ -35,6 +35,7 @@ final class CpuFactors {
     /**
      * A tensor of some elements.
      *
+     * @param p where its float32 value is
      * @param s its state
      */
     CpuFactors(int tensor, int group, FactoredRule rule, CpuTensor p, CpuTensor g, float[][] s) {

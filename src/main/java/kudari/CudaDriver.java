@@ -105,8 +105,8 @@ final class CudaDriver extends Driver {
             struct Factors {
               u64 first;  // of all tiles of its kind
               u64 rows, columns;
-              const float *p, *g;
-              float* v;  // of a vector, and null where it is factored
+              const void *p, *g;  // p, or where its float32 value is
+              float* v;           // of a vector, and null where it is factored
               float *row, *col, *rowFactors, *colFactors;
               double *rowSums, *colSums;  // of each row by tiles, and of tiles by each column
               u64* arrived;               // tiles of each matrix that are done
@@ -486,7 +486,7 @@ final class CudaDriver extends Driver {
             to.put(plan.keys()[n]);
             if (of.isEmpty()) continue;
             to.position(factors[kind]);
-            of.get().put(to, tiles[kind], plan, n, base + (long) arrivals * Long.BYTES, free);
+            of.get().put(to, tiles[kind], plan, n, value, base + (long) arrivals * Long.BYTES, free);
             factors[kind] = to.position();
             tiles[kind] += of.get().tiles;
             arrivals += of.get().matrices;
@@ -558,16 +558,12 @@ final class CudaDriver extends Driver {
             return matrices * (rows * across + columns * down) + up(matrices * rows, 2) + up(matrices * columns, 2);
         }
 
-        void put(LongBuffer to, long first, Plan plan, int n, long arrived, long free) {
+        void put(LongBuffer to, long first, Plan plan, int n, Tensor value, long arrived, long free) {
             Tensor[] state = plan.state()[n];
             long colSums = free + matrices * rows * across * Long.BYTES;
             long rowFactors = colSums + matrices * columns * down * Long.BYTES;
             long colFactors = rowFactors + up(matrices * rows, 2) * Long.BYTES;
-            to.put(first)
-                    .put(rows)
-                    .put(columns)
-                    .put(address(plan.params()[n], 0))
-                    .put(address(plan.grads()[n], 0));
+            to.put(first).put(rows).put(columns).put(address(value, 0)).put(address(plan.grads()[n], 0));
             to.put(factored ? 0 : address(state[2], 0))
                     .put(address(state[0], 0))
                     .put(address(state[1], 0));

@@ -23,7 +23,6 @@ import kudari.rule.AdaBelief;
 import kudari.rule.AdaGrad;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
-import kudari.rule.FactoredRule;
 import kudari.rule.Ftrl;
 import kudari.rule.Momentum;
 import kudari.rule.RmsProp;
@@ -249,7 +248,7 @@ class LawsTest {
     void theEnginesAndThePlainestJavaAgreeInEveryBit(Rule rule) {
         try (Engine engine = Engines.open();
                 Engine cpu = Engine.cpu(1)) {
-            for (int[] c : casesOf(rule)) run(rule, Case.of(precisionOf(rule, c)), List.of(engine, cpu));
+            for (int[] c : casesOf(rule)) run(rule, Case.of(c), List.of(engine, cpu));
         }
     }
 
@@ -261,13 +260,6 @@ class LawsTest {
         List<int[]> share = new ArrayList<>();
         for (int n = forms.indexOf(rule); n < CASES.size(); n += forms.size()) share.add(CASES.get(n));
         return share;
-    }
-
-    /** A rule that factors takes no types of 16 bits. */
-    private static int[] precisionOf(Rule rule, int[] c) {
-        int[] taken = c.clone();
-        if (rule instanceof FactoredRule) taken[14] = Precision.FLOAT32.ordinal();
-        return taken;
     }
 
     private static final List<int[]> CASES = covering(ALL ? 4 : 2, new Random(SEED));

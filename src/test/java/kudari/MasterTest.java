@@ -123,17 +123,49 @@ class MasterTest {
                 "params 'W': expected BF16, which alone has a remainder, got F16[1]");
     }
 
+    /** Rules of matrices, too, see the master, and gradients widened: it is what a parameter of float32 is, to the last bit. */
+    @ParameterizedTest
+    @EnumSource(
+            value = Dtype.class,
+            names = {"BF16", "F16"})
+    void aMasterOfAMatrixIsItsFloat32Self(Dtype dtype) {
+        for (Rule rule : List.of(Muon.of(0.02), Adafactor.of(0.02)))
+            for (Dtype grad : List.of(dtype, Dtype.F32)) {
+                int rows = 37, columns = 51;
+                float[] start = gaussian(7, rows * columns), gradient = gaussian(8, rows * columns);
+                for (int i = 0; i < start.length; i++) {
+                    start[i] = Plain.nearest(dtype, start[i]);
+                    gradient[i] = Plain.nearest(dtype, gradient[i]);
+                }
+                Tensor p = engine.tensor(start, dtype, rows, columns), g = engine.tensor(gradient, grad, rows, columns);
+                Tensor q = engine.tensor(start, rows, columns), h = engine.tensor(gradient, rows, columns);
+                Optimizer half = engine.optimizer(rule).guard(Guard.clipNorm(1)),
+                        whole = engine.optimizer(rule).guard(Guard.clipNorm(1));
+                for (int t = 0; t < 3; t++) {
+                    half.update(p, g);
+                    whole.update(q, h);
+                }
+                Map<String, Tensor> state = half.state(Optimizer.SINGLE);
+                assertSameBits(q.get(), state.get("master").get());
+                whole.state(Optimizer.SINGLE)
+                        .forEach((name, array) ->
+                                assertSameBits(array.get(), state.get(name).get()));
+                float[] rounded = q.get();
+                for (int i = 0; i < rounded.length; i++) rounded[i] = Plain.nearest(dtype, rounded[i]);
+                assertSameBits(rounded, p.get());
+            }
+    }
+
     @Test
-    void rulesOfWholeMatricesTakeFloat32Alone() {
+    void aRemainderOfAMatrixRuleIsRefused() {
         for (Rule rule : List.of(Muon.of(0.1), Adafactor.of(0.1))) {
-            Map<String, Tensor> p = Map.of("W", engine.zeros(Dtype.BF16, 2, 3));
-            Map<String, Tensor> g = Map.of("W", engine.zeros(2, 3));
-            Optimizer optimizer = engine.optimizer(rule);
+            Map<String, Tensor> p = Map.of("W", engine.zeros(Dtype.BF16, 2, 3)), g = Map.of("W", engine.zeros(2, 3));
+            Optimizer optimizer = engine.optimizer(Group.rest(rule).master(Master.REMAINDER));
             refused(
                     IllegalArgumentException.class,
                     () -> optimizer.update(p, g),
-                    "params 'W': expected F32, for " + rule.getClass().getSimpleName()
-                            + " takes no types of 16 bits, got BF16[2, 3] on " + engine);
+                    "params 'W': expected the master FLOAT32, for "
+                            + rule.getClass().getSimpleName() + " looks at whole tensors, got a remainder");
         }
     }
 

@@ -234,8 +234,8 @@ class TrainTest {
             delimiter = '|',
             value = {
                 "--master=nearest                      | --master: expected --precision bf16 or fp16 beside it, got fp32",
-                "--precision=bf16 --rule=muon          | --rule muon: params 'W1': expected F32, for Muon takes no types of 16 bits",
-                "--precision=bf16 --rule=adafactor     | --rule adafactor: params 'W1': expected F32, for Adafactor takes no",
+                "--precision=bf16 --rule=muon --master=remainder | --rule muon: params 'W1': expected the master FLOAT32, for Muon looks at whole tensors",
+                "--precision=bf16 --rule=adafactor --master=remainder | expected the master FLOAT32, for Adafactor looks at whole tensors",
                 "--precision=fp16 --master=stochastic  | expected BF16, which alone is rounded stochastically",
                 "--precision=fp16 --master=remainder   | expected BF16, which alone has a remainder",
                 "--precision=bf16 --rule=lamb --master=remainder | expected the master FLOAT32, for Lamb looks at whole tensors"
