@@ -17,6 +17,7 @@ import java.util.Random;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import kudari.rule.AdamW;
+import kudari.rule.MatrixRule;
 import kudari.rule.Muon;
 import kudari.rule.Muon.Coefficients;
 import kudari.rule.Muon.Scaling;
@@ -244,6 +245,22 @@ class MuonTest {
         muon.update(w, g);
         refused(IllegalStateException.class, () -> muon.update(w, g), "iterations=4", "for step 3", "in another way");
         assertEquals(2, muon.steps());
+    }
+
+    /** What {@code at} fills in may change, and nothing of what is laid out and recorded. */
+    @Test
+    void aScheduleMayGoOnToWhatDiffersInTheNumbersOfAStepAlone() {
+        Muon rule = Muon.of(0.02);
+        for (Muon other :
+                List.of(rule.lr(1).momentum(0.5).l2(1).decay(1), rule.nesterov(false), rule.biasCorrection(true)))
+            assertTrue(rule.mayBecome(other), other::toString);
+        for (Muon other : List.of(
+                rule.coefficients(Coefficients.POLAR_EXPRESS),
+                rule.iterations(6),
+                rule.eps(1e-8),
+                rule.gram(false),
+                rule.precision(MatrixRule.Precision.TF32),
+                rule.scaling(Scaling.ORIGINAL_IN_OUT))) assertFalse(rule.mayBecome(other), other::toString);
     }
 
     /** A network's matrices and vectors, and what trains them. */

@@ -1,6 +1,7 @@
 package kudari;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
@@ -9,6 +10,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 import kudari.CudaNewtonSchulz.Matrix;
+import kudari.rule.MatrixRule;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -270,7 +272,25 @@ class NewtonSchulzTest {
             how.iterate(noted, 2, n);
             String expected = n == 4 ? "gpx gpx gpx gpx gpx" : "gpmm pmx gpmm pmmm pmx";
             assertEquals(expected.replace(" ", ""), noted.calls.toString());
+            assertEquals(n == 4 ? 2 : 4, how.squares(2, n));
         }
+    }
+
+    /** A device does those together whose iterations are equal, and no others. */
+    @Test
+    void iterationsAreEqualWhereEveryNumberIs() {
+        MatrixRule.Precision float32 = MatrixRule.Precision.FLOAT32;
+        NewtonSchulz how = new NewtonSchulz(JORDAN, 1, 1e-7, true, float32);
+        float[][] copy = Stream.of(JORDAN).map(float[]::clone).toArray(float[][]::new);
+        NewtonSchulz same = new NewtonSchulz(copy, 1, 1e-7, true, float32);
+        assertEquals(how, same);
+        assertEquals(how.hashCode(), same.hashCode());
+        for (NewtonSchulz other : List.of(
+                new NewtonSchulz(Arrays.copyOf(JORDAN, 4), 1, 1e-7, true, float32),
+                new NewtonSchulz(JORDAN, 1.01, 1e-7, true, float32),
+                new NewtonSchulz(JORDAN, 1, 1e-8, true, float32),
+                new NewtonSchulz(JORDAN, 1, 1e-7, false, float32),
+                new NewtonSchulz(JORDAN, 1, 1e-7, true, MatrixRule.Precision.TF32))) assertNotEquals(how, other);
     }
 
     @Test

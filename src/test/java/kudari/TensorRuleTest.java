@@ -393,6 +393,9 @@ class TensorRuleTest {
             assertEquals(0.5, p.get()[1], 1e-6);
             // An update that its decay cancels may leave a rounding in the step, which the largest ratio would blow up.
             assertEquals(1, Lamb.of().trust(at(Lamb.of()), 1, 0, 0, 25, 2, new float[1]));
+            Lars more =
+                    Lars.of().eps(0.5); // which makes the denominator another, and the gradient is none all the same
+            assertEquals(1, more.trust(at(more), 1, 0, 0, 25, 2, new float[1]));
             p.set(3, 4);
             g.set(0, 0);
             for (Rule rule : List.of(Lars.of(0.5), Lamb.of(0.5), NovoGrad.of(0.5))) {

@@ -18,7 +18,7 @@ import java.util.List;
  *   v ← μ·v + lr·r·g
  *   p ← p − v</pre>
  *
- * <p>where ‖·‖ is over a whole tensor, and r = 1 where ‖p‖ or what is under it is 0. The weight decay of LARS is {@link #l2}: it is part of the gradient.
+ * <p>where ‖·‖ is over a whole tensor, and r = 1 where ‖p‖ or, before ε, what is under it is 0. The weight decay of LARS is {@link #l2}: it is part of the gradient.
  *
  * <p>Biases and scales of a normalisation are usually left out, in a group of their own: {@code Group.vectors("*", Momentum.of(lr))} before {@code
  * Group.rest(Lars.of(lr))}.
