@@ -54,6 +54,16 @@ constexpr int HELD = AVERAGES + 2;
 constexpr int HELD = AVERAGES;
 #endif
 
+// How many elements a thread takes at a time, of a rule with so many arrays: as many as 16 bytes of the parameter have, for rules that look at no more than an
+// element, and where a thread has the registers, which older devices' compilers spill; else four.
+#if __CUDA_ARCH__ >= 800
+constexpr bool NEWER = true;
+#else
+constexpr bool NEWER = false;
+#endif
+template <int OWN, bool ELEMENTWISE>
+constexpr int WIDTH = sizeof(PARAM) == 2 && ELEMENTWISE && OWN < 3 && AVERAGES == 0 && NEWER ? 8 : 4;
+
 // A piece of one tensor: where it begins in each array, how many elements it has, which tensor it is of, and in which group.
 template <int STATES>
 struct Chunk {
@@ -135,22 +145,25 @@ __device__ __forceinline__ float cubeRoot(float x) {
 
 // ---- the walk ----
 
-// .cs, streaming: a step reads and writes each element once, and leaves the cache to others. E is 4, or 1 where 16 bytes at a time will not do.
+// .cs, streaming: a step reads and writes each element once, and leaves the cache to others. E is 8 or 4, or 1 where 16 bytes at a time will not do.
 template <int E>
 __device__ __forceinline__ void load(float* to, const float* from) {
-  if (E == 4) {
-    asm volatile("ld.global.cs.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3]) : "l"(from));
-  } else {
-    to[0] = from[0];
+  if (E == 1) to[0] = from[0];
+  for (int n = 0; n + 4 <= E; n += 4) {
+    asm volatile("ld.global.cs.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(to[n]), "=f"(to[n + 1]), "=f"(to[n + 2]), "=f"(to[n + 3]) : "l"(from + n));
   }
 }
 
-// Of a type of 16 bits: 8 bytes at a time.
+// Of a type of 16 bits: four elements are 8 bytes.
 template <int E, typename T>
 __device__ __forceinline__ void load(float* to, const T* from) {
-  T x[E];
-  if (E == 4) {
-    asm volatile("ld.global.cs.v4.u16 {%0, %1, %2, %3}, [%4];" : "=h"(x[0].bits), "=h"(x[1 % E].bits), "=h"(x[2 % E].bits), "=h"(x[3 % E].bits) : "l"(from));
+  T x[E < 4 ? 4 : E];
+  if (E == 8) {
+    unsigned pair[4];
+    asm volatile("ld.global.cs.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(pair[0]), "=r"(pair[1]), "=r"(pair[2]), "=r"(pair[3]) : "l"(from));
+    for (int n = 0; n < E; n++) x[n].bits = pair[n / 2] >> 16 * (n % 2);
+  } else if (E == 4) {
+    asm volatile("ld.global.cs.v4.u16 {%0, %1, %2, %3}, [%4];" : "=h"(x[0].bits), "=h"(x[1].bits), "=h"(x[2].bits), "=h"(x[3].bits) : "l"(from));
   } else {
     x[0] = from[0];
   }
@@ -159,20 +172,23 @@ __device__ __forceinline__ void load(float* to, const T* from) {
 
 template <int E>
 __device__ __forceinline__ void store(float* to, const float* from) {
-  if (E == 4) {
-    asm volatile("st.global.cs.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(from[0]), "f"(from[1]), "f"(from[2]), "f"(from[3]) : "memory");
-  } else {
-    to[0] = from[0];
+  if (E == 1) to[0] = from[0];
+  for (int n = 0; n + 4 <= E; n += 4) {
+    asm volatile("st.global.cs.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to + n), "f"(from[n]), "f"(from[n + 1]), "f"(from[n + 2]), "f"(from[n + 3]) : "memory");
   }
 }
 
 // Elements that have been rounded, or are rounded to nearest.
 template <int E, typename T, typename F>
 __device__ __forceinline__ void store(T* to, const F* from) {
-  T x[E];
+  T x[E < 4 ? 4 : E];
   for (int n = 0; n < E; n++) x[n] = from[n];
-  if (E == 4) {
-    asm volatile("st.global.cs.v4.u16 [%0], {%1, %2, %3, %4};" ::"l"(to), "h"(x[0].bits), "h"(x[1 % E].bits), "h"(x[2 % E].bits), "h"(x[3 % E].bits) : "memory");
+  if (E == 8) {
+    unsigned pair[4];
+    for (int n = 0; n < 4; n++) pair[n] = x[2 * n].bits | x[(2 * n + 1) % E].bits << 16;
+    asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(pair[0]), "r"(pair[1]), "r"(pair[2]), "r"(pair[3]) : "memory");
+  } else if (E == 4) {
+    asm volatile("st.global.cs.v4.u16 [%0], {%1, %2, %3, %4};" ::"l"(to), "h"(x[0].bits), "h"(x[1].bits), "h"(x[2].bits), "h"(x[3].bits) : "memory");
   } else {
     to[0] = x[0];
   }
@@ -545,9 +561,10 @@ __device__ __forceinline__ void walkBlocks(const Chunk<STATES>& chunk, unsigned 
 
 // An array that does not begin at a multiple of 16 bytes, or of 8 where its elements have two, which only somebody else's can, goes element by element, and so does what is left of a
 // chunk beyond its last whole four.
-template <int STATES>
+template <int E, int STATES>
 __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
-  u64 bits = ((u64)chunk.p & (4 * sizeof(Param) - 1)) | ((u64)chunk.g & (4 * sizeof(Grad) - 1));
+  constexpr u64 P = E * sizeof(Param), G = E * sizeof(Grad);  // bytes at a time, of which 16 are a load
+  u64 bits = ((u64)chunk.p & ((P < 16 ? P : 16) - 1)) | ((u64)chunk.g & ((G < 16 ? G : 16) - 1));
   for (int a = 0; a < STATES; a++) {
 #ifdef REMAINDER
     if (a == STATES - MASTERS - AVERAGES) continue;  // the engine's memory, in which a chunk begins at a multiple of 8 bytes
@@ -555,19 +572,19 @@ __device__ __forceinline__ unsigned wide(const Chunk<STATES>& chunk) {
     if (FORMAT(a) != FLOAT32 || a >= STATES - MORE && a < STATES - MASTERS - AVERAGES) continue;  // the same
     bits |= (u64)chunk.s[a];
   }
-  return (bits & 15) == 0 ? chunk.count / 4 * 4 : 0;
+  return (bits & 15) == 0 ? chunk.count / E * E : 0;
 }
 
 // A rule whose state is what it names. One that factors its second moment has FACTORED, and a function factor.
 struct Unfactored {
-  static constexpr bool FACTORED = false;
+  static constexpr bool FACTORED = false, ELEMENTWISE = false;
   static __device__ __forceinline__ float factor(const float*, float, double) { return 1; }
 };
 
 // A rule that looks at no more than an element. One that looks at a whole tensor has WHOLE, and GATHERED where it has been over all elements already, for
 // its state; and a function trust.
 struct Elementwise : Unfactored {
-  static constexpr bool WHOLE = false, GATHERED = false;
+  static constexpr bool WHOLE = false, GATHERED = false, ELEMENTWISE = true;
   static __device__ __forceinline__ float trust(const float*, double, double, double, double, double, float*) { return 1; }
 };
 
@@ -641,15 +658,16 @@ __device__ __forceinline__ void drive(const Chunk<STATES>* chunks, u64 count, co
     common.step = slot->step;
     common.first = chunk.p - (const Param*)told[chunk.tensor].p;
 #endif
-    unsigned whole = wide(chunk);
+    constexpr int E = WIDTH<STATES - MORE, Trust::ELEMENTWISE>;
+    unsigned whole = wide<E>(chunk);
 #if BLOCKWISE > 0
     walkBlocks<true, STATES, Rule>(chunk, 0, whole / BLOCK * BLOCK, common, codes);
     walkBlocks<false, STATES, Rule>(chunk, whole / BLOCK * BLOCK, chunk.count, common, codes);
 #else
     if (common.limit <= LARGEST || common.k[FLOOR] > 0) {
-      walk<4, true, STATES, Rule, Trust>(chunk, 0, whole, common);
+      walk<E, true, STATES, Rule, Trust>(chunk, 0, whole, common);
     } else {
-      walk<4, false, STATES, Rule, Trust>(chunk, 0, whole, common);
+      walk<E, false, STATES, Rule, Trust>(chunk, 0, whole, common);
     }
     walk<1, true, STATES, Rule, Trust>(chunk, whole, chunk.count, common);
 #endif
@@ -759,7 +777,7 @@ __device__ __forceinline__ void gather(const Chunk<STATES>* chunks, u64 count, T
     for (int n = 0; n < K; n++) common.k[n] = k[n];
     common.scale = told[chunk.tensor].scale;
     place<Factor>(common, chunk, told[chunk.tensor]);
-    unsigned whole = wide(chunk);
+    unsigned whole = wide<4>(chunk);
     u64 piece = firsts[chunk.tensor] + (chunk.p - (const Param*)told[chunk.tensor].p) / PIECE;
     for (unsigned from = 0; from < chunk.count; from += PIECE, piece++) {
       unsigned to = chunk.count - from < PIECE ? chunk.count : from + PIECE, i = from + threadIdx.x * 4;
@@ -947,7 +965,7 @@ __device__ __forceinline__ void moments(const Factors* all, u64 tensors, u64 til
 // And by what a moment divides; with the kernel that takes the moments.
 #define FACTOR(name)                                                                                                                    \
   struct name##Factor {                                                                                                                 \
-    static constexpr bool FACTORED = true;                                                                                              \
+    static constexpr bool FACTORED = true, ELEMENTWISE = false;                                                                                              \
     static __device__ __forceinline__ float factor(const float* k, float moment, double mean);                                          \
   };                                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(THREADS, 3)                                                                              \
@@ -985,7 +1003,7 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
     const float* k = (const float*)(slot + 1) + chunk.group * K;
     for (int n = 0; n < K; n++) common.k[n] = k[n];
     common.scale = told[chunk.tensor].scale;
-    unsigned whole = wide(chunk), i = threadIdx.x * 4;
+    unsigned whole = wide<4>(chunk), i = threadIdx.x * 4;
 #pragma unroll 1
     for (; i < whole; i += THREADS * 4) gatherMatrixAt<true, STATES, Rule>(chunk, i, 4, common);
 #pragma unroll 1
@@ -1041,17 +1059,19 @@ __device__ __forceinline__ void gatherMatrix(const Chunk<STATES>* chunks, u64 co
 
 // Declares the kernel of a rule with so many state arrays; the body of its step over E elements in registers follows in braces. A multiprocessor holds
 // 4 blocks of it, with 64 registers a thread; of three arrays 3, with 80, and of more 2, with 128: their threads each have more bytes on the way;
-// 2, too, where factors are found for each element, some of them in double, and of state in 8 bits, of which a thread has eight elements.
+// 2, too, where factors are found for each element, some of them in double, and of state in 8 bits, of which a thread has eight elements; and 3 of two
+// arrays where a thread has eight elements of 16 bits.
 #define STEP(name, STATES) STEP_BY(name, STATES, Elementwise)
 #define TENSOR_STEP(name, STATES) STEP_BY(name, STATES, name##Trust)
 #define MATRIX_STEP(name, STATES) STEP_BY(name, STATES, Orthogonal)
+#define ARRAYS_HELD(STATES, TRUSTED) (STATES + HELD + (STATES == 2 && WIDTH<STATES, TRUSTED::ELEMENTWISE> == 8 ? 1 : 0))
 #define STEP_BY(name, STATES, TRUSTED)                                                                                              \
   FITS(STATES);                                                                                                                     \
   struct name##Rule {                                                                                                               \
     template <int E>                                                                                                                \
     static __device__ __forceinline__ void step(const float* k, float scale, float trust, float* p, const float* g, float (*s)[E]); \
   };                                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED || BLOCKWISE > 0 ? 2 : STATES + HELD < 3 ? 4 : STATES + HELD < 4 ? 3 : 2)    \
+  extern "C" __global__ void __launch_bounds__(256, TRUSTED::FACTORED || BLOCKWISE > 0 ? 2 : ARRAYS_HELD(STATES, TRUSTED) < 3 ? 4 : ARRAYS_HELD(STATES, TRUSTED) < 4 ? 3 : 2)    \
       name(const Chunk<STATES + MORE>* chunks, u64 count, const Told* told, Control* control, unsigned last) {                      \
     drive<STATES + MORE, name##Rule, TRUSTED>(chunks, count, told, control, last);                                                  \
   }                                                                                                                                 \

@@ -703,11 +703,11 @@ final class CudaDriver extends Driver {
 
     /**
      * How many elements a chunk has, at most: so many that all blocks have as many chunks as each other, and a launch does not wait for one that
-     * has one more; a multiple of 4, for 16 bytes at a time.
+     * has one more; a multiple of 8, for 16 bytes at a time.
      */
     static long chunkSize(long blocks, long elements) {
         long rounds = Math.max(1, up(elements, blocks * LARGEST));
-        return Math.max(SMALLEST, 4 * up(elements, 4 * blocks * rounds));
+        return Math.max(SMALLEST, 8 * up(elements, 8 * blocks * rounds));
     }
 
     private static long up(long x, long by) {

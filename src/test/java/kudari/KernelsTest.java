@@ -180,12 +180,14 @@ class KernelsTest {
         if (file.equals("nn.cu")) return 255; // the cross-entropy is one block, which has a multiprocessor to itself
         if (source.text().contains("FACTOR(")) return 128; // which are found in double, too
         if (source.text().contains("GATHER(")) return 80; // whose sums are in double
+        if (source.text().contains("#define BLOCKWISE")) return 128;
         Matcher step = STEP.matcher(source.text());
-        int states = step.find() ? Integer.parseInt(step.group(1)) : 0;
-        if (source.text().contains(StepSource.AVERAGED)) states++;
+        int own = step.find() ? Integer.parseInt(step.group(1)) : 0, states = own;
+        boolean averaged = source.text().contains(StepSource.AVERAGED);
+        if (averaged) states++;
         if (source.text().contains(StepSource.STOCHASTIC) || source.text().contains(StepSource.RANDOM_STATE))
             states += 2;
-        if (source.text().contains("#define BLOCKWISE")) return 128; // of eight elements
+        if (own == 2 && !averaged && source.text().contains("#define PARAM")) states++; // of eight elements
         return states < 3 ? 64 : states < 4 ? 80 : 128;
     }
 
@@ -198,12 +200,15 @@ class KernelsTest {
         return List.of(plain, with(file, StepSource.ZEROES), with(file, StepSource.ZEROES + StepSource.AVERAGED));
     }
 
-    /** The kernels of a rule over bfloat16 with all that there may be: with masters, rounded stochastically, and with remainders. */
+    /** The kernels of a rule over bfloat16: with masters, rounded stochastically, and with remainders, of which the last has an average, too. */
     private static List<Nvrtc.Source> variants16(String file) {
-        return Stream.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC, Master.Kind.REMAINDER)
-                .map(kind -> StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind, StateFormat.FLOAT32)))
-                .map(head -> with(file, StepSource.ZEROES + StepSource.AVERAGED + head))
-                .toList();
+        List<Nvrtc.Source> variants = new ArrayList<>();
+        for (Master.Kind kind : List.of(Master.Kind.FLOAT32, Master.Kind.STOCHASTIC, Master.Kind.REMAINDER)) {
+            String head = StepSource.head(new Types(Dtype.BF16, Dtype.BF16, kind, StateFormat.FLOAT32));
+            variants.add(with(file, StepSource.ZEROES + head));
+            if (kind == Master.Kind.REMAINDER) variants.add(with(file, StepSource.ZEROES + StepSource.AVERAGED + head));
+        }
+        return variants;
     }
 
     /** Those with state in fewer bits, of a rule that takes it; the last has most to hold. */
@@ -278,7 +283,11 @@ class KernelsTest {
     }
 
     private static String ptx(Nvrtc.Source source) {
-        return new String(Nvrtc.compile(source, Nvrtc.options(75, true)).code(), StandardCharsets.UTF_8);
+        return ptx(source, 75);
+    }
+
+    private static String ptx(Nvrtc.Source source, int capability) {
+        return new String(Nvrtc.compile(source, Nvrtc.options(capability, true)).code(), StandardCharsets.UTF_8);
     }
 
     @ParameterizedTest
@@ -313,7 +322,24 @@ class KernelsTest {
         assertEquals(2 * (written + 1), count(averaged, "st.global.cs.v4.f32"), "and written");
     }
 
-    /** Four elements at a time of 16 bits, as of 32; a master in the place of the parameter, which is only written. */
+    /** Newer devices take eight elements at a time of a rule of two arrays or fewer that looks at no more than an element: 16 bytes of those of 16 bits. */
+    @ParameterizedTest
+    @CsvSource({"adam, 2, true", "sgd, 0, true", "lion, 1, true", "adan, 4, false", "lars, 1, false"})
+    void everyStreamOf16BitsIs16BytesWideWhereRegistersHoldIt(String kernel, int states, boolean wide) {
+        String ptx = ptx(
+                with(
+                        kernel + ".cu",
+                        StepSource.head(new Types(Dtype.BF16, Dtype.BF16, Master.Kind.FLOAT32, StateFormat.FLOAT32))),
+                80);
+        assertEquals(wide ? 2 : 0, count(ptx, "ld.global.cs.v4.u32"), "g is read");
+        assertEquals(wide ? 2 : 0, count(ptx, "st.global.cs.v4.u32"), "p is written");
+        assertEquals(wide ? 0 : 2, count(ptx, "ld.global.cs.v4.u16"), "g is read");
+        assertEquals(
+                (wide ? 4 : 2) * (1 + states), count(ptx, "ld.global.cs.v4.f32"), "the master and the state are read");
+        assertEquals((wide ? 4 : 2) * (1 + states), count(ptx, "st.global.cs.v4.f32"), "and written");
+    }
+
+    /** Older devices, four: 8 bytes; a master in the place of the parameter, which is only written. */
     @ParameterizedTest
     @CsvSource({"adam, 2", "sgd, 0", "lars, 1"})
     void everyStreamOf16BitsIs8BytesWide(String kernel, int states) {
