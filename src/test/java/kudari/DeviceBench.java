@@ -268,11 +268,16 @@ final class DeviceBench {
             params.put(name, random(engine, work.dtype(), work.extents(size)));
             grads.put(name, random(engine, work.dtype(), work.extents(size)));
         }
+        Optimizer optimizer = optimizer(engine, work);
+        return launched(engine, () -> optimizer.update(params, grads));
+    }
+
+    static Optimizer optimizer(Engine engine, Workload work) {
         Optimizer optimizer = engine.optimizer(Group.rest(work.of()).master(work.master()));
         if (work.clips()) optimizer.guard(Guard.clipNorm(1));
         if (work.scales())
             optimizer.lossScale(engine.lossScale(LossScaling.dynamic().initial(1)));
-        return launched(engine, () -> optimizer.update(params, grads));
+        return optimizer;
     }
 
     /** The body, or the launch of a graph of it; recorded after a first run, as {@link Engine#capture} asks. */
