@@ -17,7 +17,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 import optax
 from optax import contrib
-from steps import SMALL, main
+from steps import SMALL, is_mixed, main
 
 # XLA compiles a step over 1,000 tensors for half a minute; the models have up to 161.
 MOST_TENSORS = 200
@@ -70,7 +70,49 @@ class Optax:
         self.key, key = jax.random.split(self.key)
         return jax.random.uniform(key, size, minval=-0.5, maxval=0.5)
 
+    def mixed(self, rule, sizes):
+        """A whole step of AdamW in mixed precision: over float32 parameters that a step casts for the next gradient, or over bfloat16 throughout."""
+        words = rule.split()
+        if "bf16" not in words or "scaled" in words or not {"master", "nearest"} & set(words):
+            raise ValueError("no such optimizer")
+        copies, half = "master" in words, jax.numpy.bfloat16
+        opt = optax.adamw(1e-3, weight_decay=0.01, mu_dtype=None if copies else half)
+        if "clipped" in words:
+            opt = optax.chain(optax.clip_by_global_norm(1.0), opt)
+        stepped = [self.random(size) if copies else self.random(size).astype(half) for size in sizes]
+        grads = [self.random(size).astype(half) for size in sizes]
+        state = jax.tree.map(jax.numpy.copy, opt.init(stepped))
+        model = [p.astype(half) for p in stepped] if copies else None
+        moments = sum(t.dtype.itemsize for t in jax.tree.leaves(state) if t.size > 1) / len(sizes)
+        # As one loop of XLA's moves them: p and moments read and written, g read, for the norm once more, and the model's parameters written.
+        p, g = stepped[0].dtype.itemsize, grads[0].dtype.itemsize
+        self.bytes = round(2 * p + g + 2 * moments) + (g if "clipped" in words else 0) + (half.dtype.itemsize if copies else 0)
+        work = (rule, tuple(sizes))
+        if work not in self.compiled:
+
+            def update(stepped, state, model, grads):
+                if copies:
+                    grads = [g.astype(jax.numpy.float32) for g in grads]
+                updates, state = opt.update(grads, state, stepped)
+                stepped = optax.apply_updates(stepped, updates)
+                return stepped, state, [p.astype(half) for p in stepped] if copies else None
+
+            self.compiled[work] = jax.jit(update, donate_argnums=(0, 1, 2))
+        update, turn = self.compiled[work], len(self.last)
+        self.last.append(stepped)
+
+        def step():
+            nonlocal stepped, state, model
+            stepped, state, model = update(stepped, state, model, grads)
+            self.last[turn] = stepped
+
+        return step
+
     def step_of(self, rule, sizes):
+        if is_mixed(rule):
+            if len(sizes) > MOST_TENSORS:
+                raise ValueError(f"compiling a step over more than {MOST_TENSORS} tensors takes too long")
+            return self.mixed(rule, sizes)
         if rule not in OPTIMIZERS:
             raise ValueError("no such optimizer")
         if len(sizes) > MOST_TENSORS:

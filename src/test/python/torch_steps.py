@@ -12,7 +12,7 @@ where there is one, else of the foreach one. With --small it rehearses on the CP
 import time
 
 import torch
-from steps import SMALL, main
+from steps import SMALL, is_mixed, main
 
 DEVICE = "cpu" if SMALL else "cuda"
 WIDTHS, BATCH, SAMPLES = (784, 100, 100, 100, 100, 10), 128, 300 if SMALL else 60_000
@@ -87,8 +87,58 @@ class Torch:
         options["foreach" if self.kind == "foreach" or not fused else "fused"] = True
         return optimizer(params, lr=1e-3, **options)
 
+    def mixed(self, rule, sizes):
+        """A whole step of AdamW in mixed precision, as a loop of training has it once the gradients are there."""
+        words = rule.split()
+        dtype = torch.bfloat16 if "bf16" in words else torch.float16 if "fp16" in words else torch.float32
+        if "remainder" in words or "stochastic" in words:
+            raise ValueError("no such optimizer")
+        model = [torch.rand(size, device=DEVICE).sub_(0.5).to(dtype).requires_grad_() for size in sizes]
+        for p in model:
+            p.grad = torch.rand_like(p).sub_(0.5)
+        copies = "master" in words  # in float32, of parameters and of gradients, for PyTorch has no optimizer that keeps them
+        stepped = [p.detach().float().requires_grad_() for p in model] if copies else model
+        for p in stepped:
+            p.grad = torch.rand_like(p).sub_(0.5)
+        theirs, ours, theirs_of, ours_of = ([t.detach() for t in ts] for ts in (model, stepped, [p.grad for p in model], [p.grad for p in stepped]))
+        opt = torch.optim.AdamW(stepped, lr=1e-3, fused=True)
+        scaler = torch.amp.GradScaler(DEVICE, init_scale=1.0) if "scaled" in words else None  # 1: unscaled in place, gradients stay what they were
+        if scaler:
+            scaler.scale(torch.zeros((), device=DEVICE))  # as a loss, for it has no scale before the first
+
+        def step():
+            if copies:
+                torch._foreach_copy_(ours_of, theirs_of)
+            if scaler:
+                scaler.unscale_(opt)
+            if "clipped" in words:
+                torch.nn.utils.clip_grad_norm_(stepped, 1.0, foreach=True)
+            if scaler:
+                scaler.step(opt)
+                scaler.update()
+            else:
+                opt.step()
+            if copies:
+                torch._foreach_copy_(theirs, ours)
+
+        step()
+        p = stepped[0]
+        size, model_size = p.element_size(), model[0].element_size()
+        state = sum(t.element_size() for t in opt.state[p].values() if t.numel() == p.numel() > 1)
+        # A step reads p, g and state, and writes p and state.
+        self.bytes = 2 * size + p.grad.element_size() + 2 * state
+        if copies:
+            self.bytes += 2 * (model_size + size)
+        if scaler:
+            self.bytes += 2 * size
+        if "clipped" in words:
+            self.bytes += 3 * size  # read for the norm; read and written to be clipped
+        return step
+
     def step_of(self, rule, sizes):
         """A step over tensors of these extents, from random numbers, and not from zeros."""
+        if is_mixed(rule):
+            return self.mixed(rule, sizes)
         params = [torch.rand(size, device=DEVICE).sub_(0.5).requires_grad_() for size in sizes]
         for p in params:
             p.grad = torch.rand_like(p).sub_(0.5)

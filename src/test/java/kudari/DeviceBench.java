@@ -15,6 +15,7 @@ import static jcuda.driver.JCudaDriver.cuMemGetInfo;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static kudari.CudaException.must;
 
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -236,8 +237,11 @@ final class DeviceBench {
     private boolean fits(Workload work) {
         long[] free = new long[1], total = new long[1];
         held.inContext(() -> must(cuMemGetInfo(free, total), "cuMemGetInfo"));
-        long arrays = 2 + work.of().state().size();
-        return 1.05 * 4 * arrays * copies(work) * work.parameters() < free[0];
+        // And, of 16 bits, random numbers in float32 on their way into one tensor.
+        long most = work.dtype() == Dtype.F32
+                ? 0
+                : 4L * Arrays.stream(work.sizes()).max().getAsInt();
+        return 1.05 * (work.memory() * (double) copies(work) * work.parameters() + most) < free[0];
     }
 
     private void time(Workload work) {
@@ -261,12 +265,19 @@ final class DeviceBench {
         Map<String, Tensor> params = new LinkedHashMap<>(), grads = new LinkedHashMap<>();
         for (int size : work.sizes()) {
             String name = "W" + params.size();
-            params.put(name, random(engine, work.extents(size)));
-            grads.put(name, random(engine, work.extents(size)));
+            params.put(name, random(engine, work.dtype(), work.extents(size)));
+            grads.put(name, random(engine, work.dtype(), work.extents(size)));
         }
-        Optimizer optimizer = engine.optimizer(work.of());
-        if (work.clips()) optimizer.guard(Guard.clipNorm(1));
+        Optimizer optimizer = optimizer(engine, work);
         return launched(engine, () -> optimizer.update(params, grads));
+    }
+
+    static Optimizer optimizer(Engine engine, Workload work) {
+        Optimizer optimizer = engine.optimizer(Group.rest(work.of()).master(work.master()));
+        if (work.clips()) optimizer.guard(Guard.clipNorm(1));
+        if (work.scales())
+            optimizer.lossScale(engine.lossScale(LossScaling.dynamic().initial(1)));
+        return optimizer;
     }
 
     /** The body, or the launch of a graph of it; recorded after a first run, as {@link Engine#capture} asks. */
@@ -316,6 +327,16 @@ final class DeviceBench {
         for (int i = 0; i < x.length; i++) x[i] = random.nextFloat();
         int classes = WIDTHS[WIDTHS.length - 1];
         return new Samples(engine, x, random.ints(SAMPLES, 0, classes).toArray());
+    }
+
+    private Tensor random(CudaEngine engine, Dtype dtype, long... extents) {
+        Tensor random = random(engine, extents);
+        if (dtype == Dtype.F32) return random;
+        try (random) {
+            Tensor tensor = engine.zeros(dtype, extents);
+            tensor.set(random);
+            return tensor;
+        }
     }
 
     private Tensor random(CudaEngine engine, long... extents) {

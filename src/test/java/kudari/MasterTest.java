@@ -1,5 +1,6 @@
 package kudari;
 
+import static java.util.stream.Collectors.toSet;
 import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.assertSameState;
@@ -8,12 +9,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
+import java.util.stream.Stream;
 import kudari.checkpoint.Checkpoint;
 import kudari.rule.Adafactor;
 import kudari.rule.Adam;
@@ -29,6 +34,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Parameters of 16 bits, and how their float32 values are kept. {@link LawsTest} has them beside all else that can be asked for. */
 class MasterTest {
@@ -456,6 +462,43 @@ class MasterTest {
                     + stats.get("bytes_written").getAsLong();
         }
         assertEquals(bytes * 1024L * blocks, moved[1] - moved[0]);
+    }
+
+    static Stream<String> mixed() {
+        return Workload.MIXED.stream();
+    }
+
+    /** What gpu-check tells a step's share of the bandwidth by: here of p, g and state alone, without what a norm reads for each piece. */
+    @ParameterizedTest
+    @MethodSource("mixed")
+    void aStepOfTheBenchmarkMovesTheBytesThatItIsMeasuredByInSoManyKernels(String rule) {
+        assumeTrue(Engines.onSoftware(), "kudari.device is not soft");
+        Workload work = new Workload(rule, "1");
+        int size = 40_000;
+        CudaEngine cuda = (CudaEngine) engine;
+        Tensor p = engine.zeros(work.dtype(), size), g = engine.zeros(work.dtype(), size);
+        Optimizer optimizer = DeviceBench.optimizer(engine, work);
+        Control control = new Control();
+        optimizer.update(Map.of("W", p), Map.of("W", g));
+        p.get(); // waits
+        control.ask("reset");
+        optimizer.update(Map.of("W", p), Map.of("W", g));
+        p.get();
+        Set<Long> tensors = Stream.concat(Stream.of(p, g), optimizer.state("W").values().stream())
+                .map(tensor -> JCudaAddress.of(cuda.pointer(tensor)))
+                .collect(toSet());
+        long bytes = 0;
+        JsonArray launches = control.ask("launches").getAsJsonArray();
+        for (JsonElement launch : launches) {
+            for (JsonElement element : launch.getAsJsonObject().getAsJsonArray("memory")) {
+                JsonObject memory = element.getAsJsonObject();
+                if (!tensors.contains(memory.get("address").getAsLong())) continue;
+                bytes += memory.get("bytes_read").getAsLong()
+                        + memory.get("bytes_written").getAsLong();
+            }
+        }
+        assertEquals((long) work.bytes() * size, bytes);
+        assertEquals(work.kernels(), launches.size());
     }
 
     private static List<String> names(List<StateArray> arrays) {

@@ -15,7 +15,7 @@ import kudari.rule.TensorRule;
 /**
  * What a benchmark steps: a rule and a set of tensors, by name.
  *
- * @param rule a rule of the table, AdamW, Muon, also by products of bfloat16, or Adam with {@link #CLIPPED} behind it
+ * @param rule a rule of the table, AdamW, Muon, also by products of bfloat16, or Adam with {@link #CLIPPED} behind it, or one of {@link #MIXED}
  * @param shape the tensors: {@code 1e8} in one, {@code 100x1024} for 100 of 1,024, {@code 2x24x16} for 2 matrices of [24, 16], or a model's
  */
 record Workload(String rule, String shape) {
@@ -26,6 +26,23 @@ record Workload(String rule, String shape) {
     /** The rules that are timed over every set: the article's six, and how Adam is used most. */
     static final List<String> EVERYWHERE =
             List.of("Adam", "Adam" + CLIPPED, "AdamW", "Sgd", "Momentum", "Nesterov", "AdaGrad", "RmsProp");
+
+    /**
+     * Whole steps of training in mixed precision: AdamW over parameters and gradients of a type (float32 if none is said), how their float32 value is kept,
+     * whether the gradients are divided by a loss scale that moves, and whether they are clipped.
+     */
+    static final List<String> MIXED = List.of(
+            "AdamW bf16 master",
+            "AdamW bf16 remainder",
+            "AdamW bf16 stochastic",
+            "AdamW bf16 nearest",
+            "AdamW bf16 master clipped",
+            "AdamW bf16 remainder clipped",
+            "AdamW bf16 stochastic clipped",
+            "AdamW bf16 nearest clipped",
+            "AdamW bf16 master scaled clipped",
+            "AdamW fp16 master scaled clipped",
+            "AdamW scaled clipped");
 
     /** All: every other rule of the table follows. */
     static final List<String> RULES = Stream.concat(
@@ -71,6 +88,9 @@ record Workload(String rule, String shape) {
     /** The places of the sets over which every rule is timed: one that the memory's bandwidth binds, and one of many small tensors. */
     private static final Set<Integer> OF_ALL_RULES = Set.of(0, 3);
 
+    /** The places of the sets over which mixed precision is timed: large ones, for it is there to save memory and its bandwidth. */
+    private static final List<Integer> OF_MIXED = List.of(0, 1, 4);
+
     /** What takes longer than this many parameters is bound by the memory: that it is launched as a graph could not be seen. */
     private static final long MOST_IN_GRAPH = 10_000_000;
 
@@ -80,8 +100,13 @@ record Workload(String rule, String shape) {
         String matrices = all.get(all.size() - 1);
         Set<Workload> work = new LinkedHashSet<>();
         for (String shape : shapes.subList(0, Math.min(FIRST, shapes.size()))) work.add(new Workload("Adam", shape));
+        for (String rule : EVERYWHERE) work.add(new Workload(rule, shapes.get(0)));
+        for (String rule : MIXED) work.add(new Workload(rule, shapes.get(0)));
         for (String rule : RULES) work.add(new Workload(rule, shapes.get(0)));
         for (String rule : OF_MATRICES) work.add(new Workload(rule, matrices));
+        for (int n : OF_MIXED) {
+            if (n < shapes.size()) for (String rule : MIXED) work.add(new Workload(rule, shapes.get(n)));
+        }
         for (String shape : shapes) work.add(new Workload("Adam", shape));
         for (int n = 0; n < shapes.size(); n++) {
             for (String rule : OF_ALL_RULES.contains(n) ? RULES : EVERYWHERE)
@@ -92,14 +117,37 @@ record Workload(String rule, String shape) {
 
     /** Whether it is timed as a graph, too. */
     boolean inGraph() {
-        return parameters() <= MOST_IN_GRAPH;
+        return parameters() <= MOST_IN_GRAPH && !mixed();
     }
 
     boolean clips() {
         return rule.endsWith(CLIPPED);
     }
 
+    boolean mixed() {
+        return MIXED.contains(rule);
+    }
+
+    /** Whether gradients are those of a loss that was multiplied by a scale, which the step moves. */
+    boolean scales() {
+        return mixed() && rule.contains(" scaled");
+    }
+
+    /** The type of parameters and gradients. */
+    Dtype dtype() {
+        if (!mixed()) return Dtype.F32;
+        return rule.contains(" bf16") ? Dtype.BF16 : rule.contains(" fp16") ? Dtype.F16 : Dtype.F32;
+    }
+
+    /** How the float32 value of a parameter of 16 bits is kept. */
+    Master master() {
+        if (mixed() && rule.contains(" remainder")) return Master.REMAINDER;
+        if (mixed() && rule.contains(" stochastic")) return Master.stochastic(1);
+        return mixed() && rule.contains(" nearest") ? Master.NEAREST : Master.FLOAT32;
+    }
+
     Rule of() {
+        if (mixed()) return rule("AdamW");
         return rule(clips() ? rule.substring(0, rule.length() - CLIPPED.length()) : rule);
     }
 
@@ -119,17 +167,25 @@ record Workload(String rule, String shape) {
     /** How many kernels a step is, without products. */
     int kernels() {
         Rule rule = of();
-        return 1 + (clips() || rule instanceof TensorRule ? 1 : 0) + (rule instanceof FactoredRule ? 1 : 0);
+        return 1 + (clips() || scales() || rule instanceof TensorRule ? 1 : 0) + (rule instanceof FactoredRule ? 1 : 0);
     }
 
     /**
      * The bytes that a step must move for one parameter: p, g and state, and g once more for a norm; for sums of both p once more, too. A rule that gathers
      * reads p and state twice. One that factors reads p and g once for the moments, once for the sums and once for the step; of a vector it has state, too,
-     * read thrice and written. One of matrices has a momentum, beside what its products move.
+     * read thrice and written. One of matrices has a momentum, beside what its products move. A parameter that has a master is written and not read.
      */
     int bytes() {
+        int size = dtype().bits() / Byte.SIZE, norm = clips() || scales() ? size : 0;
+        if (dtype() != Dtype.F32) {
+            int array = Master.type(master().array()).bits() / Byte.SIZE;
+            int value = master().array().equals(Master.MASTER)
+                    ? size + 2 * array
+                    : master().array().isEmpty() ? 2 * size : 2 * (size + array);
+            return bytes(of()) - 12 + size + value + norm;
+        }
         if (of() instanceof FactoredRule && columns() > 0) return 28;
-        return bytes(of()) + (clips() ? 4 : 0);
+        return bytes(of()) + norm;
     }
 
     static int bytes(Rule rule) {
@@ -138,6 +194,14 @@ record Workload(String rule, String shape) {
         if (!(rule instanceof TensorRule whole)) return bytes;
         if (rule instanceof FactoredRule) bytes += 16;
         return bytes + (whole.gathers() ? 4 + 4 * arrays : 8);
+    }
+
+    /** The bytes that a parameter, its gradient, its state and what is kept of its float32 value take. */
+    int memory() {
+        int kept = dtype() == Dtype.F32 || master().array().isEmpty()
+                ? 0
+                : Master.type(master().array()).bits() / Byte.SIZE;
+        return 2 * dtype().bits() / Byte.SIZE + kept + 4 * of().state().size();
     }
 
     /** The columns of each tensor; 0 where they are vectors. */

@@ -3,12 +3,15 @@ package kudari;
 import static java.util.stream.Collectors.toSet;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
+import kudari.rule.AdamW;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -95,17 +98,77 @@ class WorkloadTest {
                     .toList();
             assertEquals(List.of("1e8", "1000x1024"), shapes, rule);
         }
-        assertEquals(Workload.EVERYWHERE.size() * sets.size() + 2 * others.size() + 4, all.size());
+        int mixed = 3 * Workload.MIXED.size();
+        assertEquals(Workload.EVERYWHERE.size() * sets.size() + 2 * others.size() + 4 + mixed, all.size());
+    }
+
+    @Test
+    void mixedPrecisionIsTimedOverThreeLargeSetsAndNotAsAGraph() {
+        for (String rule : Workload.MIXED) {
+            List<Workload> works = Workload.all(Workload.SHAPES).stream()
+                    .filter(work -> work.rule().equals(rule))
+                    .toList();
+            assertEquals(
+                    List.of("1e8", "gpt2-124M", "llama-3.2-1B"),
+                    works.stream().map(Workload::shape).toList(),
+                    rule);
+            assertFalse(new Workload(rule, "1e4").inGraph(), rule);
+        }
+    }
+
+    /** A step over a mixed workload: its type, what is kept, the bytes that it moves and takes, and its kernels. */
+    @ParameterizedTest
+    @CsvSource({
+        "AdamW bf16 master, BF16, FLOAT32, false, false, 28, 16, 1",
+        "AdamW bf16 remainder, BF16, REMAINDER, false, false, 26, 14, 1",
+        "AdamW bf16 stochastic, BF16, STOCHASTIC, false, false, 22, 12, 1",
+        "AdamW bf16 nearest, BF16, NEAREST, false, false, 22, 12, 1",
+        "AdamW bf16 master clipped, BF16, FLOAT32, false, true, 30, 16, 2",
+        "AdamW bf16 remainder clipped, BF16, REMAINDER, false, true, 28, 14, 2",
+        "AdamW bf16 stochastic clipped, BF16, STOCHASTIC, false, true, 24, 12, 2",
+        "AdamW bf16 nearest clipped, BF16, NEAREST, false, true, 24, 12, 2",
+        "AdamW bf16 master scaled clipped, BF16, FLOAT32, true, true, 30, 16, 2",
+        "AdamW fp16 master scaled clipped, F16, FLOAT32, true, true, 30, 16, 2",
+        "AdamW scaled clipped, F32, FLOAT32, true, true, 32, 16, 2"
+    })
+    void aNameSaysWhatIsStepped(
+            String rule,
+            Dtype dtype,
+            Master.Kind kind,
+            boolean scales,
+            boolean clips,
+            int bytes,
+            int memory,
+            int kernels) {
+        assertTrue(Workload.MIXED.contains(rule));
+        Workload work = new Workload(rule, "1");
+        assertEquals(dtype, work.dtype());
+        assertEquals(kind, work.master().kind());
+        assertEquals(scales, work.scales());
+        assertEquals(clips, work.clips());
+        assertEquals(bytes, work.bytes());
+        assertEquals(memory, work.memory());
+        assertEquals(kernels, work.kernels());
+        assertEquals(AdamW.of(0.001), work.of());
+    }
+
+    /** The products of Muon may be of bfloat16; its parameters are not. */
+    @Test
+    void otherRulesAreOfFloat32() {
+        assertEquals(Dtype.F32, new Workload("Muon bf16", "2x24x16").dtype());
+        assertEquals(12, new Workload("Muon", "2x24x16").memory());
     }
 
     @Test
     void everyRuleComesBeforeTheRestOfTheSets() {
         List<String> first = Workload.all(Workload.SHAPES).stream()
-                .limit(5 + Workload.RULES.size())
+                .limit(5 + Workload.RULES.size() + Workload.MIXED.size())
                 .map(Workload::rule)
                 .distinct()
                 .toList();
-        assertEquals(Workload.RULES, first);
+        List<String> rules = new ArrayList<>(Workload.RULES);
+        rules.addAll(Workload.EVERYWHERE.size(), Workload.MIXED);
+        assertEquals(rules, first);
     }
 
     @Test
