@@ -4,6 +4,7 @@ import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.rule.Arithmetic.MEAN;
 import static kudari.rule.Arithmetic.flush;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -245,6 +246,24 @@ class MuonTest {
         muon.update(w, g);
         refused(IllegalStateException.class, () -> muon.update(w, g), "iterations=4", "for step 3", "in another way");
         assertEquals(2, muon.steps());
+    }
+
+    /** Matrices of one shape that are to be made orthogonal in two ways are not done together. */
+    @Test
+    void groupsOfOtherIterationsEachTakeTheirOwn() {
+        Muon few = Muon.of(0.1).iterations(1), many = Muon.of(0.1).iterations(5);
+        Map<String, Tensor> params = new TreeMap<>(), grads = new TreeMap<>();
+        for (String name : List.of("a", "b")) {
+            params.put(name, engine.tensor(start(), 3, 4));
+            grads.put(name, engine.tensor(gradient(start()), 3, 4));
+        }
+        engine.optimizer(Group.of("a", few), Group.rest(many)).update(params, grads);
+        for (String name : List.of("a", "b")) {
+            Tensor alone = engine.tensor(start(), 3, 4);
+            engine.optimizer(name.equals("a") ? few : many).update(alone, grads.get(name));
+            assertArrayEquals(alone.get(), params.get(name).get(), 1e-5f);
+        }
+        assertTrue(Math.abs(params.get("a").get()[0] - params.get("b").get()[0]) > 1e-3f, "they differ");
     }
 
     /** What {@code at} fills in may change, and nothing of what is laid out and recorded. */

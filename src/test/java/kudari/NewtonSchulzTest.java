@@ -240,6 +240,26 @@ class NewtonSchulzTest {
         }
     }
 
+    /**
+     * More elements than one block sums up, and then more such pieces and tiles than there are threads and blocks. Of a row X·Xᵀ is 1, so that an
+     * iteration takes the sum of its coefficients, 0.701, times the row by its norm.
+     */
+    @Test
+    void theNormIsOfTheWholeMatrix() {
+        NewtonSchulz how = new NewtonSchulz(Arrays.copyOf(JORDAN, 1), 1, 1e-7, false);
+        Random random = new Random(SEED);
+        double[][] square = random(random, 70, 70, 1), row = random(random, 1, 4096 * 260 + 5, 1);
+        double norm = Orthogonal.norm(row);
+        for (Products products : products()) {
+            List<double[][]> results = orthogonalize(products, how, norm, List.of(square, row));
+            assertNear(new Orthogonal(square, how, norm), results.get(0));
+            for (int i = 0; i < row[0].length; i++) {
+                double expected = (3.4445 - 4.7750 + 2.0315) * row[0][i];
+                assertEquals(expected, results.get(1)[0][i], 2e-3 * Math.abs(expected) + 1e-12);
+            }
+        }
+    }
+
     /** Notes what is asked of it: a Gram matrix, a polynomial, a product of squares, one with X. */
     private record Noted(StringBuilder calls) implements NewtonSchulz.Work {
         @Override
