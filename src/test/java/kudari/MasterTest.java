@@ -452,8 +452,7 @@ class MasterTest {
         control.ask("reset");
         optimizer.update(Map.of("W", p), Map.of("W", g));
         p.get();
-        Set<Long> tensors = Stream.concat(
-                        Stream.of(p, g), optimizer.state("W").values().stream())
+        Set<Long> tensors = Stream.concat(Stream.of(p, g), optimizer.state("W").values().stream())
                 .map(tensor -> JCudaAddress.of(cuda.pointer(tensor)))
                 .collect(toSet());
         long bytes = 0;
