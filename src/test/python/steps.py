@@ -135,6 +135,7 @@ class Bench:
                 self.print(rule, shape, sizes, 0, count, "", "", "launches per step")
             except MISSING as e:
                 self.has_not(rule, shape, sizes, e)
+            self.library.free()
         try:
             step, sizes = self.library.network_step(whole=True)
             self.print("network", NETWORK_SHAPE, sizes, 0, self.library.kernels(step), "", "", "launches per step")

@@ -24,6 +24,9 @@ final class DeviceReport {
     /** The model: what a launch takes, and how much of the copy's bandwidth a step reaches. */
     static final double LAUNCH_US = 3, SHARE = 0.95;
 
+    /** The model of what others do in mixed precision: how much of the copy's bandwidth their kernels reach, by the bytes that they move. */
+    private static final double PEER_SHARE = 0.90;
+
     /** The model of a graph: what its launch takes with its first node, and what each further node takes. */
     static final double GRAPH_US = 3.5, NODE_US = 1.5;
 
@@ -41,7 +44,8 @@ final class DeviceReport {
             GRAPH = DeviceBench.GRAPH,
             LAUNCHES = "launches per step",
             FOREACH = "torch-foreach",
-            LOOP = " (loop)";
+            LOOP = " (loop)",
+            BYTES = "bytes per parameter";
 
     /** Other libraries', by their names in raw.csv, and on the page. */
     private static final Map<String, String> PEERS = new LinkedHashMap<>();
@@ -61,6 +65,7 @@ final class DeviceReport {
     private final List<String> facts;
     private final Map<Key, List<Time>> times = new LinkedHashMap<>();
     private final Map<Key, String> launches = new LinkedHashMap<>();
+    private final Map<Key, Integer> bytes = new LinkedHashMap<>();
     private final Map<String, List<String>> leftOut = new TreeMap<>();
     private double copyBytes;
 
@@ -85,6 +90,7 @@ final class DeviceReport {
         Key key = new Key(cells[0], new Workload(cells[2], cells[3]));
         String note = cells[10];
         if (note.equals(LAUNCHES)) launches.put(key, cells[7]);
+        else if (note.equals(BYTES)) bytes.put(key, Integer.parseInt(cells[7]));
         else if (!note.isEmpty()) {
             leftOut.computeIfAbsent(cells[0] + ", round " + cells[1] + ", " + note, reason -> new ArrayList<>())
                     .add(cells[2] + " " + cells[3]);
@@ -115,7 +121,7 @@ final class DeviceReport {
         page.line("| rule | tensors | bytes a parameter | µs predicted | share predicted | µs measured | p10 to p90"
                 + " | share measured | GB/s | host, µs a call |");
         page.line("| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |");
-        for (Workload work : works()) {
+        for (Workload work : works(false)) {
             double bytes = work.bytes() * (double) work.parameters(), ideal = bytes / copy;
             OptionalDouble predicted = predicted(work, copy);
             Key key = new Key(OURS, work);
@@ -132,6 +138,7 @@ final class DeviceReport {
                     us.isEmpty() ? "" : text(bytes / us.getAsDouble() / 1e3, "%,.1f"),
                     text(at(key, 0.5, Time::host), "%.2f"));
         }
+        mixed(page, copy);
         graph(page, copy);
         peers(page);
         network(page);
@@ -145,6 +152,60 @@ final class DeviceReport {
     private static OptionalDouble predicted(Workload work, double copy) {
         if (work.multiplies()) return OptionalDouble.empty();
         return OptionalDouble.of(work.kernels() * LAUNCH_US + work.bytes() * (double) work.parameters() / copy / SHARE);
+    }
+
+    private void mixed(Page page, double copy) {
+        page.line("").line("## Mixed precision").line("");
+        page.line("A whole step of AdamW from gradients of 16 bits on: divided by a loss scale that moves (scaled),"
+                + " clipped by their norm (clipped), the step, and the parameters rounded.");
+        page.line("Ours keep a float32 master, the remainder of one, or none, and round stochastically or to nearest."
+                + " PyTorch's fused AdamW over bfloat16 has states of bfloat16 (nearest);");
+        page.line(
+                "with a master it is the loop that people write: gradients copied to float32, unscale_, clip_grad_norm_, step, update, parameters copied back.");
+        page.line(
+                "Without a type all is float32. Bytes and the share of the copy before are each contender's own: what a step of it must move. Predicted before any was timed: ours as above,");
+        page.line("theirs at " + text(PEER_SHARE, "%.2f")
+                        + " of the copy by their bytes; the last column is theirs by ours.")
+                .line("");
+        page.line(
+                "| rule | tensors | contender | bytes a parameter | launches | µs predicted | µs measured | p10 to p90"
+                        + " | share | host, µs a call | ÷ Kudari |");
+        page.line("| --- | --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |");
+        for (Workload work : works(true)) {
+            Key ours = new Key(OURS, work);
+            mixed(page, copy, ours, "Kudari", work.bytes(), "" + work.kernels(), predicted(work, copy));
+            for (String peer : PEERS.keySet()) {
+                Key key = new Key(peer, work);
+                if (at(key, 0.5, Time::device).isEmpty() || !bytes.containsKey(key)) continue;
+                double moved = bytes.get(key) * (double) work.parameters();
+                mixed(
+                        page,
+                        copy,
+                        key,
+                        PEERS.get(peer),
+                        bytes.get(key),
+                        launches.getOrDefault(key, ""),
+                        OptionalDouble.of(moved / copy / PEER_SHARE));
+            }
+        }
+    }
+
+    private void mixed(
+            Page page, double copy, Key key, String name, int bytes, String launches, OptionalDouble predicted) {
+        OptionalDouble us = at(key, 0.5, Time::device);
+        double ideal = bytes * (double) key.work.parameters() / copy;
+        page.row(
+                key.work.rule(),
+                key.work.shape(),
+                name,
+                "" + bytes,
+                launches,
+                text(predicted, "%,.1f"),
+                text(us, "%,.1f"),
+                span(key),
+                us.isEmpty() ? "" : text(100 * ideal / us.getAsDouble(), "%.1f %%"),
+                text(at(key, 0.5, Time::host), "%.2f"),
+                key.contender.equals(OURS) ? "" : ratio(us, at(new Key(OURS, key.work), 0.5, Time::device)));
     }
 
     private void graph(Page page, double copy) {
@@ -162,7 +223,7 @@ final class DeviceReport {
         page.line(
                 "| rule | tensors | µs predicted | µs measured | p10 to p90 | update, µs measured | update ÷ graph | host, µs a call | update's |");
         page.line("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |");
-        for (Workload work : works()) {
+        for (Workload work : works(false)) {
             if (!work.inGraph() || work.multiplies()) continue;
             Key key = new Key(GRAPH, work), plain = new Key(OURS, work);
             OptionalDouble us = at(key, 0.5, Time::device), update = at(plain, 0.5, Time::device);
@@ -186,7 +247,7 @@ final class DeviceReport {
 
     private void peers(Page page) {
         page.line("").line("## Beside other libraries").line("");
-        List<Workload> works = works();
+        List<Workload> works = works(false);
         for (String peer : PEERS.keySet()) {
             if (times.keySet().stream().noneMatch(key -> key.contender.equals(peer) && works.contains(key.work)))
                 page.line("- " + PEERS.get(peer) + ": not timed.");
@@ -237,7 +298,7 @@ final class DeviceReport {
 
     private void launches(Page page) {
         Map<Key, String> ofSteps = new LinkedHashMap<>(launches);
-        ofSteps.keySet().removeIf(key -> key.work.rule().equals(DeviceBench.NETWORK));
+        ofSteps.keySet().removeIf(key -> key.work.rule().equals(DeviceBench.NETWORK) || key.work.mixed());
         if (ofSteps.isEmpty()) return;
         page.line("")
                 .line("Kernels that a step of PyTorch launches, by its own profiler (Kudari: 1, with clipping 2):")
@@ -325,11 +386,12 @@ final class DeviceReport {
                 / at(new Key(OURS, new Workload(COPY, when)), 0.5, Time::device).orElse(Double.NaN);
     }
 
-    /** What anybody was timed at; before anything was, all that is to be timed. */
-    private List<Workload> works() {
+    /** What anybody was timed at, in mixed precision or not; before anything was, all that is to be timed. */
+    private List<Workload> works(boolean mixed) {
         List<Workload> works = new ArrayList<>(Workload.all(software() ? Workload.SMALL : Workload.SHAPES));
         List<Workload> timed = times.keySet().stream().map(Key::work).toList();
         if (!Collections.disjoint(timed, works)) works.retainAll(timed);
+        works.removeIf(work -> work.mixed() != mixed);
         return works;
     }
 

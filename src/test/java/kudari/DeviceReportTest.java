@@ -71,6 +71,38 @@ class DeviceReportTest {
     }
 
     @Test
+    void mixedPrecisionIsMeasuredByEachContendersOwnBytes() {
+        // 2.8 GB, and 3 GB in two kernels, at 0.95 of 2 TB/s.
+        contains(page(COPY), "| AdamW bf16 master | 1e8 | Kudari | 28 | 1 | 1,476.7 |  |  |  |  |  |");
+        contains(page(COPY), "| AdamW bf16 master scaled clipped | 1e8 | Kudari | 30 | 2 | 1,584.9 |  |  |  |  |  |");
+        String scaled = "AdamW bf16 master scaled clipped,1e8,1,100000000,";
+        String page = page(
+                COPY,
+                "kudari,1," + scaled + "1,36,1600.0,4.0,",
+                "torch-fused,0," + scaled + "0,17,,,launches per step",
+                "torch-fused,1," + scaled + "0,60,,,bytes per parameter",
+                "torch-fused,1," + scaled + "1,36,4000.0,300.0,",
+                "optax,1,AdamW bf16 nearest,1e8,1,100000000,0,14,,,bytes per parameter",
+                "optax,1,AdamW bf16 nearest,1e8,1,100000000,1,36,1000.0,800.0,");
+        contains(
+                page,
+                "| AdamW bf16 master scaled clipped | 1e8 | Kudari | 30 | 2 | 1,584.9 | 1,600.0 | 1,600.0 to 1,600.0 | 93.8 % | 4.00 |  |");
+        // 6 GB take 3,000 µs by the copy, and 3,333.3 at 0.90 of it.
+        contains(
+                page,
+                "| AdamW bf16 master scaled clipped | 1e8 | PyTorch, fused | 60 | 17 | 3,333.3 | 4,000.0 | 4,000.0 to 4,000.0 | 75.0 % | 300.00 | 2.50 |");
+        contains(
+                page,
+                "| AdamW bf16 nearest | 1e8 | optax | 14 |  | 777.8 | 1,000.0 | 1,000.0 to 1,000.0 | 70.0 % | 800.00 |  |");
+        assertFalse(page.contains("| AdamW bf16 master |"), page);
+        // Tables of what moves the same bytes everywhere have none of it.
+        assertFalse(page.contains("| AdamW bf16 master scaled clipped | 1e8 | 30 |"), page);
+        assertFalse(page.contains("| AdamW bf16 master scaled clipped | 1e8 | 1,600.0 |"), page);
+        assertFalse(page.contains("Kernels that a step of PyTorch launches"), page);
+        contains(page, "Nothing.");
+    }
+
+    @Test
     void aGraphStandsBesideTheUpdateWithItsPrediction() {
         contains(page(COPY), "| Adam | 1e6 | 18.2 |  |  |  |  |  |  |"); // 3.5 + 14 / 0.95
         contains(page(COPY), "| Adam clipped | 1e4 | 5.2 |  |  |  |  |  |  |"); // 3.5 + 1.5 + 0.16 / 0.95
