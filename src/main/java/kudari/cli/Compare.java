@@ -43,7 +43,7 @@ import picocli.CommandLine.ParameterException;
             "",
             "With --precision another experiment in their place: one rule on the network in float32, and in bfloat16 with each way to keep what"
                     + " a weight of 16 bits cannot hold, from the same weights on the same batches, for several seeds. By default that is 15"
-                    + " trainings, about two minutes on two cores.",
+                    + " trainings, some 100 s of CPU time.",
             ""
         },
         sortOptions = false,
