@@ -10,12 +10,19 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import kudari.Dtype;
 import kudari.Engine;
+import kudari.Group;
 import kudari.LearningRate;
+import kudari.Master;
+import kudari.Optimizer;
 import kudari.data.Dataset;
+import kudari.io.Say;
 import kudari.report.Comparison;
 import kudari.report.Comparison.BatchingRun;
 import kudari.report.Comparison.ComparedRule;
+import kudari.report.Comparison.PrecisionRuns;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import kudari.report.Report;
@@ -33,6 +40,10 @@ import picocli.CommandLine.ParameterException;
             "Three experiments: the paths of the rules over the contours of f(x, y) = x²/20 + y²; their losses on a network of four hidden"
                     + " layers of 100, from the same weights on the same batches; and gradient descent with the full batch, mini-batches and"
                     + " single samples.",
+            "",
+            "With --precision another experiment in their place: one rule on the network in float32, and in bfloat16 with each way to keep what"
+                    + " a weight of 16 bits cannot hold, from the same weights on the same batches, for several seeds. By default that is 15"
+                    + " trainings, some 100 s of CPU time.",
             ""
         },
         sortOptions = false,
@@ -71,6 +82,18 @@ final class Compare extends TrainingCommand {
             completionCandidates = RuleOption.Converter.class)
     private RulesOption rules;
 
+    @Option(
+            names = "--precision",
+            description =
+                    "compares precisions and not rules; --rules then names one (default: adam, at a rate of 1e-4)")
+    private boolean precision;
+
+    @Option(
+            names = "--seeds",
+            paramLabel = "N",
+            description = "with --precision, of weights and batches, from --seed on (default: 3)")
+    private Integer seeds;
+
     @Option(names = "--steps", paramLabel = "N", description = "steps of each rule on the network (default: 2000)")
     private Integer steps;
 
@@ -98,6 +121,8 @@ final class Compare extends TrainingCommand {
         atLeastOne("--steps", steps);
         atLeastOne("--batch", batch);
         checkThreads();
+        if (precision) checkOneRule();
+        else if (seeds != null) throw refusal("--seeds: expected --precision beside it");
         for (RuleOption option : rates.keySet()) {
             if (!rules.rules().contains(option)) throw refusal("--lr " + option + ": the rule is not among --rules");
         }
@@ -108,6 +133,10 @@ final class Compare extends TrainingCommand {
             Device device = devices.get(n);
             if (devices.indexOf(device) < n) throw refusal("--device: " + device + " is named twice");
         }
+        if (precision && devices.size() > 1) throw refusal("--precision: expected one --device, got " + devices.size());
+        if (precision)
+            for (Kept kept : Kept.values())
+                bytes(kept, onTheNetwork.get(rules.rules().get(0)));
 
         claim(out, Report.isComparison(out), "or ");
         List<Engine> engines = new ArrayList<>();
@@ -125,8 +154,12 @@ final class Compare extends TrainingCommand {
             throws IOException {
         try (Report report = Report.open(out, overwrite)) {
             say("on " + where(engines) + ", seed " + seed + ", into " + out);
-            Comparison comparison = compare(engines, report, onTheNetwork, interruption);
-            table(comparison); // first, for it is what survives a full disk
+            Comparison comparison = precision
+                    ? comparePrecisions(engines.get(0), report, onTheNetwork, interruption)
+                    : compare(engines, report, onTheNetwork, interruption);
+            // First, for it is what survives a full disk.
+            if (precision) precisionTable(comparison);
+            else table(comparison);
             report.write(comparison);
             say("open " + out.resolve("report.html"));
             return 0;
@@ -154,11 +187,8 @@ final class Compare extends TrainingCommand {
             }
         }
 
-        Sets sets = read(data);
-        interruption.check();
+        Sets sets = read(interruption);
         Dataset train = sets.train(), test = sets.test();
-        check(train, test);
-
         List<Training> trainings = new ArrayList<>();
         List<BatchingRun> batchingRuns = List.of();
         try (Progress progress = new Progress("network", (long) steps * onTheNetwork.size() * engines.size(), 0)) {
@@ -172,6 +202,7 @@ final class Compare extends TrainingCommand {
                             engine.optimizer(RuleOption.groups(
                                     LearningRate.constant(entry.getValue().lr()), entry.getValue())),
                             held,
+                            Dtype.F32,
                             HIDDEN,
                             batch,
                             steps,
@@ -186,24 +217,160 @@ final class Compare extends TrainingCommand {
             }
         }
 
-        String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
-                + System.getProperty("os.name") + " " + System.getProperty("os.arch");
         return new Comparison(
                 rules.rules().stream().map(this::facts).toList(),
                 trajectories,
                 trainings,
                 batchingRuns,
                 Experiments.sheet(train),
-                new Comparison.Facts(
-                        where(engines),
-                        String.format(
-                                Locale.ROOT, "%s (%,d to train on, %,d held out)", data, train.size(), test.size()),
-                        Experiments.describe(train, HIDDEN) + ", ReLU, He initialisation, batches of " + batch,
-                        seed,
-                        versions,
-                        ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
-                        commandLine()));
+                facts(engines, sets));
     }
+
+    private Sets read(Interruption interruption) throws IOException {
+        Sets sets = read(data);
+        interruption.check();
+        check(sets.train(), sets.test());
+        return sets;
+    }
+
+    private Comparison.Facts facts(List<Engine> engines, Sets sets) {
+        Dataset train = sets.train(), test = sets.test();
+        String versions = Main.version() + ", Java " + System.getProperty("java.version") + ", "
+                + System.getProperty("os.name") + " " + System.getProperty("os.arch");
+        return new Comparison.Facts(
+                where(engines),
+                String.format(Locale.ROOT, "%s (%,d to train on, %,d held out)", data, train.size(), test.size()),
+                Experiments.describe(train, HIDDEN) + ", ReLU, He initialisation, batches of " + batch,
+                seed,
+                versions,
+                ZonedDateTime.now().format(DateTimeFormatter.RFC_1123_DATE_TIME),
+                commandLine());
+    }
+
+    // ---- Precisions
+
+    /** The precisions that are compared: the type of the weights and how their float32 values are kept. */
+    private enum Kept {
+        FLOAT32("fp32", Dtype.F32, Master.Kind.FLOAT32),
+        MASTER("bf16 master", Dtype.BF16, Master.Kind.FLOAT32),
+        REMAINDER("bf16 remainder", Dtype.BF16, Master.Kind.REMAINDER),
+        STOCHASTIC("bf16 stochastic", Dtype.BF16, Master.Kind.STOCHASTIC),
+        NEAREST("bf16 nearest", Dtype.BF16, Master.Kind.NEAREST);
+
+        private final String title;
+        private final Dtype dtype;
+        private final Master.Kind kind;
+
+        Kept(String title, Dtype dtype, Master.Kind kind) {
+            this.title = title;
+            this.dtype = dtype;
+            this.kind = kind;
+        }
+
+        Optimizer optimizer(Engine engine, Rule rule, long seed) {
+            Master master = kind == Master.Kind.STOCHASTIC ? Master.stochastic(seed) : new Master(kind, 0);
+            Group[] groups = RuleOption.groups(LearningRate.constant(rule.lr()), rule);
+            return engine.optimizer(
+                    Stream.of(groups).map(group -> group.master(master)).toArray(Group[]::new));
+        }
+    }
+
+    /** Without --rules it is Adam, at a rate at which many a step is less than half the distance of two bfloat16. */
+    private void checkOneRule() {
+        boolean named = spec.commandLine().getParseResult().hasMatchedOption("--rules");
+        if (!named) {
+            rules = new RulesOption(List.of(new RuleOption.Converter().convert("adam")));
+            rates.putIfAbsent(rules.rules().get(0), 1e-4);
+        }
+        if (rules.rules().size() > 1)
+            throw refusal("--precision: expected one rule in --rules, got "
+                    + rules.rules().size());
+        if (seeds == null) seeds = 3;
+        atLeastOne("--seeds", seeds);
+    }
+
+    /**
+     * The bytes of a weight and its state, found by a step on a small matrix. Not every rule takes every type and master, and who refuses says why.
+     */
+    private double bytes(Kept kept, Rule rule) {
+        int size = 64;
+        try (Engine cpu = Engine.cpu(1);
+                Optimizer optimizer = kept.optimizer(cpu, rule, seed)) {
+            optimizer.update(
+                    Map.of("W", cpu.zeros(kept.dtype, size, size), "b", cpu.zeros(kept.dtype, size)),
+                    Map.of("W", cpu.zeros(size, size), "b", cpu.zeros(size)));
+            double state = optimizer.state("W").values().stream()
+                    .mapToDouble(array -> (double) array.size() * array.dtype().bits())
+                    .sum();
+            return (kept.dtype.bits() + state / size / size) / Byte.SIZE;
+        } catch (IllegalArgumentException e) {
+            throw refusal(
+                    "--precision, --rules " + rules.rules().get(0).name() + ", " + kept.title + ": " + e.getMessage());
+        }
+    }
+
+    private Comparison comparePrecisions(
+            Engine engine, Report report, Map<RuleOption, Rule> onTheNetwork, Interruption interruption)
+            throws IOException {
+        Rule rule = onTheNetwork.get(rules.rules().get(0));
+        Sets sets = read(interruption);
+        Experiments.Data held = Experiments.Data.of(engine, sets.train(), sets.test(), seed);
+        List<PrecisionRuns> precisions = new ArrayList<>();
+        try (Progress progress = new Progress("network", (long) steps * seeds * Kept.values().length, 0)) {
+            for (Kept kept : Kept.values()) {
+                List<Training> trainings = new ArrayList<>();
+                for (long each = seed; each < seed + seeds; each++) {
+                    String name = kept.title + " seed " + each;
+                    progress.say(name);
+                    try (Optimizer optimizer = kept.optimizer(engine, rule, each)) {
+                        trainings.add(Experiments.train(
+                                name,
+                                optimizer,
+                                held.withSeed(each),
+                                kept.dtype,
+                                HIDDEN,
+                                batch,
+                                steps,
+                                report,
+                                progress,
+                                System::nanoTime,
+                                interruption));
+                    }
+                }
+                precisions.add(
+                        new PrecisionRuns(kept.title, rules.rules().get(0).toString(), bytes(kept, rule), trainings));
+            }
+        }
+        return new Comparison(
+                List.of(),
+                List.of(),
+                List.of(),
+                List.of(),
+                Experiments.sheet(sets.train()),
+                precisions,
+                facts(List.of(engine), sets));
+    }
+
+    private void precisionTable(Comparison comparison) {
+        String row = "%-15s  %5s  %10s  %8s  %8s  %8s  %s%n";
+        var print = spec.commandLine().getOut();
+        print.printf(row, "precision", "bytes", "final loss", "lowest", "highest", "accuracy", "within fp32's");
+        List<PrecisionRuns> all = comparison.precisions();
+        for (PrecisionRuns runs : all) {
+            print.printf(
+                    row,
+                    runs.name(),
+                    Say.number(runs.bytes()),
+                    loss(runs.finalLoss()),
+                    loss(runs.lowestLoss()),
+                    loss(runs.highestLoss()),
+                    figure("%.2f %%", 100 * runs.finalAccuracy()),
+                    runs.isWithin(all.get(0)) ? "yes" : "no");
+        }
+        print.flush();
+    }
+
+    // ---- What both kinds have
 
     private ComparedRule facts(RuleOption option) {
         Rule rule = option.defaults();

@@ -90,6 +90,11 @@ final class Experiments {
             return samples(engine, set.head(n));
         }
 
+        /** The same samples, for weights and batches of another seed. */
+        Data withSeed(long other) {
+            return new Data(engine, set, train, test, other);
+        }
+
         Network network(int... hidden) {
             return network(Dtype.F32, hidden);
         }
@@ -117,12 +122,14 @@ final class Experiments {
      * Trains a network by one optimizer, writing the losses to the report as they come. The times are those of the training's own steps, for
      * what a step takes depends on its numbers: gradients that stay the same are not what an optimizer sees.
      *
+     * @param dtype of the network
      * @param clock the time in nanoseconds
      */
     static Training train(
             String name,
             Optimizer optimizer,
             Data data,
+            Dtype dtype,
             int[] hidden,
             int batch,
             int steps,
@@ -131,7 +138,7 @@ final class Experiments {
             LongSupplier clock,
             Interruption interruption)
             throws IOException {
-        Network network = data.network(hidden);
+        Network network = data.network(dtype, hidden);
         String settings = RuleOption.describe(optimizer, network);
         Sampler batches = Sampler.random(data.train.size(), batch, data.seed);
         List<Float> losses = new ArrayList<>();

@@ -16,7 +16,15 @@ final class ChartColors {
             "RmsProp", "#56B4E9",
             "Adam", "#D55E00");
 
+    /** For precisions: grey for float32, by which the others are measured, and four of the same colours. */
+    private static final List<String> PRECISIONS = List.of("#808080", "#0072B2", "#009E73", "#E69F00", "#D55E00");
+
     private ChartColors() {}
+
+    /** The colour of the nth precision, as #rrggbb. */
+    static String ofPrecision(int n) {
+        return n < PRECISIONS.size() ? PRECISIONS.get(n) : further(n - PRECISIONS.size());
+    }
 
     /** The colour of each rule, as #rrggbb. */
     static Map<String, String> of(List<String> rules) {

@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 
 /**
@@ -14,6 +15,7 @@ import java.util.stream.Stream;
  * @param trainings the run of each rule on the network, on each device
  * @param batchingRuns gradient descent with different samples behind the gradient
  * @param digits some of the samples that the network learns
+ * @param precisions one rule's runs in each precision, those of float32 first
  * @param facts what, where and when
  */
 public record Comparison(
@@ -22,6 +24,7 @@ public record Comparison(
         List<Training> trainings,
         List<BatchingRun> batchingRuns,
         List<Digit> digits,
+        List<PrecisionRuns> precisions,
         Facts facts) {
 
     /** Copies the lists. Whatever has a trajectory or a training must be among the rules. */
@@ -31,6 +34,7 @@ public record Comparison(
         trainings = List.copyOf(trainings);
         batchingRuns = List.copyOf(batchingRuns);
         digits = List.copyOf(digits);
+        precisions = List.copyOf(precisions);
         Set<String> names = rules.stream().map(ComparedRule::name).collect(Collectors.toSet());
         Stream.concat(
                         trajectories.stream().map(Trajectory::rule),
@@ -40,6 +44,17 @@ public record Comparison(
                 .ifPresent(rule -> {
                     throw new IllegalArgumentException("rules: expected " + rule + " among " + names);
                 });
+    }
+
+    /** A comparison of rules, without precisions. */
+    public Comparison(
+            List<ComparedRule> rules,
+            List<Trajectory> trajectories,
+            List<Training> trainings,
+            List<BatchingRun> batchingRuns,
+            List<Digit> digits,
+            Facts facts) {
+        this(rules, trajectories, trainings, batchingRuns, digits, List.of(), facts);
     }
 
     /** The devices of the trainings, in their order. The first one's lines are solid, those of others are not. */
@@ -147,6 +162,56 @@ public record Comparison(
         /** Copies the losses. */
         public BatchingRun {
             losses = List.copyOf(losses);
+        }
+    }
+
+    /**
+     * The runs of one rule with its weights in one precision, from several seeds.
+     *
+     * @param name the precision, as in "bf16 stochastic"
+     * @param rule the rule's name
+     * @param bytes of a parameter and its state
+     * @param trainings one for each seed, in the same order for every precision
+     */
+    public record PrecisionRuns(String name, String rule, double bytes, List<Training> trainings) {
+
+        /** Copies the trainings, of which there must be at least one. */
+        public PrecisionRuns {
+            trainings = List.copyOf(trainings);
+            if (trainings.isEmpty())
+                throw new IllegalArgumentException("trainings of " + name + ": expected at least one, got none");
+        }
+
+        /** The mean of the seeds' final losses. */
+        public double finalLoss() {
+            return finalLosses().average().orElseThrow();
+        }
+
+        /** The lowest of the seeds' final losses. */
+        public double lowestLoss() {
+            return finalLosses().min().orElseThrow();
+        }
+
+        /** The highest of the seeds' final losses. */
+        public double highestLoss() {
+            return finalLosses().max().orElseThrow();
+        }
+
+        /** The mean of the seeds' final accuracies. */
+        public double finalAccuracy() {
+            return trainings.stream()
+                    .mapToDouble(Training::finalAccuracy)
+                    .average()
+                    .orElseThrow();
+        }
+
+        /** Whether the mean final loss lies between the lowest and the highest of other runs. */
+        public boolean isWithin(PrecisionRuns others) {
+            return finalLoss() >= others.lowestLoss() && finalLoss() <= others.highestLoss();
+        }
+
+        private DoubleStream finalLosses() {
+            return trainings.stream().mapToDouble(Training::finalLoss);
         }
     }
 

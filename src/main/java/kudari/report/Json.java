@@ -7,6 +7,7 @@ import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
+import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +15,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import kudari.report.Comparison.ComparedRule;
 import kudari.report.Comparison.Digit;
+import kudari.report.Comparison.PrecisionRuns;
 import kudari.report.Comparison.Training;
 
 /** The comparison as JSON. It knows no NaN and no infinity, so those become null. */
@@ -64,13 +66,41 @@ final class Json {
         }
     }
 
+    /** One line of the table of precisions. */
+    private record PrecisionRow(
+            String name,
+            String colour,
+            double bytes,
+            double finalLoss,
+            double lowestLoss,
+            double highestLoss,
+            double testAccuracy,
+            boolean withinFirst) {
+
+        static List<PrecisionRow> of(List<PrecisionRuns> precisions) {
+            List<PrecisionRow> rows = new ArrayList<>();
+            for (PrecisionRuns runs : precisions)
+                rows.add(new PrecisionRow(
+                        runs.name(),
+                        ChartColors.ofPrecision(rows.size()),
+                        runs.bytes(),
+                        runs.finalLoss(),
+                        runs.lowestLoss(),
+                        runs.highestLoss(),
+                        runs.finalAccuracy(),
+                        runs.isWithin(precisions.get(0))));
+            return rows;
+        }
+    }
+
     private Json() {}
 
-    /** The table and the facts. */
+    /** The tables and the facts. */
     static String summary(Comparison comparison) {
         JsonObject summary = new JsonObject();
         summary.add("facts", GSON.toJsonTree(comparison.facts()));
         summary.add("rules", GSON.toJsonTree(Row.of(comparison)));
+        summary.add("precisions", GSON.toJsonTree(PrecisionRow.of(comparison.precisions())));
         return GSON.newBuilder()
                         .setPrettyPrinting()
                         .disableHtmlEscaping()
@@ -83,6 +113,7 @@ final class Json {
         JsonObject page = GSON.toJsonTree(comparison).getAsJsonObject();
         page.add("devices", GSON.toJsonTree(comparison.devices()));
         page.add("table", GSON.toJsonTree(Row.of(comparison)));
+        page.add("precisionTable", GSON.toJsonTree(PrecisionRow.of(comparison.precisions())));
         page.add("colours", GSON.toJsonTree(comparison.colours()));
         return GSON.toJson(page);
     }

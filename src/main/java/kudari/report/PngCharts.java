@@ -14,7 +14,9 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
@@ -22,6 +24,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import kudari.report.Comparison.Point;
+import kudari.report.Comparison.PrecisionRuns;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import org.knowm.xchart.XYChart;
@@ -31,7 +34,7 @@ import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/** The two pictures as PNGs, at twice the size they are meant to be seen in, so that they stay sharp where they are pasted. */
+/** The pictures as PNGs, at twice the size they are meant to be seen in, so that they stay sharp where they are pasted. */
 final class PngCharts {
 
     private static final int SCALE = 2,
@@ -203,6 +206,65 @@ final class PngCharts {
                 .toList();
         String words = "In colour: " + median + "; in grey: the other rules. Beside each name: its final loss.";
         return panels("Training loss", words, panels, notes);
+    }
+
+    /**
+     * The mean over the seeds of each precision's loss, smoothed as the rules' are, on a logarithmic scale; float32's spread, from its lowest seed to its
+     * highest, is a band behind. Empty if no precisions were compared.
+     */
+    static byte[] precision(Comparison comparison) throws IOException {
+        List<PrecisionRuns> precisions = comparison.precisions();
+        if (precisions.isEmpty()) return new byte[0];
+        XYChart chart = new XYChartBuilder()
+                .title("Training loss: the median of the " + SMOOTHING + " steps around each, the mean over "
+                        + precisions.get(0).trainings().size() + " seeds")
+                .xAxisTitle("step")
+                .build();
+        double[] lowest = ofSeeds(precisions.get(0), DoubleStream::min),
+                highest = ofSeeds(precisions.get(0), DoubleStream::max);
+        int count = lowest.length;
+        double[] x = new double[2 * count], y = new double[2 * count];
+        for (int n = 0; n < count; n++) {
+            x[n] = x[2 * count - 1 - n] = n + 1;
+            y[n] = lowest[n];
+            y[2 * count - 1 - n] = highest[n];
+        }
+        double low = Double.MAX_VALUE, high = -Double.MAX_VALUE;
+        // Java's polygons have no gaps.
+        if (count > 0 && DoubleStream.of(y).allMatch(Double::isFinite)) {
+            Color band = tint(Color.decode(ChartColors.ofPrecision(0)));
+            line(chart, precisions.get(0).name() + ", lowest to highest", x, y, band, 0)
+                    .setXYSeriesRenderStyle(XYSeries.XYSeriesRenderStyle.PolygonArea)
+                    .setFillColor(band);
+            low = DoubleStream.of(y).min().getAsDouble();
+            high = DoubleStream.of(y).max().getAsDouble();
+        }
+        for (int n = 0; n < precisions.size(); n++) {
+            double[] means = ofSeeds(precisions.get(n), DoubleStream::average);
+            for (double mean : means) {
+                if (Double.isNaN(mean)) continue;
+                low = Math.min(low, mean);
+                high = Math.max(high, mean);
+            }
+            line(chart, precisions.get(n).name(), steps(means), means, Color.decode(ChartColors.ofPrecision(n)), 2);
+        }
+        if (low > high) return new byte[0]; // nothing but NaN
+        new Frame(count, (int) Math.floor(low), (int) Math.max(Math.floor(low) + 1, Math.ceil(high)))
+                .style(chart, CHART_HEIGHT)
+                .setXAxisTickMarkSpacingHint(150)
+                .setLegendPosition(LegendPosition.OutsideE);
+        return png(WIDTH, CHART_HEIGHT, g -> chart.paint(g, WIDTH, CHART_HEIGHT));
+    }
+
+    /** The logarithms of what a function makes of the smoothed losses that the seeds have at each step. */
+    private static double[] ofSeeds(PrecisionRuns runs, Function<DoubleStream, OptionalDouble> function) {
+        List<double[]> medians = runs.trainings().stream()
+                .map(training -> medians(training.losses(), SMOOTHING))
+                .toList();
+        return logarithms(IntStream.range(0, medians.get(0).length)
+                .mapToDouble(step -> function.apply(medians.stream().mapToDouble(each -> each[step]))
+                        .orElseThrow())
+                .toArray());
     }
 
     /** A training's losses as they are drawn. */

@@ -13,7 +13,7 @@ import kudari.io.Say;
 
 /**
  * A folder that holds what a comparison found. While it runs, {@code trajectories.csv} and {@code training.csv} grow line by line; at the
- * end come {@code report.html}, {@code summary.json}, {@code paths.png} and {@code training.png}, each of them whole or not at all.
+ * end come {@code report.html}, {@code summary.json} and, of what was compared, {@code paths.png}, {@code training.png} and {@code precision.png}, each of them whole or not at all.
  *
  * <pre>{@code
  * try (Report report = Report.open(Path.of("comparison"), false)) {
@@ -100,6 +100,7 @@ public final class Report implements Closeable {
         try {
             replace("paths.png", PngCharts.paths(comparison));
             replace("training.png", PngCharts.training(comparison));
+            replace("precision.png", PngCharts.precision(comparison));
         } catch (PngCharts.NoFonts e) {
             LOG.log(Level.WARNING, "no pictures: " + e.getMessage() + "; " + FONTS);
         }

@@ -133,7 +133,7 @@ function curves(element, { lines, names, xName, logX, logY, yMin, yMax, format, 
   }
   // Charts beside each other have one margin; where there is no room for that, each has its own.
   const margin = lines => 42 + 7 * highest([...lines].map(({ name }) => name.length));
-  const right = names ? margin(element.clientWidth < 500 ? names.keys() : data.rules) : 28;
+  const right = names ? margin(element.clientWidth < 500 || data.rules.length === 0 ? names.keys() : data.rules) : 28;
   const xMax = highest(lines.flatMap(({ points }) => points.map(([x]) => x)));
   const xInterval = spacing(xMax, Math.floor((element.clientWidth - 52 - right) / 52));
   const byId = new Map(drawable.map(line => ['line ' + line.name, line]));
@@ -630,6 +630,49 @@ function curveCharts(id, label, options, controls, grouped) {
   at(id + '-apart').addEventListener('change', fill);
 }
 
+// ---- The precisions
+
+/** A function of the seeds' losses at each step, each smoothed; null where a seed has none. */
+function ofSeeds({ trainings }, combine) {
+  const smoothed = trainings.map(({ losses }) => smooth(losses, 51));
+  return numbered(smoothed[0].map((_, step) => {
+    const values = smoothed.map(losses => losses[step]);
+    return values.every(Number.isFinite) ? combine(values) : null;
+  }));
+}
+
+/** The mean of the seeds of each precision, before the spread of the first. */
+function precisions(element) {
+  const lines = data.precisions.map((runs, n) => ({
+    name: runs.name, rule: runs.name, colour: data.precisionTable[n].colour,
+    points: positive(ofSeeds(runs, values => values.reduce((a, b) => a + b) / values.length), true),
+  }));
+  const low = ofSeeds(data.precisions[0], lowest), high = ofSeeds(data.precisions[0], highest);
+  const bound = bounds([...lines, { points: low }, { points: high }], true);
+  const options = curves(element, {
+    lines, names: clear(element, lines, { logY: true, ...bound }), xName: 'step', logY: true, ...bound, format: number, axisFormat: decade,
+  });
+  if (!options.series) return options;
+  // Along the highest and back along the lowest; the base of the area runs out and back over itself, and so encloses nothing.
+  options.series.push({
+    id: 'spread', type: 'line', data: [...high, ...low.reverse()], silent: true, showSymbol: false, z: 1, lineStyle: { width: 0 },
+    color: lines[0].colour, areaStyle: { opacity: 0.25 },
+  });
+  return options;
+}
+
+function precisionRows() {
+  at('precisions').querySelector('tbody').replaceChildren(...data.precisionTable.map(row => make('tr', {},
+    make('th', { scope: 'row' }, dot(row.colour), row.name),
+    ...[number(row.bytes), number(row.finalLoss), `${number(row.lowestLoss)}–${number(row.highestLoss)}`, orDash(percents)(row.testAccuracy),
+      row.withinFirst ? 'yes' : 'no'].map((text, n) => make('td', { class: n === 2 ? 'number wide' : 'number' }, text)))));
+  const [{ rule, trainings: [{ settings, losses }] }] = data.precisions, seeds = data.precisions[0].trainings.length;
+  at('precisions-note').textContent = `${rule}, ${settings}; ${integer(losses.length)} steps from ${seeds === 1 ? 'one seed' : `each of ${seeds} seeds`} of weights and batches, `
+    + 'the same for every precision. Bytes: of a weight and its state. Final loss: the mean over the last 100 steps, and over the seeds. '
+    + `Within ${data.precisions[0].name}’s: whether that mean lies between the lowest and the highest seed of ${data.precisions[0].name}, which are `
+    + 'the band of the chart. Its lines are means over the seeds, each the median of the 51 steps around a step.';
+}
+
 // ---- The digits and the facts
 
 function digit({ label, columns, pixels }) {
@@ -661,12 +704,17 @@ function section(id, list, fill) {
 }
 
 legend();
+at('rules').hidden = data.rules.length === 0;
 facts();
 section('table', data.table, () => {
   at('device-heading').hidden = !several;
   headings();
   rows();
   at('table-note').textContent = rates('trainingRate');
+});
+section('precisions', data.precisions, () => {
+  precisionRows();
+  curveCharts('precisions', 'Training loss of each precision against the step', precisions, [], false);
 });
 section('paths', data.trajectories, paths);
 section('losses', data.trainings, () => curveCharts('losses', 'Training loss of each rule against the step', losses,

@@ -239,6 +239,58 @@ class CompareTest {
         assertTrue(percent > 20, "better than chance, and in percent: " + percent);
     }
 
+    /** What the option is there to show. The bytes: of a weight, what is kept beside it, and Adam's two arrays. */
+    @Test
+    void nearestStallsAndWhatKeepsTheStepsEndsWithinTheSpreadOfFloat32() throws IOException {
+        String[] args = {
+            "compare", "--precision", "--data=digits:600,200", "--batch=32", "--steps=200", "--out=" + folder
+        };
+        assertEquals(0, kudari(args), err::toString);
+        Map<String, String> rows = Map.of(
+                "fp32", "12 yes",
+                "bf16 master", "14 yes",
+                "bf16 remainder", "12 yes",
+                "bf16 stochastic", "10 yes",
+                "bf16 nearest", "10 no");
+        JsonArray summary = JsonParser.parseString(Files.readString(folder.resolve("summary.json")))
+                .getAsJsonObject()
+                .getAsJsonArray("precisions");
+        assertEquals(rows.size(), summary.size());
+        for (JsonElement each : summary) {
+            JsonObject row = each.getAsJsonObject();
+            String name = row.get("name").getAsString();
+            boolean within = row.get("withinFirst").getAsBoolean();
+            assertEquals(rows.get(name), row.get("bytes").getAsInt() + (within ? " yes" : " no"), name);
+            String printed = out.toString()
+                    .lines()
+                    .filter(line -> line.startsWith(name + " "))
+                    .findFirst()
+                    .orElseThrow();
+            String loss =
+                    String.format(Locale.ROOT, "%.6f", row.get("finalLoss").getAsDouble());
+            assertTrue(printed.contains(loss) && printed.endsWith(within ? " yes" : " no"), printed);
+        }
+        assertTrue(Files.size(folder.resolve("precision.png")) > 0);
+        List<String> losses = Files.readAllLines(folder.resolve("training.csv"));
+        assertEquals(1 + 5 * 3 * 200, losses.size());
+        for (String name : rows.keySet())
+            for (int seed = 1; seed <= 3; seed++) row(losses, name + " seed " + seed, 200);
+        assertEquals(
+                row(losses, "bf16 master seed 2", 1)[2],
+                row(losses, "bf16 nearest seed 2", 1)[2],
+                "the same weights and batch");
+    }
+
+    @Test
+    void precisionsTakeAnotherRuleAndItsRate() throws IOException {
+        String[] args = {"--precision", "--rules=sgd", "--lr=sgd=0.5", "--seeds=1", "--seed=4", "--steps=2"};
+        assertEquals(0, small(folder, args), err::toString);
+        List<String> lines = Files.readAllLines(folder.resolve("training.csv"));
+        assertEquals(1 + 5 * 2, lines.size());
+        row(lines, "bf16 stochastic seed 4", 2);
+        assertTrue(Files.readString(folder.resolve("report.html")).contains("\"settings\":\"lr 0.5\""));
+    }
+
     @Test
     void aRateForARuleLeftOutIsRefused() {
         assertEquals(2, small(folder, "--rules", "adam", "--lr", "sgd=1"));
@@ -325,15 +377,23 @@ class CompareTest {
                 "2|--bogus                     |'--bogus'",
                 "2|surplus                     |'surplus'",
                 "2|--device=cpu,cpu            |--device: cpu is named twice",
+                "2|--seeds=2                   |--seeds: expected --precision beside it",
+                "2|--precision --seeds=0       |--seeds: expected at least 1, got 0",
+                "2|--precision --rules=sgd,adam|--precision: expected one rule in --rules, got 2",
+                "2|--precision --device=cpu,cuda|--precision: expected one --device, got 2",
+                "2|--precision --lr=sgd=1      |--lr Sgd: the rule is not among --rules",
+                "2|--precision --rules=muon    |--precision, --rules muon, bf16 master: ",
+                "2|--precision --rules=lamb    |--precision, --rules lamb, bf16 remainder: ",
                 "1|--device=cuda               |cuda:0: no CUDA driver",
                 "1|--device=cpu,cuda           |cuda:0: no CUDA driver",
                 "1|--device=cuda:7             |cuda:7",
                 "1|--data=mnist:/no/such/place |/no/such/place"
             })
-    void whatCannotBeDoneGetsOneLineAndItsStatus(int status, String arg, String words) {
+    void whatCannotBeDoneGetsOneLineAndItsStatus(int status, String args, String words) {
+        Stream<String> first =
+                Stream.of("compare", "--quick", "--out", folder.resolve("out").toString());
         assertEquals(
-                status,
-                kudari("compare", "--quick", "--out", folder.resolve("out").toString(), arg));
+                status, kudari(Stream.concat(first, Stream.of(args.split(" "))).toArray(String[]::new)));
         List<String> said =
                 err.toString().lines().filter(line -> !line.contains("seed 1")).toList();
         String last = said.get(said.size() - 1);

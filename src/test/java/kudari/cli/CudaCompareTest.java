@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongSupplier;
 import kudari.CudaEngine;
+import kudari.Dtype;
 import kudari.Engine;
 import kudari.Engines;
 import kudari.Optimizer;
@@ -71,6 +72,41 @@ class CudaCompareTest {
         assertTrue(out.toString().contains(device), out::toString);
     }
 
+    /** Each precision from the same weights, rounded, on the same batch: before a step, the losses differ by the order of sums alone. */
+    @Test
+    void theDeviceComparesPrecisionsFromTheSameLoss() throws IOException {
+        String device;
+        try (Engine engine = Engines.open()) {
+            device = Experiments.nameOf(engine);
+        }
+        List<List<String>> tables = new ArrayList<>();
+        for (String each : List.of("cpu", device)) {
+            Path out = folder.resolve(each.replace(':', '-'));
+            StringWriter err = new StringWriter();
+            int status = Main.run(
+                    new PrintWriter(new StringWriter()),
+                    new PrintWriter(err, true),
+                    "compare",
+                    "--precision",
+                    "--device=" + each,
+                    "--data=digits:60,20",
+                    "--batch=8",
+                    "--steps=2",
+                    "--seeds=2",
+                    "--out=" + out);
+            assertEquals(0, status, err::toString);
+            tables.add(Files.readAllLines(out.resolve("training.csv")));
+        }
+        List<String> here = tables.get(0), there = tables.get(1);
+        assertEquals(1 + 5 * 2 * 2, here.size());
+        assertEquals(here.size(), there.size());
+        for (int n = 1; n < here.size(); n += 2) {
+            // A sum that is rounded to bfloat16 the other way is a 256th away, one among many.
+            double tolerance = here.get(n).startsWith("fp32") ? 1e-5 : 2e-3;
+            assertEquals(loss(here.get(n)), loss(there.get(n)), tolerance * loss(here.get(n)), there.get(n));
+        }
+    }
+
     /** Whether an experiment ends, or the process is asked to end in the middle of it. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
@@ -90,8 +126,8 @@ class CudaCompareTest {
             };
             int[] hidden = {5};
             try (Optimizer adam = engine.optimizer(Adam.of())) {
-                Executable train = () ->
-                        Experiments.train("Adam", adam, data, hidden, 10, 40, report, progress, clock, interruption);
+                Executable train = () -> Experiments.train(
+                        "Adam", adam, data, Dtype.F32, hidden, 10, 40, report, progress, clock, interruption);
                 if (stops) assertThrows(Interruption.Stopped.class, train);
                 else assertDoesNotThrow(train);
                 assertTrue(adam.steps() > (stops ? 0 : 39), "steps by a graph: " + adam.steps());

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.LongSupplier;
+import kudari.Dtype;
 import kudari.Engine;
 import kudari.Optimizer;
 import kudari.data.Dataset;
@@ -49,6 +50,7 @@ class ExperimentsTest {
                     "Adam",
                     engine.optimizer(Adam.of()),
                     data,
+                    Dtype.F32,
                     hidden,
                     50,
                     300,
@@ -79,8 +81,8 @@ class ExperimentsTest {
                 return 1_000_000 * first + 7_000 * (done - first - after) + 99_000_000 * after;
             };
             int[] hidden = {5};
-            Training training =
-                    Experiments.train("Adam", adam, data, hidden, 10, 200, report, progress, clock, interruption);
+            Training training = Experiments.train(
+                    "Adam", adam, data, Dtype.F32, hidden, 10, 200, report, progress, clock, interruption);
             assertEquals(200, adam.steps(), "steps are the training's and nothing else");
             assertEquals(7, training.microsPerUpdate());
             assertEquals(7, training.microsPerStep());

@@ -27,6 +27,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import kudari.report.Comparison.BatchingRun;
@@ -35,6 +36,7 @@ import kudari.report.Comparison.DataPoint;
 import kudari.report.Comparison.Digit;
 import kudari.report.Comparison.Facts;
 import kudari.report.Comparison.Point;
+import kudari.report.Comparison.PrecisionRuns;
 import kudari.report.Comparison.Training;
 import kudari.report.Comparison.Trajectory;
 import org.junit.jupiter.api.Test;
@@ -621,6 +623,60 @@ class ReportTest {
                 List.of(),
                 List.of(),
                 FACTS);
+    }
+
+    /** Two seeds of float32 and of another precision: of the last, both are above the first's. */
+    private static Comparison precisions() {
+        List<PrecisionRuns> runs = new ArrayList<>();
+        for (float[] losses : new float[][] {{1, 2}, {1.25f, 1.25f}, {3, 5}}) {
+            List<Training> seeds = new ArrayList<>();
+            for (float loss : losses) seeds.add(training("seed", Collections.nCopies(120, loss)));
+            runs.add(new PrecisionRuns("precision " + runs.size(), "Adam", 10, seeds));
+        }
+        return new Comparison(List.of(), List.of(), List.of(), List.of(), List.of(), runs, FACTS);
+    }
+
+    @Test
+    void precisionsAreMeasuredByTheSpreadOfTheFirst() throws IOException {
+        write(precisions());
+        assertEquals(
+                Set.of("trajectories.csv", "training.csv", "report.html", "summary.json", "precision.png"), names());
+        JsonArray rows = parse(Files.readString(folder.resolve("summary.json"))).getAsJsonArray("precisions");
+        List<String> figures = new ArrayList<>();
+        for (JsonElement each : rows) {
+            JsonObject row = each.getAsJsonObject();
+            figures.add(row.get("lowestLoss").getAsDouble() + " "
+                    + row.get("finalLoss").getAsDouble() + " "
+                    + row.get("highestLoss").getAsDouble() + " " + row.get("withinFirst"));
+        }
+        assertEquals(List.of("1.0 1.5 2.0 true", "1.25 1.25 1.25 true", "3.0 4.0 5.0 false"), figures);
+        JsonObject data = dataOf(Files.readString(folder.resolve("report.html")));
+        assertEquals(rows, data.getAsJsonArray("precisionTable"));
+        assertEquals(3, data.getAsJsonArray("precisions").size());
+        assertThrows(IllegalArgumentException.class, () -> new PrecisionRuns("none", "Adam", 10, List.of()));
+    }
+
+    /** From 1 to 10 on a logarithmic axis: the band of the first precision from 1 to 2, lines at 1.5, 1.25 and 4. */
+    @Test
+    void thePictureOfPrecisionsHasALineForEachBeforeTheBandOfTheFirst() throws IOException {
+        BufferedImage image = ImageIO.read(new ByteArrayInputStream(PngCharts.precision(precisions())));
+        int[] column = image.getRGB(image.getWidth() / 3, 0, 1, image.getHeight(), null, 0, 1);
+        int band = pixel("#E6E6E6"); // a fifth of #808080, the rest white
+        List<Integer> rows = new ArrayList<>();
+        for (int n = 0; n < 3; n++) {
+            int line = pixel(ChartColors.ofPrecision(n));
+            int[] own = IntStream.range(0, column.length)
+                    .filter(y -> column[y] == line)
+                    .toArray();
+            assertTrue(own.length > 0, "line " + n);
+            rows.add(own[own.length / 2]);
+        }
+        int[] bands =
+                IntStream.range(0, column.length).filter(y -> column[y] == band).toArray();
+        double decade = (rows.get(1) - rows.get(2)) / Math.log10(4 / 1.25);
+        assertEquals(Math.log10(1.5 / 1.25) * decade, rows.get(1) - rows.get(0), 3);
+        assertEquals(Math.log10(2 / 1.25) * decade, rows.get(1) - bands[0], 3, "the band's upper edge");
+        assertEquals(Math.log10(1 / 1.25) * decade, rows.get(1) - bands[bands.length - 1], 5, "and its lower");
     }
 
     private static JsonObject dataOf(String page) {
