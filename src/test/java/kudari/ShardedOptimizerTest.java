@@ -50,6 +50,7 @@ class ShardedOptimizerTest {
             Group.of("b.*", Momentum.of(0.1)),
             Group.matrices("*", Lamb.of(0.01)),
             Group.rest(AdamW.of(0.02).decay(0.1))
+                    .state(StateFormat.BLOCKWISE_8BIT) // of c.weight, which is large enough
         };
     }
 

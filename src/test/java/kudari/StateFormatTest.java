@@ -112,6 +112,23 @@ class StateFormatTest {
         assertEquals(0, codes.code(Float.NaN));
     }
 
+    /** A reciprocal of a subnormal would be infinite, and 0 times it NaN; of a NaN the payload is nobody's. */
+    @Test
+    void blocksOfSubnormalsAreZeroAndOfNaNAreTheOneNaN() {
+        for (boolean signed : new boolean[] {true, false}) {
+            byte[] codes = new byte[4];
+            float[] absmax = new float[1];
+            Blockwise.of(signed).write(codes, absmax, 0, 4, floats(0, Float.MIN_VALUE, 0x1p-127f, 0));
+            assertEquals(0x1p-127f, absmax[0]);
+            float[] read = new float[4];
+            Blockwise.of(signed).read(codes, absmax, 0, 4, read);
+            assertArrayEquals(new float[4], read);
+        }
+        float[] odd = {1, Float.intBitsToFloat(0xffc01234), Float.POSITIVE_INFINITY};
+        assertEquals(0x7fc00000, Float.floatToRawIntBits(Blockwise.largest(odd, 0, 3)));
+        assertEquals(Float.POSITIVE_INFINITY, Blockwise.largest(odd, 2, 3));
+    }
+
     // ---- what is kept ----
 
     private static final int SIZE = 4096 + 300;
