@@ -359,15 +359,15 @@ class RuleArgumentsTest {
             }
             Object value = another(component.getType(), component.getAccessor().invoke(rule));
             if (name.equals("threshold")) value = 4.25; // RAdam's, from 4 up
-            Object changed = method.invoke(rule, value);
+            Object changed = method.invoke(all, value);
             for (RecordComponent each : rule.getClass().getRecordComponents()) {
                 boolean other = name.startsWith("eps") && each.getName().startsWith("eps");
-                Object before = each.getAccessor().invoke(rule),
+                Object before = each.getAccessor().invoke(all),
                         after = each.getAccessor().invoke(changed);
                 if (each.getName().equals(name)) assertEquals(value, after, name);
                 else if (!other || !after.equals(0.0)) assertEquals(before, after, component + " and " + each);
             }
-            all = (Rule) method.invoke(all, value);
+            all = (Rule) changed;
         }
         return all;
     }
