@@ -382,7 +382,7 @@ class CompareTest {
                 "2|--precision --rules=sgd,adam|--precision: expected one rule in --rules, got 2",
                 "2|--precision --device=cpu,cuda|--precision: expected one --device, got 2",
                 "2|--precision --lr=sgd=1      |--lr Sgd: the rule is not among --rules",
-                "2|--precision --rules=muon    |--precision, --rules muon, bf16 master: ",
+                "2|--precision --rules=muon    |--precision, --rules muon, bf16 remainder: ",
                 "2|--precision --rules=lamb    |--precision, --rules lamb, bf16 remainder: ",
                 "1|--device=cuda               |cuda:0: no CUDA driver",
                 "1|--device=cpu,cuda           |cuda:0: no CUDA driver",
