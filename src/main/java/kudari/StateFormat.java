@@ -1,8 +1,6 @@
 package kudari;
 
-import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
-import kudari.rule.TensorRule;
 
 /**
  * In how many bits the state of a group's parameters is kept: what {@link Group#state} asks for. Rules compute in float32 whatever the format, and what they
@@ -51,7 +49,6 @@ public enum StateFormat {
 
     /** Whether a rule's state can be kept in it: in {@link #FLOAT32} always, else where the rule says of an array that it takes fewer bits. */
     public boolean fits(Rule rule) {
-        if (rule instanceof TensorRule || rule instanceof MatrixRule) return this == FLOAT32;
         for (int n = 0; n < rule.state().size(); n++) if (dtype(rule.compression(n)) != Dtype.F32) return true;
         return this == FLOAT32;
     }
