@@ -20,8 +20,8 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 /** Runs {@link StepBenchmark} and prints its figures as the table of the README. Reached by {@code scripts/bench}. */
 final class Bench {
 
-    /** Behind a rule whose parameters and gradients are in direct buffers. */
-    private static final String DIRECT = " direct";
+    /** Behind a rule whose parameters and gradients are in direct buffers, or bfloat16, of which a master takes the bytes that they do not. */
+    private static final String DIRECT = " direct", BF16 = " bf16";
 
     private Bench() {}
 
@@ -34,7 +34,7 @@ final class Bench {
             if (n + 1 == args.length
                     || !Set.of("--what", "--params", "--memory").contains(args[n])) {
                 System.err.println(
-                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…] [--memory array,direct], got "
+                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…] [--memory array,direct,bf16], got "
                                 + String.join(" ", args));
                 System.exit(2);
             }
@@ -48,7 +48,8 @@ final class Bench {
             for (RunResult result : new Runner(options.build()).run()) {
                 String params = result.getParams().getParam("params"),
                         what = result.getParams().getParam("what");
-                if (result.getParams().getParam("memory").equals("direct")) what += DIRECT;
+                String memory = result.getParams().getParam("memory");
+                if (!memory.equals("array")) what += " " + memory;
                 double time = result.getPrimaryResult().getScore();
                 times.computeIfAbsent(params, key -> new LinkedHashMap<>()).put(what, time);
                 csv.println(params + "," + what + "," + time + ","
@@ -76,7 +77,7 @@ final class Bench {
                 switch (what) {
                     case "copy" -> 8;
                     case "triad" -> 12;
-                    default -> new Workload(what.replace(DIRECT, ""), "0").bytes();
+                    default -> new Workload(what.replace(DIRECT, "").replace(BF16, ""), "0").bytes();
                 };
         return bytes * count / times.get(what) / 1e3;
     }

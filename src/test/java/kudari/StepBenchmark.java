@@ -46,7 +46,7 @@ public class StepBenchmark {
     @Param({"1000", "10000", "100000", "1000000", "10000000", "100000000", "148x1024", "gpt2-124M"})
     String params;
 
-    /** Where parameters and gradients of a rule are: in arrays, or in direct buffers. */
+    /** Where parameters and gradients of a rule are: in arrays, or in direct buffers; or bfloat16, with a master. */
     @Param({"array"})
     String memory;
 
@@ -58,8 +58,8 @@ public class StepBenchmark {
     public void open() {
         engine = Engine.cpu();
         workers = new Workers(engine.threads());
-        if (!memory.equals("array") && !memory.equals("direct"))
-            throw new IllegalArgumentException("memory: expected array or direct, got " + memory);
+        if (!List.of("array", "direct", "bf16").contains(memory))
+            throw new IllegalArgumentException("memory: expected array, direct or bf16, got " + memory);
         Map<String, Tensor> p = tensors(1), g = tensors(2);
         if (what.equals("copy"))
             step = inPieces(p, g, tensors(3), (a, b, c, from, to) -> System.arraycopy(b, from, a, from, to - from));
@@ -88,9 +88,11 @@ public class StepBenchmark {
         for (int size : Workload.sizes(params)) {
             float[] values = new float[size];
             for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
-            tensors.put(
-                    "W" + tensors.size(),
-                    engine.wrap(memory.equals("array") ? FloatBuffer.wrap(values) : direct(values)));
+            Tensor tensor = memory.equals("bf16")
+                    ? engine.zeros(Dtype.BF16, size)
+                    : engine.wrap(memory.equals("array") ? FloatBuffer.wrap(values) : direct(values));
+            if (memory.equals("bf16")) tensor.set(values);
+            tensors.put("W" + tensors.size(), tensor);
         }
         return tensors;
     }
