@@ -20,8 +20,11 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 /** Runs {@link StepBenchmark} and prints its figures as the table of the README. Reached by {@code scripts/bench}. */
 final class Bench {
 
-    /** Behind a rule whose parameters and gradients are in direct buffers, or bfloat16, of which a master takes the bytes that they do not. */
-    private static final String DIRECT = " direct", BF16 = " bf16";
+    /**
+     * Behind a rule whose parameters and gradients are in direct buffers, or bfloat16, of which a master takes the bytes that they do not; or whose state is of
+     * 8 bits.
+     */
+    private static final String DIRECT = " direct", BF16 = " bf16", BITS = " 8bit";
 
     private Bench() {}
 
@@ -34,7 +37,7 @@ final class Bench {
             if (n + 1 == args.length
                     || !Set.of("--what", "--params", "--memory").contains(args[n])) {
                 System.err.println(
-                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…] [--memory array,direct,bf16], got "
+                        "usage: scripts/bench [--what copy,triad,Adam,…] [--params 10000000,148x1024,…] [--memory array,direct,bf16,8bit], got "
                                 + String.join(" ", args));
                 System.exit(2);
             }
@@ -73,11 +76,16 @@ final class Bench {
     /** Gigabytes per second, each array counted once for every read and every write; 0 where it was not timed. */
     private static double rate(String what, double count, Map<String, Double> times) {
         if (!times.containsKey(what)) return 0;
+        String rule = what.replace(DIRECT, "").replace(BF16, "").replace(BITS, "");
         int bytes =
                 switch (what) {
                     case "copy" -> 8;
                     case "triad" -> 12;
-                    default -> new Workload(what.replace(DIRECT, "").replace(BF16, ""), "0").bytes();
+                    // A rule's are 12 of the parameter and its gradient, and 8 of each array, which are 2 in 8 bits.
+                    default ->
+                        what.endsWith(BITS)
+                                ? 12 + (new Workload(rule, "0").bytes() - 12) / 4
+                                : new Workload(rule, "0").bytes();
                 };
         return bytes * count / times.get(what) / 1e3;
     }

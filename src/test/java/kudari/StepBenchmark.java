@@ -46,7 +46,7 @@ public class StepBenchmark {
     @Param({"1000", "10000", "100000", "1000000", "10000000", "100000000", "148x1024", "gpt2-124M"})
     String params;
 
-    /** Where parameters and gradients of a rule are: in arrays, or in direct buffers; or bfloat16, with a master. */
+    /** Where parameters and gradients of a rule are: in arrays, or in direct buffers; or bfloat16, with a master; or in arrays, with state of 8 bits. */
     @Param({"array"})
     String memory;
 
@@ -58,14 +58,16 @@ public class StepBenchmark {
     public void open() {
         engine = Engine.cpu();
         workers = new Workers(engine.threads());
-        if (!List.of("array", "direct", "bf16").contains(memory))
-            throw new IllegalArgumentException("memory: expected array, direct or bf16, got " + memory);
+        if (!List.of("array", "direct", "bf16", "8bit").contains(memory))
+            throw new IllegalArgumentException("memory: expected array, direct, bf16 or 8bit, got " + memory);
         Map<String, Tensor> p = tensors(1), g = tensors(2);
         if (what.equals("copy"))
             step = inPieces(p, g, tensors(3), (a, b, c, from, to) -> System.arraycopy(b, from, a, from, to - from));
         else if (what.equals("triad")) step = inPieces(p, g, tensors(3), StepBenchmark::triad);
         else {
-            Optimizer optimizer = engine.optimizer(Workload.rule(what));
+            StateFormat state = memory.equals("8bit") ? StateFormat.BLOCKWISE_8BIT : StateFormat.FLOAT32;
+            Optimizer optimizer =
+                    engine.optimizer(Group.rest(Workload.rule(what)).state(state));
             step = () -> optimizer.update(p, g);
         }
     }
@@ -90,7 +92,7 @@ public class StepBenchmark {
             for (int i = 0; i < size; i++) values[i] = random.nextFloat() - 0.5f;
             Tensor tensor = memory.equals("bf16")
                     ? engine.zeros(Dtype.BF16, size)
-                    : engine.wrap(memory.equals("array") ? FloatBuffer.wrap(values) : direct(values));
+                    : engine.wrap(memory.equals("direct") ? direct(values) : FloatBuffer.wrap(values));
             if (memory.equals("bf16")) tensor.set(values);
             tensors.put("W" + tensors.size(), tensor);
         }
