@@ -22,6 +22,8 @@ import java.util.concurrent.Future;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import kudari.Collective;
 import kudari.Dtype;
 import kudari.Engine;
@@ -111,8 +113,8 @@ class NcclCollectiveTest {
             int device = oneDevice ? 0 : r;
             ranks.add(threads.submit(() -> {
                 try (Engine engine = onCpu && device == 1 ? Engine.cpu(1) : Engine.cuda(device);
-                        Collective nccl = NcclCollective.join(
-                                engine, host, timeout, isToEnd::get, Optional.of(file), CHUNK)) {
+                        Collective nccl =
+                                NcclCollective.join(engine, host, timeout, isToEnd::get, Optional.of(file), CHUNK)) {
                     body.run(engine, nccl, host);
                     nccl.allGather();
                     return null;
@@ -246,16 +248,49 @@ class NcclCollectiveTest {
                 }
                 all.add(params);
             }
-            assertSame(
-                    List.copyOf(all.get(0).values()), List.copyOf(all.get(1).values()));
+            assertSame(List.copyOf(all.get(0).values()), List.copyOf(all.get(1).values()));
         });
+    }
+
+    @Test
+    void noCallWithTensorsWaitsForTheDevice() throws Exception {
+        succeed(1, (engine, nccl, host) -> {}); // softcuda is there
+        long[] waits = new long[2];
+        succeed(2, (engine, nccl, host) -> {
+            List<Tensor> tensors = vector(engine, nccl.rank(), 150);
+            nccl.allReduce(tensors); // takes memory
+            host.allGather();
+            if (nccl.rank() == 0) waits[0] = waits();
+            host.allGather();
+            for (int step = 0; step < 3; step++) {
+                nccl.allReduce(tensors);
+                nccl.broadcast(0, tensors);
+            }
+            host.allGather();
+            if (nccl.rank() == 0) waits[1] = waits();
+            host.allGather();
+        });
+        assertEquals(waits[0], waits[1]);
+        assertTrue(waits[0] > 0);
+    }
+
+    /** How often the host has waited for a device so far. */
+    private static long waits() {
+        String stats = NativeLibrary.getInstance("libcuda.so.1")
+                .getFunction("softcuda")
+                .invokeString(new Object[] {"stats"}, false);
+        Matcher call = Pattern.compile("\"cu(Stream|Event|Ctx)Synchronize\": *(\\d+)").matcher(stats);
+        long waits = 0;
+        while (call.find()) waits += Long.parseLong(call.group(2));
+        return waits;
     }
 
     // ---- what goes wrong ----
 
     private static void says(String expected, Throwable failure) {
-        assertTrue(failure != null && failure.getMessage().contains(expected), () -> "expected '" + expected
-                + "', got '" + failure + "'");
+        assertTrue(
+                failure != null && failure.getMessage().contains(expected),
+                () -> "expected '" + expected + "', got '" + failure + "'");
     }
 
     @Test
