@@ -279,7 +279,8 @@ class NcclCollectiveTest {
         String stats = NativeLibrary.getInstance("libcuda.so.1")
                 .getFunction("softcuda")
                 .invokeString(new Object[] {"stats"}, false);
-        Matcher call = Pattern.compile("\"cu(Stream|Event|Ctx)Synchronize\": *(\\d+)").matcher(stats);
+        Matcher call =
+                Pattern.compile("\"cu(Stream|Event|Ctx)Synchronize\": *(\\d+)").matcher(stats);
         long waits = 0;
         while (call.find()) waits += Long.parseLong(call.group(2));
         return waits;
