@@ -272,6 +272,11 @@ public final class CudaEngine extends Engine {
         return stream;
     }
 
+    /** The same as an address, for other CUDA bindings; 0 for the null stream. */
+    public long streamAddress() {
+        return JCudaAddress.of(stream());
+    }
+
     /**
      * A tensor of float32 over device memory that somebody else owns and frees, of any alignment that a float may have.
      *
@@ -347,6 +352,12 @@ public final class CudaEngine extends Engine {
     public CUdeviceptr pointer(Tensor tensor) {
         checkOwn(tensor);
         return ((CudaTensor) tensor).pointer;
+    }
+
+    /** The same as an address, for other CUDA bindings. 0 if the tensor has no elements. */
+    public long address(Tensor tensor) {
+        checkOwn(tensor);
+        return ((CudaTensor) tensor).address;
     }
 
     /** The bytes of device memory that this engine has allocated: tensors, state and tables; not what it wraps. */

@@ -35,7 +35,10 @@ struct Event {
 };
 using EventPtr = std::shared_ptr<Event>;
 
-struct Op { std::function<Error()> run; };
+struct Op {
+  std::function<Error()> run;
+  std::function<void()> host = nullptr;  // instead: a function of somebody's, in a thread of its own and without our lock
+};
 struct Graph { Context* context; std::vector<Op> ops; };  // in the order of the calls; one that can be launched is a copy
 enum Mode { GLOBAL, THREAD_LOCAL, RELAXED };
 struct Capture {
@@ -62,6 +65,7 @@ struct Stream {
   std::deque<Op> ops = {};
   Capture* capture = nullptr;
   Nodes before = {};                // in the capture, what its next operation stands behind
+  bool busy = false;                // its first operation is a function of the host's, which runs
 };
 struct LoadedFunction { struct LoadedModule* module; const Function* function; u32 maxDynamicShared; };
 struct LoadedModule {
@@ -72,6 +76,24 @@ struct LoadedModule {
 };
 
 std::recursive_mutex& mutex = *new std::recursive_mutex;
+thread_local int locked = 0;        // how often this thread has locked it
+struct Lock {
+  Lock() {
+    mutex.lock();
+    locked++;
+  }
+  ~Lock() {
+    locked--;
+    mutex.unlock();
+  }
+};
+// Lets other threads in for a moment.
+void yield() {
+  int times = locked;
+  for (int n = 0; n < times; n++) mutex.unlock();
+  std::this_thread::sleep_for(std::chrono::microseconds(50));
+  for (int n = 0; n < times; n++) mutex.lock();
+}
 bool initialized = false;
 std::map<int, Context*>& primaries = *new std::map<int, Context*>;  // by device
 std::set<Context*>& contexts = *new std::set<Context*>;
@@ -95,6 +117,17 @@ Error lose(Context* c, Error e) {
 }
 
 void runOne(Stream* s) {
+  if (s->busy) return yield();
+  if (s->ops.front().host && s->context->lost == SUCCESS) {
+    s->busy = true;
+    std::thread([s, host = s->ops.front().host] {
+      host();
+      Lock lock;
+      s->ops.pop_front();
+      s->busy = false;
+    }).detach();
+    return yield();
+  }
   Op op = std::move(s->ops.front());
   s->ops.pop_front();
   if (s->context->lost != SUCCESS) return;
@@ -109,7 +142,7 @@ void drainUntil(const EventPtr& e, u64 ticket) {
   while (e->completed < ticket && e->stream && !e->stream->ops.empty()) runOne(e->stream);
 }
 Error drainAll(Context* c) {
-  for (Stream* s : c->streams) drain(s);
+  for (Stream* s : std::set<Stream*>(c->streams)) drain(s);  // a copy: whoever waits lets others in
   return c->lost;
 }
 // The null stream starts after all blocking streams.
@@ -260,7 +293,7 @@ bool isLoss(int code) {
 }
 
 template <class F> int api(const char* name, Needs needs, F body) {
-  std::lock_guard<std::recursive_mutex> lock(mutex);
+  Lock lock;
   Error told = entering(name);
   if (told != SUCCESS) {
     if (isLoss(told) && current()) lose(current(), told);
@@ -756,6 +789,15 @@ API cuStreamWaitEvent(void* handle, void* event, u32 flags) {
     return enqueue(s, [e, ticket] { drainUntil(e, ticket); return SUCCESS; });
   });
 }
+API cuLaunchHostFunc(void* handle, void (*function)(void*), void* data) {
+  return api("cuLaunchHostFunc", SOUND, [&]() -> int {
+    Stream* s = streamOf(handle);
+    if (!s || !function) return INVALID_HANDLE;
+    if (s->capture) return broken(s->capture, STREAM_CAPTURE_UNSUPPORTED);  // a graph of ours has no such nodes
+    s->ops.push_back({nullptr, [=] { function(data); }});
+    return SUCCESS;
+  });
+}
 API cuEventCreate(void** event, u32) {
   return api("cuEventCreate", SOUND, [&]() -> int {
     auto e = std::make_shared<Event>();
@@ -983,7 +1025,7 @@ API cuModuleGetFunction(void** f, void* handle, const char* name) {
 }
 API cuModuleGetGlobal_v2(u64* p, size_t* n, void* handle, const char* name) {
   auto* m = static_cast<LoadedModule*>(handle);
-  std::lock_guard<std::recursive_mutex> lock(mutex);
+  Lock lock;
   if (current() && current()->modules.count(m) && !m->module) {
     m->answer = command(name);
     if (p) *p = reinterpret_cast<u64>(m->answer.data());

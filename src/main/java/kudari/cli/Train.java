@@ -224,6 +224,9 @@ final class Train extends TrainingCommand {
                             + " on this machine (local-cluster, if no master is named)")
     String spark;
 
+    /** For {@code kudari.spark.Backend}, which not every build has. */
+    private static final List<String> BACKENDS = List.of("blocks", "nccl", "nccl-or-blocks");
+
     @Option(names = "--ranks", paramLabel = "N", description = "how many, with --spark (default: 2)")
     private Integer ranks;
 
@@ -232,6 +235,14 @@ final class Train extends TrainingCommand {
             description =
                     "with --spark: each rank keeps the state of its share of the parameters alone, and steps those; the bits are the same")
     boolean zero;
+
+    @Option(
+            names = "--backend",
+            paramLabel = "NAME",
+            description =
+                    "with --spark: how ranks send each other gradients: blocks, Spark's own transfer; nccl, NVIDIA's library, from GPU to GPU; or"
+                            + " nccl-or-blocks, the second where all ranks can (default: blocks); the bits are the same")
+    String backend;
 
     @Option(
             names = "--shards",
@@ -491,9 +502,13 @@ final class Train extends TrainingCommand {
         atLeastOne("--batch", batch);
         checkThreads();
         for (int units : hidden) atLeastOne("--hidden", units);
-        String alone = ranks != null ? "--ranks" : shards != null ? "--shards" : zero ? "--zero" : "";
+        String alone = ranks != null
+                ? "--ranks"
+                : shards != null ? "--shards" : backend != null ? "--backend" : zero ? "--zero" : "";
         if (spark == null && !alone.isEmpty()) throw refusal(alone + ": expected --spark beside it, got none");
         atLeastOne("--ranks", ranks());
+        if (backend != null && !BACKENDS.contains(backend))
+            throw refusal("--backend: expected " + String.join(", ", BACKENDS) + ", got " + backend);
         if (spark != null && batch % ranks() != 0)
             throw refusal(
                     "--batch: expected a multiple of --ranks " + ranks() + ", for each takes its part, got " + batch);

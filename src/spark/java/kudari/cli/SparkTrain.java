@@ -7,6 +7,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.SortedMap;
@@ -14,6 +15,7 @@ import kudari.LearningRate;
 import kudari.checkpoint.Checkpoint;
 import kudari.nn.Score;
 import kudari.report.RunWriter;
+import kudari.spark.Backend;
 import kudari.spark.ShardedCheckpoints;
 import kudari.spark.TrainingJob;
 import org.apache.spark.SparkConf;
@@ -63,6 +65,7 @@ final class SparkTrain implements Train.OnSpark {
         try {
             List<double[]> results = TrainingJob.of(train.ranks())
                     .checkpoints(folder)
+                    .backend(backend(train))
                     .run(
                             spark.parallelize(Collections.nCopies(train.ranks(), 0), train.ranks()),
                             loop,
@@ -81,9 +84,16 @@ final class SparkTrain implements Train.OnSpark {
                             ? "nothing was saved"
                             : "the last checkpoint is of step " + curves.checkpoints.saved() + "; to go on: "
                                     + train.goOn(curves.places, curves.checkpoints) + " --spark "
-                                    + TrainingCommand.word(train.spark) + " --ranks " + train.ranks()));
+                                    + TrainingCommand.word(train.spark) + " --ranks " + train.ranks()
+                                    + (train.backend == null ? "" : " --backend " + train.backend)));
             return 130;
         }
+    }
+
+    private static Backend backend(Train train) {
+        return train.backend == null
+                ? Backend.BLOCKS
+                : Backend.valueOf(train.backend.toUpperCase(Locale.ROOT).replace('-', '_'));
     }
 
     /** The settings of Spark: those that were given, and what is missing to use the executors of this machine. */
@@ -105,6 +115,7 @@ final class SparkTrain implements Train.OnSpark {
             conf.setIfMissing("spark.driver.host", "127.0.0.1");
             conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
             conf.setIfMissing("spark.executorEnv.SPARK_LOCAL_IP", "127.0.0.1");
+            conf.setIfMissing("spark.executorEnv.NCCL_SOCKET_IFNAME", "lo");
         }
         return conf.setMaster(master);
     }

@@ -63,7 +63,7 @@ public final class Rank {
         return engine;
     }
 
-    /** What the ranks do together. Sums are in the order of the ranks, and what is a GPU's goes by way of the host's memory. */
+    /** What the ranks do together, by the job's {@link Backend}. Sums are in the order of the ranks. */
     public Collective collective() {
         return collective;
     }

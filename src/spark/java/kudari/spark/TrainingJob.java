@@ -55,8 +55,9 @@ import scala.runtime.AbstractFunction1;
  *     that finds checkpoints there goes on from them
  * @param attempts how often in a row the job may fail without a new checkpoint in between before it is given up
  * @param timeout how long a rank waits for another, which may be saving, judging or reading its samples
+ * @param backend how ranks send each other tensors
  */
-public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts, Duration timeout) {
+public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts, Duration timeout, Backend backend) {
 
     /** Between two looks whether rank 0 has told something, or all have ended. */
     private static final long LOOK_MILLIS = 20;
@@ -66,30 +67,36 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
     /** Checks that the numbers are in range. */
     public TrainingJob {
         Objects.requireNonNull(checkpoints, "checkpoints");
+        Objects.requireNonNull(backend, "backend");
         if (ranks < 1) throw new IllegalArgumentException("ranks: expected at least 1, got " + ranks);
         if (attempts < 1) throw new IllegalArgumentException("attempts: expected at least 1, got " + attempts);
         if (timeout.isNegative() || timeout.isZero())
             throw new IllegalArgumentException("timeout: expected a positive one, got " + timeout);
     }
 
-    /** A job without checkpoints, given up after 4 failures; a rank waits 2 minutes for another. */
+    /** A job without checkpoints, given up after 4 failures; a rank waits 2 minutes for another, and sends by {@link Backend#BLOCKS}. */
     public static TrainingJob of(int ranks) {
-        return new TrainingJob(ranks, Optional.empty(), 4, Duration.ofMinutes(2));
+        return new TrainingJob(ranks, Optional.empty(), 4, Duration.ofMinutes(2), Backend.BLOCKS);
     }
 
     /** This job, with a folder for checkpoints. */
     public TrainingJob checkpoints(String folder) {
-        return new TrainingJob(ranks, Optional.of(folder), attempts, timeout);
+        return new TrainingJob(ranks, Optional.of(folder), attempts, timeout, backend);
     }
 
     /** This job, given up after so many failures in a row without a new checkpoint. */
     public TrainingJob attempts(int attempts) {
-        return new TrainingJob(ranks, checkpoints, attempts, timeout);
+        return new TrainingJob(ranks, checkpoints, attempts, timeout, backend);
     }
 
     /** This job, whose ranks wait so long for each other. */
     public TrainingJob timeout(Duration timeout) {
-        return new TrainingJob(ranks, checkpoints, attempts, timeout);
+        return new TrainingJob(ranks, checkpoints, attempts, timeout, backend);
+    }
+
+    /** This job, whose ranks send each other tensors in this way; {@link Backend#BLOCKS} if nothing is said. */
+    public TrainingJob backend(Backend backend) {
+        return new TrainingJob(ranks, checkpoints, attempts, timeout, backend);
     }
 
     /** As {@link #run(JavaRDD, TrainingLoop, Consumer)}, with nobody to listen. */
@@ -179,6 +186,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         private final int size;
         private final String job, folder, from, driver;
         private final long attempt, timeoutNanos;
+        private final Backend backend;
         private final SerializableConfiguration configuration;
 
         Task(
@@ -196,6 +204,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
             size = of.ranks;
             folder = of.checkpoints.orElse(null);
             timeoutNanos = of.timeout.toNanos();
+            backend = of.backend;
             this.from = from.orElse(null);
         }
 
@@ -203,8 +212,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         public Iterator<R> apply(Iterator<T> samples) {
             BarrierTaskContext context = BarrierTaskContext.get();
             try (Engine engine = open(context);
-                    Collective collective =
-                            BlockCollective.join(context, job, attempt, Duration.ofNanos(timeoutNanos))) {
+                    Collective collective = join(context, engine)) {
                 Optional<ShardedCheckpoints> checkpoints = folder == null
                         ? Optional.empty()
                         : Optional.of(new ShardedCheckpoints(folder, configuration.value()));
@@ -225,6 +233,37 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
             } catch (Exception e) {
                 throw new IllegalStateException(
                         "rank " + context.partitionId() + " of " + size + ": " + e.getMessage(), e);
+            }
+        }
+
+        private Collective join(BarrierTaskContext context, Engine engine) {
+            Duration timeout = Duration.ofNanos(timeoutNanos);
+            Collective blocks = BlockCollective.join(context, job, attempt, timeout);
+            if (backend == Backend.BLOCKS) return blocks;
+            try {
+                checkJna();
+                return NcclCollective.join(engine, blocks, timeout, context::isInterrupted);
+            } catch (Nccl.Unavailable e) {
+                if (backend == Backend.NCCL_OR_BLOCKS) { // on all ranks, for it is thrown on all
+                    if (blocks.rank() == 0)
+                        LOG.log(Level.WARNING, "the ranks send by Spark's blocks, not by NCCL: " + e.getMessage());
+                    return blocks;
+                }
+                blocks.close();
+                throw e;
+            } catch (RuntimeException | LinkageError e) {
+                blocks.close();
+                throw e;
+            }
+        }
+
+        /** Before a class that needs it is loaded. The class path is the same on all ranks. */
+        private static void checkJna() {
+            try {
+                Class.forName("com.sun.jna.Native", false, TrainingJob.class.getClassLoader());
+            } catch (ClassNotFoundException e) {
+                throw new Nccl.Unavailable(
+                        "NCCL is called by JNA, which is not on the class path; add net.java.dev.jna:jna, or take Backend.BLOCKS");
             }
         }
 

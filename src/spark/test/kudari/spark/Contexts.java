@@ -25,6 +25,7 @@ final class Contexts {
                 .set("spark.executor.extraClassPath", System.getProperty("java.class.path"))
                 .set("spark.executor.extraJavaOptions", "--enable-native-access=ALL-UNNAMED")
                 .set("spark.executorEnv.SPARK_LOCAL_IP", "127.0.0.1")
+                .set("spark.executorEnv.NCCL_SOCKET_IFNAME", "lo")
                 // A frozen executor is found out soon.
                 .set("spark.network.timeout", "20s")
                 .set("spark.network.timeoutInterval", "5s")

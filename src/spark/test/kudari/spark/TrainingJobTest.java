@@ -142,6 +142,22 @@ class TrainingJobTest {
     }
 
     @Test
+    void ncclThatCannotBeUsedFailsTheJobUnlessBlocksAreAllowed() throws Exception {
+        IllegalStateException e = assertThrows(IllegalStateException.class, () -> TrainingJob.of(2)
+                .attempts(1)
+                .backend(Backend.NCCL)
+                .run(digits(2), new DigitsLoop(1, 0, DigitsLoop.NONE)));
+        String message = e.getCause().getMessage();
+        assertTrue(
+                message.contains("NCCL needs a GPU, got CPU (1 thread)") || message.contains("cannot use NCCL"),
+                message);
+        List<DigitsLoop.Result> results = TrainingJob.of(2)
+                .backend(Backend.NCCL_OR_BLOCKS)
+                .run(digits(2), new DigitsLoop(12, 0, DigitsLoop.NONE));
+        assertArrayEquals(Digit.trainedByOne(2, 12), results.get(1).weights());
+    }
+
+    @Test
     void whatDoesNotFitIsRefused() {
         Exception e = assertThrows(IllegalArgumentException.class, () -> TrainingJob.of(2)
                 .run(digits(3), new DigitsLoop(1, 0, DigitsLoop.NONE)));
