@@ -47,8 +47,7 @@ final class Contexts {
                 .mapToObj(address -> "\"" + address + "\"")
                 .collect(Collectors.joining(", "));
         Path script = Files.writeString(
-                folder.resolve("gpus"),
-                "#!/bin/sh\necho '{\"name\": \"gpu\", \"addresses\": [" + addresses + "]}'\n");
+                folder.resolve("gpus"), "#!/bin/sh\necho '{\"name\": \"gpu\", \"addresses\": [" + addresses + "]}'\n");
         Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwx------"));
         // One worker has all of them, and gives each executor another.
         SparkConf conf = conf("local-cluster[1," + count + "," + 700 * count + "]")
@@ -60,9 +59,11 @@ final class Contexts {
                 .set("spark.task.resource.gpu.amount", "1")
                 .set(
                         "spark.executor.extraClassPath",
-                        System.getProperty("java.class.path") + ":" + Path.of("target/nvrtc").toAbsolutePath() + "/*")
-                .set("spark.executor.extraJavaOptions", "--enable-native-access=ALL-UNNAMED -Duser.home="
-                        + System.getProperty("user.home"))
+                        System.getProperty("java.class.path") + ":"
+                                + Path.of("target/nvrtc").toAbsolutePath() + "/*")
+                .set(
+                        "spark.executor.extraJavaOptions",
+                        "--enable-native-access=ALL-UNNAMED -Duser.home=" + System.getProperty("user.home"))
                 .set("spark.executorEnv.SPARK_LOCAL_IP", "127.0.0.1")
                 .set("spark.executorEnv.SOFTCUDA_DEVICES", String.valueOf(count))
                 .set(

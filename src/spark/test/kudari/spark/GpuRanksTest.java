@@ -41,10 +41,13 @@ class GpuRanksTest {
     private static final int RANKS = 2, STEPS = 4;
 
     /** Of one, of some and of many elements; in another order than by size. */
-    private static final Map<String, long[]> SHAPES =
-            new TreeMap<>(Map.of("a.weight", new long[] {40, 30}, "b.bias", new long[] {5}, "c.weight", new long[] {
-                700
-            }));
+    private static final Map<String, long[]> SHAPES = new TreeMap<>(
+            Map.of("a.weight", new long[] {40, 30}, "b.bias", new long[] {5}, "c.weight", new long[] {700}));
+
+    /** Makes the guard where it is used, for it does not travel. */
+    private interface Guards extends Serializable {
+        Guard guard();
+    }
 
     private static JavaSparkContext spark;
 
@@ -100,8 +103,7 @@ class GpuRanksTest {
                 for (String name : SHAPES.keySet()) {
                     Tensor sum = grads.get(name);
                     sum.set(values(name, 0, step));
-                    for (int r = 1; r < RANKS; r++)
-                        sum.add(engine.tensor(values(name, r, step), SHAPES.get(name)), 1);
+                    for (int r = 1; r < RANKS; r++) sum.add(engine.tensor(values(name, r, step), SHAPES.get(name)), 1);
                 }
                 adam.update(params, grads);
             }
@@ -114,14 +116,14 @@ class GpuRanksTest {
     }
 
     /** One process on a GPU, and the CPU of this one, which come to the same. */
-    private static float[] expected(Guard guard) throws Exception {
+    private static float[] expected(Guards guards) throws Exception {
         Result one = TrainingJob.of(1)
                 .attempts(1)
-                .run(ranks(1), (rank, none) -> result(rank, alone(rank.engine(), guard)))
+                .run(ranks(1), (rank, none) -> result(rank, alone(rank.engine(), guards.guard())))
                 .get(0);
         assertTrue(one.engine.contains("software"), one.engine);
         try (Engine cpu = Engine.cpu(1)) {
-            float[] weights = Digit.weights(alone(cpu, guard));
+            float[] weights = Digit.weights(alone(cpu, guards.guard()));
             assertArrayEquals(weights, one.weights);
             return weights;
         }
@@ -139,10 +141,10 @@ class GpuRanksTest {
 
     @Test
     void ranksOnGpusStepToTheBitsOfOneGpuAndOfTheCpu() throws Exception {
-        Guard guard = Guard.clipNorm(3).scale(0.5);
-        check(expected(guard), TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
+        Guards guards = () -> Guard.clipNorm(3).scale(0.5);
+        check(expected(guards), TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
             Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
-            try (Optimizer adam = rank.engine().optimizer(rule()).guard(guard)) {
+            try (Optimizer adam = rank.engine().optimizer(rule()).guard(guards.guard())) {
                 for (int step = 0; step < STEPS; step++) {
                     for (String name : SHAPES.keySet()) grads.get(name).set(values(name, rank.rank(), step));
                     rank.sum(grads);
@@ -155,11 +157,11 @@ class GpuRanksTest {
 
     @Test
     void shardedStateOnGpusStepsToTheSameBits() throws Exception {
-        Guard guard = Guard.clipValue(0.5).scale(0.5);
-        check(expected(guard), TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
+        Guards guards = () -> Guard.clipValue(0.5).scale(0.5);
+        check(expected(guards), TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
             Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
             try (ShardedOptimizer adam =
-                    new ShardedOptimizer(rank.engine(), rank.collective(), rule()).guard(guard)) {
+                    new ShardedOptimizer(rank.engine(), rank.collective(), rule()).guard(guards.guard())) {
                 for (int step = 0; step < STEPS; step++) {
                     for (String name : SHAPES.keySet()) grads.get(name).set(values(name, rank.rank(), step));
                     adam.update(params, grads);
@@ -172,9 +174,9 @@ class GpuRanksTest {
     @Test
     void shardedStateOnGpusRefusesNormsAndLossScales() {
         for (boolean norm : new boolean[] {true, false}) {
-            IllegalStateException e = assertThrows(IllegalStateException.class, () -> TrainingJob.of(RANKS)
-                    .attempts(1)
-                    .run(ranks(RANKS), (rank, none) -> {
+            IllegalStateException e = assertThrows(
+                    IllegalStateException.class,
+                    () -> TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
                         Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
                         ShardedOptimizer adam = new ShardedOptimizer(rank.engine(), rank.collective(), rule());
                         if (norm) adam.guard(Guard.clipNorm(1));

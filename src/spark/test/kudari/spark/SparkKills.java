@@ -48,27 +48,29 @@ final class SparkKills {
             Progress progress = new Progress();
             Killer killer = new Killer(new Random(seed), steps, kills, progress);
             killer.start();
-            List<DigitsLoop.Result> disturbed = train(spark, steps, progress);
+            List<DigitsLoop.Result> disturbed = train(spark, steps, kills, progress);
             killer.ended.set(true);
             killer.join();
             if (killer.killed != kills)
                 fail("expected " + kills + " kills before the training ended, got " + killer.killed
                         + ": more steps give them time");
             float[] expected = Digit.trainedByOne(RANKS, steps);
-            for (int rank = 0; rank < RANKS; rank++) compare(rank, disturbed.get(rank).weights(), expected);
+            for (int rank = 0; rank < RANKS; rank++)
+                compare(rank, disturbed.get(rank).weights(), expected);
             say(
                     "after %d kills, in attempt %d, all %d weights have the bits of the training that nobody disturbed",
                     kills, disturbed.get(0).attempt(), expected.length);
         }
     }
 
-    private static List<DigitsLoop.Result> train(JavaSparkContext spark, int steps, Progress progress)
+    private static List<DigitsLoop.Result> train(JavaSparkContext spark, int steps, int kills, Progress progress)
             throws Exception {
         Path folder = Files.createTempDirectory("kudari-kills");
         long start = System.nanoTime();
         try {
             return TrainingJob.of(RANKS)
                     .checkpoints(folder.toUri().toString())
+                    .attempts(kills + 1) // however close together they come
                     .timeout(Duration.ofSeconds(60))
                     .run(
                             spark.parallelize(Digit.of(RANKS), RANKS),
