@@ -1,5 +1,11 @@
 package kudari.spark;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaSparkContext;
 
@@ -33,6 +39,37 @@ final class Contexts {
                 .set("spark.authenticate", "true")
                 .set("spark.authenticate.secret", "of the tests")
                 .set("spark.network.crypto.enabled", "true");
+        return new JavaSparkContext(conf);
+    }
+
+    /** Ranks are executors, each with a GPU in software, which Spark is told of by a script that is written to a folder. */
+    static JavaSparkContext gpus(int count, Path folder) throws IOException {
+        String addresses = IntStream.range(0, count)
+                .mapToObj(address -> "\"" + address + "\"")
+                .collect(Collectors.joining(", "));
+        Path script = Files.writeString(
+                folder.resolve("gpus"), "#!/bin/sh\necho '{\"name\": \"gpu\", \"addresses\": [" + addresses + "]}'\n");
+        Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwx------"));
+        // One worker has all of them, and gives each executor another.
+        SparkConf conf = conf("local-cluster[1," + count + "," + 700 * count + "]")
+                .set("spark.executor.cores", "1")
+                .set("spark.executor.memory", "700m")
+                .set("spark.worker.resource.gpu.amount", String.valueOf(count))
+                .set("spark.worker.resource.gpu.discoveryScript", script.toString())
+                .set("spark.executor.resource.gpu.amount", "1")
+                .set("spark.task.resource.gpu.amount", "1")
+                .set(
+                        "spark.executor.extraClassPath",
+                        System.getProperty("java.class.path") + ":"
+                                + Path.of("target/nvrtc").toAbsolutePath() + "/*")
+                .set(
+                        "spark.executor.extraJavaOptions",
+                        "--enable-native-access=ALL-UNNAMED -Duser.home=" + System.getProperty("user.home"))
+                .set("spark.executorEnv.SPARK_LOCAL_IP", "127.0.0.1")
+                .set("spark.executorEnv.SOFTCUDA_DEVICES", String.valueOf(count))
+                .set(
+                        "spark.executorEnv.LD_LIBRARY_PATH",
+                        Path.of("target/softcuda").toAbsolutePath().toString());
         return new JavaSparkContext(conf);
     }
 

@@ -90,6 +90,7 @@ class ReadmeExampleTest {
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                         "-Xmx600m",
                         "--enable-native-access=ALL-UNNAMED",
+                        "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", // for Spark 3.5
                         "-cp",
                         with,
                         "Example")
