@@ -5,7 +5,9 @@ import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.assertSameState;
 import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -399,6 +401,39 @@ class MasterTest {
                 IllegalArgumentException.class,
                 () -> resumed.update(p, g),
                 "params 'W', by its group: expected state [m, v, master], got [m, v]");
+    }
+
+    @Test
+    void aRemainderThatWasNotSavedBeginsAsNothing() {
+        Tensor p = engine.tensor(new float[] {1, -2}, Dtype.BF16), g = engine.tensor(new float[] {1, 1}, Dtype.BF16);
+        Optimizer nearest = engine.optimizer(Group.rest(Adam.of(0.1)).master(Master.NEAREST));
+        nearest.update(p, g);
+        Checkpoint saved = Checkpoint.of(nearest, Map.of(Optimizer.SINGLE, p), Map.of());
+        Tensor other = engine.tensor(new float[] {7, 0.3f}, Dtype.BF16);
+        Optimizer with = engine.optimizer(Group.rest(Adam.of(0.1)).master(Master.REMAINDER));
+        assertEquals(
+                1, saved.restoreWhatFits(with, Map.of(Optimizer.SINGLE, other)).size());
+        assertArrayEquals(p.get(), other.get());
+        assertArrayEquals(
+                new float[2], with.state(Optimizer.SINGLE).get("remainder").get());
+    }
+
+    /** Its master would be the saved one, and the first step would put that in the place of a parameter that stayed as it was. */
+    @Test
+    void aParameterOfAnotherTypeThanSavedGetsNewState() {
+        Tensor p = engine.tensor(new float[] {1, -2}, Dtype.F16), g = engine.tensor(new float[] {1, 1});
+        Optimizer before = engine.optimizer(Adam.of(0.125));
+        before.update(p, g);
+        Checkpoint saved = Checkpoint.of(before, Map.of(Optimizer.SINGLE, p), Map.of());
+        Tensor other = engine.tensor(new float[] {16, 16}, Dtype.BF16);
+        Optimizer after = engine.optimizer(Adam.of(0.125));
+        assertEquals(
+                List.of("'params/param': expected BF16, got F16"),
+                saved.restoreWhatFits(after, Map.of(Optimizer.SINGLE, other)));
+        assertArrayEquals(new float[] {16, 16}, other.get());
+        assertFalse(after.knows(Optimizer.SINGLE));
+        after.update(other, g);
+        assertEquals(16, after.state(Optimizer.SINGLE).get("master").get()[0], 0.25);
     }
 
     /** The seed is of random bits alone; and a step takes what goes together. */

@@ -139,7 +139,7 @@ public record Checkpoint(
 
     /**
      * Restores what fits, as where a part of a network is new: parameters of the same name, shape and type, and the state of those whose rule is of the
-     * same kind. The others stay as they are, and get new state; so does a master or an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
+     * same kind. The others stay as they are, and get new state; so does a master, a remainder or an average that the run had not. Where there are as many groups, their counts are restored; otherwise each goes on
      * after as many steps as the run had done. A loss scale that the run had not stays as it is.
      *
      * @return what was left, a sentence for each tensor; empty if all of it fits
@@ -195,6 +195,8 @@ public record Checkpoint(
         for (String name : tensors.keySet()) {
             if (!expected.containsKey(name)) faults.add(Say.quoted(name) + " is not this run's");
         }
+        // Of another type it may have state that fits, with a master that would take its place.
+        rules.keySet().removeIf(name -> !fitting.contains(param(name)));
         rules.entrySet().removeIf(entry -> !optimizer.stateArrays(entry.getKey(), params.get(entry.getKey())).stream()
                 .filter(array -> array.isOf(entry.getValue()))
                 .allMatch(array -> fitting.contains(state(entry.getKey(), entry.getValue(), array.name()))));
@@ -221,6 +223,7 @@ public record Checkpoint(
                 if (fit.values.contains(saved)) tensor.set(tensors.get(saved).floats());
                 else if (tensor.dtype() == Dtype.F32)
                     tensor.set(params.get(name)); // a master or an average that was not saved begins as the parameter
+                else tensor.zero(); // a remainder, as nothing
             });
         });
     }
