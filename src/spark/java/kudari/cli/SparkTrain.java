@@ -101,8 +101,13 @@ final class SparkTrain implements Train.OnSpark {
         String master = train.spark.equals("local-cluster") ? conf.get("spark.master", "local-cluster") : train.spark;
         conf.setIfMissing("spark.app.name", "kudari train");
         conf.setIfMissing("spark.ui.enabled", "false");
-        // Otherwise a rank that is lost costs 15 s before Spark looks for room for another.
-        conf.setIfMissing("spark.scheduler.barrier.maxConcurrentTasksCheck.interval", "1s");
+        // Otherwise a rank that is lost costs 15 s before Spark looks for room for another. It looks for as long as
+        // with its own settings, 10 minutes.
+        String check = "spark.scheduler.barrier.maxConcurrentTasksCheck.";
+        if (!conf.contains(check + "interval")) {
+            conf.set(check + "interval", "1s");
+            conf.setIfMissing(check + "maxFailures", "600");
+        }
         conf.setIfMissing("spark.executor.extraJavaOptions", "--enable-native-access=ALL-UNNAMED");
         if (master.equals("local-cluster")) {
             int cores = Math.max(1, Runtime.getRuntime().availableProcessors() / train.ranks());

@@ -48,7 +48,8 @@ import scala.runtime.AbstractFunction1;
  * }</pre>
  *
  * <p>Spark needs room for all ranks at once, without dynamic allocation. After a rank is lost, Spark looks for that room only every {@code
- * spark.scheduler.barrier.maxConcurrentTasksCheck.interval}, 15 s unless it is set; 1s is better.
+ * spark.scheduler.barrier.maxConcurrentTasksCheck.interval}, 15 s unless it is set; 1s is better, with {@code maxFailures} beside it at 600, for
+ * it looks 40 times otherwise.
  *
  * @param ranks how many
  * @param checkpoints the folder of the checkpoints, on a file system of Hadoop's that all ranks reach; none where a lost rank means to begin anew. A job

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import kudari.checkpoint.Checkpoint;
+import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -134,6 +135,14 @@ class SparkTrainTest {
         assertTrue(
                 err.toString().contains("--device cuda:0: Spark gave the rank CPU (1 thread); a GPU is given by"),
                 () -> err.toString());
+    }
+
+    @Test
+    void executorsHaveAsLongToStartAsSparkGivesThem() {
+        SparkConf conf = SparkTrain.conf(Train.of(List.of("--spark", "spark://host:7077")), new SparkConf(false));
+        String check = "spark.scheduler.barrier.maxConcurrentTasksCheck.";
+        // Spark looks 40 times, every 15 s, unless it is told otherwise.
+        assertEquals(15 * 40, conf.getTimeAsSeconds(check + "interval") * conf.getInt(check + "maxFailures", 40));
     }
 
     private static String[] plus(String[] args, String... more) {
