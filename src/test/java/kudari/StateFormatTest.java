@@ -10,7 +10,6 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import com.google.gson.JsonObject;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -28,7 +27,6 @@ import kudari.rule.Momentum;
 import kudari.rule.Muon;
 import kudari.rule.Rule;
 import kudari.rule.Sgd;
-import kudari.softcuda.Control;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -405,24 +403,10 @@ class StateFormatTest {
     })
     void aStepMovesTheBytesOfItsFormat(StateFormat format, Dtype dtype, Master.Kind kind, int bytes, int arrays) {
         assumeTrue(Engines.onSoftware(), "kudari.device is not soft");
-        Control control = new Control();
-        long[] moved = new long[2];
-        int chunks = 32;
-        for (int n = 0; n < 2; n++) {
-            int size = chunks * 1024 * (n + 1);
-            Tensor p = engine.zeros(dtype, size), g = engine.zeros(dtype, size);
-            Optimizer optimizer = engine.optimizer(
-                    Group.rest(AdamW.of(0.01)).master(new Master(kind, 0)).state(format));
-            optimizer.update(p, g);
-            p.get(); // waits
-            control.ask("reset");
-            optimizer.update(p, g);
-            p.get();
-            JsonObject stats = control.ask("stats").getAsJsonObject();
-            moved[n] = stats.get("bytes_read").getAsLong()
-                    + stats.get("bytes_written").getAsLong();
-        }
-        long blocks = chunks * 1024 / Blockwise.BLOCK;
-        assertEquals(bytes * 1024L * chunks + blocks * arrays * 4 * 33, moved[1] - moved[0]);
+        Group group = Group.rest(AdamW.of(0.01)).master(new Master(kind, 0)).state(format);
+        long blocks = MasterTest.COUNTED / Blockwise.BLOCK;
+        assertEquals(
+                bytes * (long) MasterTest.COUNTED + blocks * arrays * 4 * 33,
+                MasterTest.bytesOf(engine, group, dtype, dtype, false));
     }
 }
