@@ -288,13 +288,9 @@ final class Bindings {
     }
 
     private void begin(Tensor array, Rule rule, int n) {
-        float initial = rule.initial(n);
-        if (array.dtype() != Dtype.U8 && initial != 0) engine.call(() -> engine.filled(array, to -> to.fill(initial)));
-        else if (array.dtype() == Dtype.U8)
-            engine.call(() -> engine.filled(
-                    array,
-                    to -> to.fill(Blockwise.of(rule.compression(n) == Rule.Compression.SIGNED)
-                            .code(0))));
+        boolean signed = rule.compression(n) == Rule.Compression.SIGNED;
+        float initial = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(0) : rule.initial(n);
+        if (initial != 0) engine.call(() -> engine.filled(array, to -> to.fill(initial)));
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
