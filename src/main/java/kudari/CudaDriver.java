@@ -1,6 +1,5 @@
 package kudari;
 
-import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static kudari.CudaException.must;
 
@@ -14,7 +13,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
-import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
@@ -336,7 +334,7 @@ final class CudaDriver extends Driver {
             long[] head = new long[SLOTS / Long.BYTES];
             head[SLOT_BYTES / Long.BYTES] = slotBytes;
             head[GO / Long.BYTES] = 1 | (long) Float.floatToRawIntBits(guard.limit()) << Integer.SIZE;
-            copy(control, head, "the control block");
+            engine.toDevice(control, head, "the control block");
         } catch (RuntimeException | Error e) {
             Engine.cleanUp(e, this::free);
             throw e;
@@ -714,14 +712,6 @@ final class CudaDriver extends Driver {
         return (x + by - 1) / by;
     }
 
-    /** From the heap: the driver takes such a copy's bytes before it returns. In the stream's order, which the null stream's copies do not keep. */
-    private void copy(CUdeviceptr to, long[] words, String what) {
-        engine.checkNotCapturing(what);
-        must(
-                () -> cuMemcpyHtoDAsync(to, Pointer.to(words), (long) words.length * Long.BYTES, engine.stream),
-                "cuMemcpyHtoDAsync of " + what);
-    }
-
     @Override
     void send(long first, int steps, float[] k) {
         ByteBuffer to = scalars.page();
@@ -774,7 +764,7 @@ final class CudaDriver extends Driver {
 
     @Override
     void count(long done, long skipped) {
-        copy(control, new long[] {done, skipped, 0, 0}, "the counts of an optimizer");
+        engine.toDevice(control, new long[] {done, skipped, 0, 0}, "the counts of an optimizer");
     }
 
     /** Everything, whatever fails; the first failure is told. */

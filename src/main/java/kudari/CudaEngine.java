@@ -44,6 +44,8 @@ import static kudari.CudaException.mustBlas;
 
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
@@ -104,6 +106,11 @@ public final class CudaEngine extends Engine {
 
     private final int[] capturing = new int[1];
     private final Call push = () -> cuCtxPushCurrent(context), pop = () -> cuCtxPopCurrent(popped), ask;
+
+    /** What is staged on its way to the device at a time, in bytes, at most; and where, as much as was needed so far. */
+    private static final int STAGED = 1 << 20;
+
+    private ByteBuffer staging = ByteBuffer.allocateDirect(0);
 
     /** Whether the stream is the engine's own, or was handed in. */
     private final boolean owned;
@@ -485,18 +492,46 @@ public final class CudaEngine extends Engine {
                         CudaDriver.THREADS);
     }
 
-    /** From the heap: the driver takes such a copy's bytes before it returns, so nothing waits, and the array may change at once. */
-    void toDevice(CudaTensor tensor, Pointer from) {
-        if (tensor.size() == 0) return;
-        checkNotCapturing("a copy of a Java array");
-        must(() -> cuMemcpyHtoDAsync(tensor.pointer, from, tensor.bytes(), stream), "cuMemcpyHtoDAsync to a tensor");
+    /** Puts elements of an array, from one on, into the buffer until that is full. */
+    interface Part {
+        void put(long from, ByteBuffer into);
     }
 
+    /**
+     * Copies elements, in the stream's order. The driver takes such a copy's bytes before it returns, so the array may change at once.
+     *
+     * <p>They go by way of memory outside the heap, some at a time: while a call has an array of the heap, the garbage collector stands still, and soon
+     * all of the JVM, and a call may wait; in a full queue, behind a transfer from a rank that is another thread, for ever.
+     */
+    void toDevice(CUdeviceptr to, long elements, int width, Part array, String what) {
+        if (elements == 0) return;
+        checkNotCapturing("a copy of a Java array");
+        long most = Math.min(elements, STAGED / width);
+        if (staging.capacity() < most * width)
+            staging = ByteBuffer.allocateDirect((int) most * width).order(ByteOrder.nativeOrder());
+        Pointer from = Pointer.to(staging);
+        for (long at = 0; at < elements; at += most) {
+            long first = at, bytes = Math.min(elements - at, most) * width;
+            array.put(first, staging.clear().limit((int) bytes));
+            must(() -> cuMemcpyHtoDAsync(to.withByteOffset(first * width), from, bytes, stream), what);
+        }
+    }
+
+    void toDevice(CUdeviceptr to, long[] words, String what) {
+        toDevice(
+                to,
+                words.length,
+                Long.BYTES,
+                (at, into) -> into.asLongBuffer().put(words, (int) at, into.remaining() / Long.BYTES),
+                "cuMemcpyHtoDAsync of " + what);
+    }
+
+    /** Waits before the copy, not in it, as {@link #toDevice} says why: what is copied then is there. */
     void toHost(Pointer to, CudaTensor tensor) {
         if (tensor.size() == 0) return;
         checkNotCapturing("a read");
-        must(() -> cuMemcpyDtoHAsync(to, tensor.pointer, tensor.bytes(), stream), "cuMemcpyDtoHAsync from " + tensor);
         finish();
+        must(() -> cuMemcpyDtoHAsync(to, tensor.pointer, tensor.bytes(), stream), "cuMemcpyDtoHAsync from " + tensor);
     }
 
     /**

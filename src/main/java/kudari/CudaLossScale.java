@@ -24,21 +24,25 @@ final class CudaLossScale extends LossScale {
         mover = words(memory.withByteOffset(MOVER * Long.BYTES), false, 1);
         tensor = new CudaTensor(engine, memory, false, Dtype.F32, new long[0]);
         try {
-            engine.toDevice(all, Pointer.to(new long[] {
-                pair((float) scaling.initial(), 0),
-                0,
-                scaling.hysteresis(),
-                0,
-                scaling.interval(),
-                scaling.hysteresis(),
-                Double.doubleToRawLongBits(scaling.growth()),
-                Double.doubleToRawLongBits(scaling.backoff()),
-                pair((float) scaling.floor(), Float.floatToRawIntBits((float) scaling.ceiling()))
-            }));
+            toDevice(
+                    all,
+                    pair((float) scaling.initial(), 0),
+                    0,
+                    scaling.hysteresis(),
+                    0,
+                    scaling.interval(),
+                    scaling.hysteresis(),
+                    Double.doubleToRawLongBits(scaling.growth()),
+                    Double.doubleToRawLongBits(scaling.backoff()),
+                    pair((float) scaling.floor(), Float.floatToRawIntBits((float) scaling.ceiling())));
         } catch (CudaException e) {
             Engine.cleanUp(e, all::close);
             throw e;
         }
+    }
+
+    private void toDevice(CudaTensor to, long... words) {
+        engine.toDevice(to.pointer, words, "a loss scale");
     }
 
     /** A tensor only in that it has a place and a length. */
@@ -70,14 +74,12 @@ final class CudaLossScale extends LossScale {
 
     @Override
     void write(State now) {
-        long[] words = {pair(now.scale(), now.overflowed() ? 1 : 0), now.good(), now.left()};
-        engine.toDevice(state, Pointer.to(words));
+        toDevice(state, pair(now.scale(), now.overflowed() ? 1 : 0), now.good(), now.left());
     }
 
     @Override
     void mover(Optional<Driver> driver) {
-        long[] words = {driver.map(of -> ((CudaDriver) of).address()).orElse(0L)};
-        engine.toDevice(mover, Pointer.to(words));
+        toDevice(mover, driver.map(of -> ((CudaDriver) of).address()).orElse(0L));
     }
 
     @Override

@@ -1,7 +1,6 @@
 package kudari;
 
 import static jcuda.cudaDataType.CUDA_R_32F;
-import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.jcublas.JCublas2.cublasGemmStridedBatchedEx_new;
 import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F;
 import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F_FAST_16BF;
@@ -9,8 +8,9 @@ import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F_FAST_TF32;
 import static jcuda.jcublas.cublasGemmAlgo.CUBLAS_GEMM_DEFAULT;
 import static jcuda.jcublas.cublasOperation.CUBLAS_OP_N;
 import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
-import static kudari.CudaException.must;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -140,7 +140,6 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
             }
         }
 
-        /** From the heap: the driver takes such a copy's bytes before it returns. */
         private void send(long place, Map<Kind, List<Matrix>> kinds) {
             List<Long> words = new ArrayList<>();
             kinds.forEach((kind, matrices) -> {
@@ -155,10 +154,7 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
                 }
             });
             long[] table = words.stream().mapToLong(Long::longValue).toArray();
-            if (table.length == 0) return;
-            must(
-                    () -> cuMemcpyHtoDAsync(memory, Pointer.to(table), (long) table.length * Long.BYTES, engine.stream),
-                    "cuMemcpyHtoDAsync of the table of matrices");
+            engine.toDevice(memory, table, "the table of matrices");
         }
 
         private static long aligned(long floats) {
@@ -176,10 +172,11 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
     private final List<CudaKernel> kernels = new ArrayList<>();
     private final CudaKernel sums, factors, gather, scatter, line;
 
-    /** What cuBLAS multiplies by and keeps of what was there. It reads them at the call. */
-    private final float[] factor = {1}, keep = {0};
+    /** What cuBLAS multiplies by and keeps of what was there. It reads them at the call; outside the heap, as a call may wait (see CudaEngine.toDevice). */
+    private final ByteBuffer scalars =
+            ByteBuffer.allocateDirect(2 * Float.BYTES).order(ByteOrder.nativeOrder());
 
-    private final Pointer factorAt = Pointer.to(factor), keepAt = Pointer.to(keep);
+    private final Pointer factorAt = Pointer.to(scalars), keepAt = factorAt.withByteOffset(Float.BYTES);
 
     /** What is at work. */
     private Laid laid;
@@ -293,8 +290,7 @@ final class CudaNewtonSchulz implements NewtonSchulz.Work {
             CUdeviceptr b,
             float kept,
             CUdeviceptr c) {
-        factor[0] = by;
-        keep[0] = kept;
+        scalars.putFloat(0, by).putFloat(Float.BYTES, kept);
         try {
             int status = cublasGemmStridedBatchedEx_new(
                     cublas,

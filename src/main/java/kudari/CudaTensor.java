@@ -59,19 +59,23 @@ final class CudaTensor extends Tensor {
 
     @Override
     void write(float[] values) {
-        if (dtype() == Dtype.F32) {
-            engine.toDevice(this, Pointer.to(values));
-            return;
-        }
-        if (dtype() == Dtype.U8) {
-            byte[] bytes = new byte[values.length];
-            for (int i = 0; i < bytes.length; i++) bytes[i] = Dtype.toU8(values[i]);
-            engine.toDevice(this, Pointer.to(bytes));
-            return;
-        }
-        short[] elements = new short[values.length];
-        Conversion.round(dtype(), values, 0, elements, 0, values.length);
-        engine.toDevice(this, Pointer.to(elements));
+        int width = (int) dtype().bytes(1);
+        engine.toDevice(
+                pointer,
+                values.length,
+                width,
+                (at, into) -> {
+                    int from = (int) at, count = into.remaining() / width;
+                    if (dtype() == Dtype.F32) into.asFloatBuffer().put(values, from, count);
+                    else if (dtype() == Dtype.U8)
+                        for (int i = 0; i < count; i++) into.put(i, Dtype.toU8(values[from + i]));
+                    else {
+                        short[] elements = new short[count];
+                        Conversion.round(dtype(), values, from, elements, 0, count);
+                        into.asShortBuffer().put(elements);
+                    }
+                },
+                "cuMemcpyHtoDAsync to a tensor");
     }
 
     @Override

@@ -92,6 +92,18 @@ class DtypeTest {
                 .toArray());
     }
 
+    /** An array goes to a device in parts of 2²⁰ bytes. */
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16", "U8"})
+    void manyElementsComeOutAsTheyWentIn(Dtype dtype) {
+        int part = (int) ((1 << 20) / dtype.bytes(1));
+        for (int count : new int[] {part - 1, part, part + 1, 3 * part + 2}) {
+            float[] values = new float[count];
+            for (int i = 0; i < count; i++) values[i] = (i + i / part) % 251; // no two parts are alike
+            assertSameRaw(values, engine.tensor(values, dtype).get());
+        }
+    }
+
     @ParameterizedTest
     @MethodSource("types16")
     void everyValueComesOutAsItWentIn(Dtype dtype) {

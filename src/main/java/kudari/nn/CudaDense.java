@@ -11,6 +11,9 @@ import static jcuda.jcublas.cublasOperation.CUBLAS_OP_T;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.IntBuffer;
 import jcuda.Pointer;
 import jcuda.cudaDataType;
 import jcuda.driver.CUstream;
@@ -29,7 +32,10 @@ final class CudaDense implements Dense {
     /** Columns of a block of the bias gradient. */
     private static final int COLUMNS = 32;
 
-    private static final Pointer ONE = Pointer.to(new float[] {1}), ZERO = Pointer.to(new float[] {0});
+    // What a call reads is outside the heap: while it has an array of that, no garbage is collected, and a call may
+    // wait.
+    private static final Pointer ONE = Pointer.to(outside(Float.BYTES).putFloat(0, 1)),
+            ZERO = Pointer.to(outside(Float.BYTES));
 
     private final CudaEngine engine;
     private final CUstream stream;
@@ -38,7 +44,7 @@ final class CudaDense implements Dense {
     private final CudaKernel gather, biasAndLowerBound, reluGradient, biasGradient, crossEntropy;
 
     /** The numbers of a batch's samples on their way to the device, where an int takes the room of a float. */
-    private int[] numbers = {};
+    private IntBuffer numbers = outside(0).asIntBuffer();
 
     private Pointer hostNumbers = Pointer.to(numbers);
 
@@ -73,14 +79,18 @@ final class CudaDense implements Dense {
         }
     }
 
+    private static ByteBuffer outside(int bytes) {
+        return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+    }
+
     @Override
     public void choose(int[] rows, int count, Activations into) {
-        if (numbers.length < count) {
-            numbers = new int[count];
+        if (numbers.capacity() < count) {
+            numbers = outside(Integer.BYTES * count).asIntBuffer();
             hostNumbers = Pointer.to(numbers);
         }
-        System.arraycopy(rows, 0, numbers, 0, count);
-        // From the heap: the driver takes such a copy's bytes before it returns.
+        numbers.clear().put(rows, 0, count);
+        // The driver takes such a copy's bytes before it returns.
         String what = "cuMemcpyHtoDAsync of the numbers of a batch";
         try {
             CudaException.must(

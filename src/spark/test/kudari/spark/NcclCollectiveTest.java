@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.jna.NativeLibrary;
+import java.io.File;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -272,6 +273,24 @@ class NcclCollectiveTest {
         });
         assertEquals(waits[0], waits[1]);
         assertTrue(waits[0] > 0);
+    }
+
+    /** It hung for ever: while a call of the driver has an array of the heap, no garbage can be collected, and rank 1 has some to collect. */
+    @Test
+    void aReadThatWaitsForAnotherRankLeavesTheGarbageCollectorAlone() throws Exception {
+        succeed(2, (engine, nccl, host) -> {
+            Tensor tensor = engine.tensor(random(nccl.rank(), 100));
+            nccl.allReduce(List.of(tensor)); // compiles
+            nccl.allGather();
+            if (nccl.rank() == 1) {
+                Thread.sleep(500); // by then rank 0 waits
+                System.gc();
+                new File("").exists(); // as a call with a Java string has to wait for the collection that did not take
+                // place
+            }
+            nccl.allReduce(List.of(tensor));
+            tensor.get();
+        });
     }
 
     /** How often the host has waited for a device so far. */
