@@ -1,17 +1,20 @@
-// The calls of NCCL that Kudari makes, between threads of one process, over softcuda. Nothing of it is NVIDIA's.
+// The calls of NCCL that Kudari makes, between threads and processes of one machine, over softcuda. Nothing of it is NVIDIA's.
+#include <unistd.h>
+
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
+#include <filesystem>
+#include <fstream>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 extern "C" {
@@ -36,21 +39,20 @@ struct Config {  // as of 2.14; later versions have more behind it
   int blocking;
 };
 
-struct Comm;
-struct World {  // of one id
-  int size = 0;
-  std::map<int, Comm*> ranks;
-  std::set<int> devices;
-  bool twice = false;  // a device has two ranks
-  std::map<std::pair<int, int>, std::deque<std::string>> mail;  // by sender and receiver
-};
+// Ranks meet in a folder: a file for each, which says its device, and one for each message under way.
 struct Comm {
-  std::shared_ptr<World> world;
-  int rank;
-  bool aborted = false;
+  std::filesystem::path folder;
+  int size, rank;
+  std::map<int, long> sent = {}, received = {};  // messages, by peer
+  std::atomic<bool> aborted{false};
+  bool met = false, twice = false;  // all ranks are there; two of them on one device
   Result error = SUCCESS;
   std::string last = {};
   int settling = 0;  // so many answers more that the last group is in progress
+  std::filesystem::path file(int of) const { return folder / std::to_string(of); }
+  std::filesystem::path message(int from, int to, long number) const {
+    return folder / (std::to_string(from) + "-" + std::to_string(to) + "-" + std::to_string(number));
+  }
 };
 struct Transfer {
   bool sends;
@@ -68,9 +70,6 @@ struct Group {  // on its way through a stream
 };
 
 std::mutex& mutex = *new std::mutex;
-std::condition_variable& changed = *new std::condition_variable;
-std::map<std::string, std::shared_ptr<World>>& worlds = *new std::map<std::string, std::shared_ptr<World>>;
-int ids = 0;
 thread_local int depth = 0;
 thread_local std::vector<Transfer> open;
 thread_local Result wrong = SUCCESS;
@@ -116,28 +115,48 @@ void freePages() {
     groups.erase(groups.begin() + long(n));
   }
 }
+// Files are whole when they have their name.
+void write(const std::filesystem::path& path, const char* bytes, size_t count) {
+  std::filesystem::path unfinished = path;
+  unfinished += ".unfinished";
+  std::ofstream(unfinished, std::ios::binary).write(bytes, std::streamsize(count));
+  std::error_code gone;  // the folder, where the peers have left
+  std::filesystem::rename(unfinished, path, gone);
+}
+bool awaitFile(const Comm* comm, const std::filesystem::path& path) {
+  while (!comm->aborted && access(path.c_str(), F_OK)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  return !comm->aborted;
+}
+// Says that this rank does no more. The last one of all takes the folder away.
+void leave(const Comm* comm) {
+  write(comm->folder / (std::to_string(comm->rank) + ".left"), "", 0);
+  for (int r = 0; r < comm->size; r++)
+    if (access((comm->folder / (std::to_string(r) + ".left")).c_str(), F_OK)) return;
+  std::error_code another;  // which does the same
+  std::filesystem::remove_all(comm->folder, another);
+}
 // What the stream does when it has copied to the host all that is sent.
 void exchange(void* data) {
   auto* group = static_cast<Group*>(data);
-  std::unique_lock<std::mutex> lock(mutex);
   for (Transfer& t : group->transfers)
-    if (t.sends && !group->drops)
-      t.comm->world->mail[{t.comm->rank, t.peer}].emplace_back(static_cast<char*>(t.page), t.bytes);
-  changed.notify_all();
+    if (t.sends && !group->drops) write(t.comm->message(t.comm->rank, t.peer, t.comm->sent[t.peer]++), static_cast<char*>(t.page), t.bytes);
   for (Transfer& t : group->transfers) {
     if (t.sends) continue;
-    auto& mail = t.comm->world->mail[{t.peer, t.comm->rank}];
-    changed.wait(lock, [&] { return t.comm->aborted || !mail.empty(); });
-    if (t.comm->aborted) return;
-    if (mail.front().size() != t.bytes) {
+    auto path = t.comm->message(t.peer, t.comm->rank, t.comm->received[t.peer]++);
+    if (!awaitFile(t.comm, path)) return;
+    std::ifstream message(path, std::ios::binary | std::ios::ate);
+    auto bytes = size_t(message.tellg());
+    if (bytes != t.bytes) {
+      std::unique_lock<std::mutex> lock(mutex);
       t.comm->error = INTERNAL;
-      t.comm->last = "rank " + std::to_string(t.peer) + " sent " + std::to_string(mail.front().size()) + " bytes, rank " +
-                     std::to_string(t.comm->rank) + " receives " + std::to_string(t.bytes);
-      changed.wait(lock, [&] { return t.comm->aborted; });  // a device would wait, too
+      t.comm->last = "rank " + std::to_string(t.peer) + " sent " + std::to_string(bytes) + " bytes, rank " + std::to_string(t.comm->rank) + " receives " +
+                     std::to_string(t.bytes);
+      lock.unlock();
+      while (!t.comm->aborted) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // a device would wait, too
       return;
     }
-    memcpy(t.page, mail.front().data(), t.bytes);
-    mail.pop_front();
+    message.seekg(0).read(static_cast<char*>(t.page), std::streamsize(bytes));
+    unlink(path.c_str());
   }
 }
 void finish(void* data) {
@@ -165,7 +184,7 @@ Result start(std::vector<Transfer> transfers) {
   return IN_PROGRESS;
 }
 Result transfer(Transfer t, int type) {
-  if (!t.comm || type != 0 || t.peer < 0 || t.peer >= t.comm->world->size || t.bytes == 0) return wrong = ARGUMENT;
+  if (!t.comm || type != 0 || t.peer < 0 || t.peer >= t.comm->size || t.bytes == 0) return wrong = ARGUMENT;
   if (t.comm->aborted) return wrong = USAGE;
   if (!depth) return wrong = USAGE;  // Kudari groups all it sends
   open.push_back(t);
@@ -173,8 +192,17 @@ Result transfer(Transfer t, int type) {
 }
 Result state(Comm* comm) {  // with the lock
   if (comm->error) return comm->error;
-  if (orders().hangsInit || int(comm->world->ranks.size()) < comm->world->size) return IN_PROGRESS;
-  if (comm->world->twice) {
+  if (orders().hangsInit) return IN_PROGRESS;
+  if (!comm->met) {
+    std::set<int> devices;
+    for (int r = 0; r < comm->size; r++) {
+      int device;
+      if (!(std::ifstream(comm->file(r)) >> device)) return IN_PROGRESS;
+      if (!devices.insert(device).second) comm->twice = true;
+    }
+    comm->met = true;
+  }
+  if (comm->twice) {
     comm->last = "Duplicate GPU detected: two ranks on one CUDA device";
     return comm->error = USAGE;
   }
@@ -200,7 +228,10 @@ API int ncclGetVersion(int* version) {
 API int ncclGetUniqueId(Id* id) {
   std::lock_guard<std::mutex> lock(mutex);
   memset(id->bytes, 0x80, sizeof id->bytes);
-  snprintf(id->bytes, sizeof id->bytes, "softnccl %d", ++ids);
+  static int ids = 0;
+  std::string folder = std::filesystem::temp_directory_path() / ("softnccl-" + std::to_string(getpid()) + "-" + std::to_string(ids++));
+  if (folder.size() > 126) return SYSTEM;
+  memcpy(id->bytes, folder.c_str(), folder.size() + 1);
   return SUCCESS;
 }
 API int ncclCommInitRankConfig(Comm** comm, int size, Id id, int rank, const Config* config) {
@@ -212,12 +243,12 @@ API int ncclCommInitRankConfig(Comm** comm, int size, Id id, int rank, const Con
   if (rank < 0 || rank >= size || id.bytes[127] != char(0x80)) return ARGUMENT;
   int device;
   if (cuCtxGetDevice(&device)) return CUDA;
-  auto& world = worlds[id.bytes];
-  if (!world) world = std::make_shared<World>();
-  world->size = size;
-  auto* fresh = new Comm{world, rank};
-  if (!world->ranks.insert({rank, fresh}).second) return ARGUMENT;
-  if (!world->devices.insert(device).second) world->twice = true;
+  auto* fresh = new Comm{id.bytes, size, rank};
+  std::error_code there;
+  std::filesystem::create_directory(fresh->folder, there);
+  if (!access(fresh->file(rank).c_str(), F_OK)) return ARGUMENT;  // somebody else is it
+  std::string text = std::to_string(device);
+  write(fresh->file(rank), text.data(), text.size());
   *comm = fresh;
   return IN_PROGRESS;
 }
@@ -251,14 +282,14 @@ API int ncclCommFinalize(Comm* comm) {
   return comm->error ? comm->error : SUCCESS;
 }
 // A communicator is never freed: a stream may still come to a group of it.
-API int ncclCommDestroy(Comm*) {
+API int ncclCommDestroy(Comm* comm) {
   freePages();
+  leave(comm);
   return SUCCESS;
 }
 API int ncclCommAbort(Comm* comm) {
-  std::lock_guard<std::mutex> lock(mutex);
   comm->aborted = true;
-  changed.notify_all();
+  leave(comm);
   return SUCCESS;
 }
 API const char* ncclGetErrorString(int result) {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.Serializable;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -32,6 +33,8 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Jobs whose ranks have a GPU each, in software, as Spark gives it to their tasks; the gradients go by way of the host's memory. */
 @Timeout(150)
@@ -139,10 +142,17 @@ class GpuRanksTest {
         assertEquals(Set.of("0", "1"), addresses);
     }
 
-    @Test
-    void ranksOnGpusStepToTheBitsOfOneGpuAndOfTheCpu() throws Exception {
+    private static TrainingJob job(Backend backend) {
+        return TrainingJob.of(RANKS).attempts(1).backend(backend).timeout(Duration.ofSeconds(60));
+    }
+
+    /** NCCL is softnccl, and not NVIDIA's. */
+    @ParameterizedTest
+    @EnumSource(names = {"BLOCKS", "NCCL"})
+    void ranksOnGpusStepToTheBitsOfOneGpuAndOfTheCpu(Backend backend) throws Exception {
         Guards guards = () -> Guard.clipNorm(3).scale(0.5);
-        check(expected(guards), TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
+        check(expected(guards), job(backend).run(ranks(RANKS), (rank, none) -> {
+            checkBackend(backend, rank);
             Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
             try (Optimizer adam = rank.engine().optimizer(rule()).guard(guards.guard())) {
                 for (int step = 0; step < STEPS; step++) {
@@ -155,10 +165,16 @@ class GpuRanksTest {
         }));
     }
 
-    @Test
-    void shardedStateOnGpusStepsToTheSameBits() throws Exception {
+    private static void checkBackend(Backend backend, Rank rank) {
+        assertEquals(backend == Backend.NCCL, rank.collective().toString().startsWith("NCCL 2."));
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"BLOCKS", "NCCL"})
+    void shardedStateOnGpusStepsToTheSameBits(Backend backend) throws Exception {
         Guards guards = () -> Guard.clipValue(0.5).scale(0.5);
-        check(expected(guards), TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
+        check(expected(guards), job(backend).run(ranks(RANKS), (rank, none) -> {
+            checkBackend(backend, rank);
             Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
             try (ShardedOptimizer adam =
                     new ShardedOptimizer(rank.engine(), rank.collective(), rule()).guard(guards.guard())) {
