@@ -1,5 +1,6 @@
 package kudari;
 
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static kudari.CudaException.must;
@@ -22,7 +23,8 @@ import kudari.rule.TensorRule;
 
 /**
  * Steps on a CUDA device: {@code kernels/reduce.cu} where somebody guards the gradients, then one launch over the chunk table for each kind of rule.
- * The device counts the steps and finds the scalars of each by its number, so that a step is launches of the same arguments and nothing else.
+ * The device counts the steps and finds the scalars of each by its number, so that a step is launches of the same arguments and nothing else; but where
+ * other ranks have gradients that the guard is to see, the host reads this rank's sums, and tells the device those of all.
  */
 final class CudaDriver extends Driver {
 
@@ -211,8 +213,18 @@ final class CudaDriver extends Driver {
 
     private final CudaKernel reduce;
 
-    /** What the steps read, how many pieces are in it, and whether a rule asks for their sums. */
-    private CUdeviceptr table;
+    /** Where there are other ranks: who knows of their gradients, and the second half of reduce. */
+    private OtherRanks others = OtherRanks.NONE;
+
+    private Optional<CudaKernel> reduceRanks = Optional.empty();
+
+    /** The partials of all ranks, and room for how many there is. */
+    private CUdeviceptr allPartials = new CUdeviceptr();
+
+    private int room;
+
+    /** What the steps read, where its partials are, how many pieces are in it, and whether a rule asks for their sums. */
+    private CUdeviceptr table, partials;
 
     private int pieces;
     private boolean sums;
@@ -322,8 +334,7 @@ final class CudaDriver extends Driver {
             boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
             orthogonal = multiplies ? Optional.of(new CudaNewtonSchulz(engine)) : Optional.empty();
             orthogonal.ifPresent(work -> frees.push(work::free));
-            reduce = mine(engine.kernel(
-                    "kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), "reduce"));
+            reduce = reduce("reduce");
             scalars = new Upload(engine, (long) Control.WINDOW * slotBytes, "the scalars of an optimizer");
             frees.push(scalars::free);
             long bytes = SLOTS + (long) Control.RING * slotBytes;
@@ -347,6 +358,17 @@ final class CudaDriver extends Driver {
     /** Of its control block, by which a loss scale knows it. */
     long address() {
         return JCudaAddress.of(control);
+    }
+
+    private CudaKernel reduce(String function) {
+        return mine(
+                engine.kernel("kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), function));
+    }
+
+    @Override
+    void join(OtherRanks others) {
+        this.others = others;
+        reduceRanks = Optional.of(reduce("reduce_ranks"));
     }
 
     private Launch launch(Rule rule, int blockwise, int more, StepSource step) {
@@ -621,6 +643,7 @@ final class CudaDriver extends Driver {
         this.table = table.memory;
         long control = JCudaAddress.of(this.control), told = table.address(table.toldAt);
         long partials = table.address(table.partialsAt), firsts = table.address(table.firstsAt);
+        this.partials = table.memory.withByteOffset((long) table.partialsAt * Long.BYTES);
         pieces = table.pieces;
         sums = table.sums;
         updates = table.updates;
@@ -632,10 +655,18 @@ final class CudaDriver extends Driver {
                 .set(5, told)
                 .set(6, control)
                 .set(7, guard.reduces() ? 1L : 0)
-                .set(8, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
+                .set(8, clipsEach() ? 1L : 0)
                 .set(9, guard.maxNorm())
                 .set(10, guard.signedScale())
-                .set(11, lossScale.map(CudaLossScale::address).orElse(0L));
+                .set(11, lossScale())
+                .set(12, reduceRanks.isEmpty() ? 1L : 0);
+        reduceRanks.ifPresent(kernel -> kernel.set(2, told)
+                .set(3, (long) table.tensors)
+                .set(4, control)
+                .set(5, clipsEach() ? 1L : 0)
+                .set(7, guard.maxNorm())
+                .set(8, guard.signedScale())
+                .set(9, lossScale()));
         last = 0;
         for (int kind = 0; kind < table.rows.length; kind++) if (table.rows[kind] > 0) last = kind;
         for (int kind = 0; kind < kinds.size(); kind++) {
@@ -658,6 +689,14 @@ final class CudaDriver extends Driver {
                     .set(7, (long) table.pieces)
                     .set(8, (long) launch.pass(kind));
         }
+    }
+
+    private boolean clipsEach() {
+        return guard.clip() == Guard.Clip.TENSOR_NORM;
+    }
+
+    private long lossScale() {
+        return lossScale.map(CudaLossScale::address).orElse(0L);
     }
 
     private CudaKernel walks(CudaKernel kernel, Table table, int kind) {
@@ -714,12 +753,20 @@ final class CudaDriver extends Driver {
         return (x + by - 1) / by;
     }
 
-    /** From the heap: the driver takes such a copy's bytes before it returns. In the stream's order, which the null stream's copies do not keep. */
     private void copy(CUdeviceptr to, long[] words, String what) {
+        copy(to, Pointer.to(words), (long) words.length * Long.BYTES, what);
+    }
+
+    /** From the heap: the driver takes such a copy's bytes before it returns. In the stream's order, which the null stream's copies do not keep. */
+    private void copy(CUdeviceptr to, Pointer from, long bytes, String what) {
         engine.checkNotCapturing(what);
-        must(
-                () -> cuMemcpyHtoDAsync(to, Pointer.to(words), (long) words.length * Long.BYTES, engine.stream),
-                "cuMemcpyHtoDAsync of " + what);
+        must(() -> cuMemcpyHtoDAsync(to, from, bytes, engine.stream), "cuMemcpyHtoDAsync of " + what);
+    }
+
+    /** To the heap, when all work asked for is done. */
+    private void read(Pointer to, CUdeviceptr from, long bytes, String what) {
+        must(() -> cuMemcpyDtoHAsync(to, from, bytes, engine.stream), "cuMemcpyDtoHAsync of " + what);
+        engine.finish();
     }
 
     @Override
@@ -735,7 +782,9 @@ final class CudaDriver extends Driver {
     @Override
     void step() {
         if (engine.recording().isPresent()) engine.recording().get().reads(table);
+        if (reduceRanks.isPresent()) engine.checkNotCapturing("a step that waits for the gradients of other ranks");
         if (guard.reduces() || sums) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
+        if (reduceRanks.isPresent()) meet(reduceRanks.get());
         try {
             // The last one runs even without chunks, for it counts the step.
             for (int kind = 0; kind <= last; kind++) {
@@ -751,6 +800,35 @@ final class CudaDriver extends Driver {
             throw new CudaException(e.what() + ", with the step half done", e.fix());
         }
         isTorn = false;
+    }
+
+    /** Has the step decided by the sums of all ranks. */
+    private void meet(CudaKernel decides) {
+        double[] own = new double[pieces];
+        if (pieces > 0) read(Pointer.to(own), partials, (long) pieces * Double.BYTES, "the sums of a rank's gradients");
+        double[] all = others.partials(own);
+        boolean vanishes = false;
+        if (clipsEach()) {
+            int[] go = new int[1];
+            read(Pointer.to(go), control.withByteOffset(GO), Integer.BYTES, "whether a factor vanishes");
+            vanishes = others.any(go[0] == 0);
+        }
+        if (all.length > 0) {
+            reserve(all.length);
+            copy(allPartials, Pointer.to(all), (long) all.length * Double.BYTES, "the sums of all ranks' gradients");
+        }
+        decides.set(0, JCudaAddress.of(allPartials))
+                .set(1, (long) all.length)
+                .set(6, vanishes ? 1L : 0)
+                .start(1, THREADS);
+    }
+
+    private void reserve(int partials) {
+        if (room >= partials) return;
+        CUdeviceptr more = engine.allocateBytes((long) partials * Double.BYTES, "the sums of all ranks' gradients");
+        engine.discard(allPartials);
+        allPartials = more;
+        room = partials;
     }
 
     /** Launches what changes parameters or state; where that is recorded, nothing changes yet. */
@@ -782,6 +860,7 @@ final class CudaDriver extends Driver {
     void free() {
         engine.finish();
         tables.ifPresent(upload -> frees.push(upload::free));
+        frees.push(() -> engine.freeBytes(allPartials));
         CudaException failure = null;
         for (Runnable free : frees) {
             try {

@@ -66,11 +66,8 @@ public final class ShardedOptimizer implements AutoCloseable {
                 }
 
                 @Override
-                public float smallest(boolean has, float smallest) {
-                    float all = Float.POSITIVE_INFINITY;
-                    double[] others = collective.allGather(has ? new double[] {smallest} : new double[0]);
-                    for (double other : others) all = Math.min(all, (float) other);
-                    return others.length == 0 ? smallest : all;
+                public boolean any(boolean own) {
+                    return Arrays.stream(collective.allGather(own ? 1 : 0)).anyMatch(one -> one > 0);
                 }
             });
     }
@@ -104,7 +101,6 @@ public final class ShardedOptimizer implements AutoCloseable {
      * @param params the parameters by name
      * @param grads this rank's gradients. Of the parameters of this rank they are the sum afterwards; the others stay as they are
      * @throws IllegalArgumentException as {@link Optimizer#update(Map, Map)}
-     * @throws UnsupportedOperationException if the guard takes a norm, or checks for what is not finite, or there is a loss scale, and the engine is not the CPU
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         if (!laidOut || !this.params.isStill(params) || !this.grads.isStill(grads)) layOut(params, grads);
