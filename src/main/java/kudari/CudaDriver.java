@@ -825,10 +825,10 @@ final class CudaDriver extends Driver {
 
     private void reserve(int partials) {
         if (room >= partials) return;
-        CUdeviceptr more = engine.allocateBytes((long) partials * Double.BYTES, "the sums of all ranks' gradients");
-        engine.discard(allPartials);
-        allPartials = more;
+        CUdeviceptr outgrown = allPartials;
+        allPartials = engine.allocateBytes((long) partials * Double.BYTES, "the sums of all ranks' gradients");
         room = partials;
+        engine.discard(outgrown);
     }
 
     /** Launches what changes parameters or state; where that is recorded, nothing changes yet. */
