@@ -5,6 +5,7 @@ import static kudari.CollectiveTest.run;
 import static kudari.OptimizerTest.refused;
 import static kudari.RulesTest.assertSameBits;
 import static kudari.RulesTest.floats;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -313,6 +314,43 @@ class ShardedOptimizerTest {
                         expected, result[i], Math.abs(expected) * 0x1p-22); // the factor and the product are rounded
             }
         }
+    }
+
+    /** Of many sums, for in most of them another order shows in no bit of the root. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3})
+    void theNormIsAddedUpInTheOrderOfTheNames(int size) {
+        double[] expected;
+        try (Engine engine = Engine.cpu(1)) {
+            expected = norms(engine, Collective.local());
+        }
+        run(size, (engine, collective) -> {
+            assertArrayEquals(expected, norms(engine, collective));
+            return new float[0];
+        });
+    }
+
+    /** Of 30 steps over tensors of which every next name is another rank's. */
+    private static double[] norms(Engine engine, Collective collective) {
+        Map<String, Tensor> p = new TreeMap<>(), g = new TreeMap<>();
+        for (int n = 10; n < 50; n++) {
+            p.put("W" + n, engine.zeros(3));
+            g.put("W" + n, engine.zeros(3));
+        }
+        double[] norms = new double[30];
+        ShardedOptimizer sharded =
+                new ShardedOptimizer(engine, collective, Group.rest(Sgd.of(1))).guard(Guard.skipNonFinite());
+        for (int step = 0; step < norms.length; step++) {
+            Random random = new Random(step);
+            for (Tensor grad : g.values()) {
+                float[] values = new float[3];
+                for (int i = 0; i < 3; i++) values[i] = collective.rank() > 0 ? 0 : (float) random.nextGaussian();
+                grad.set(values);
+            }
+            sharded.update(p, g);
+            norms[step] = sharded.own().norm();
+        }
+        return norms;
     }
 
     /** From 3e38 down to 1e-7 the factor is no float; only the rank that has this parameter finds that. */
