@@ -1,5 +1,6 @@
 // What goes before a step that somebody guards, or whose rule looks at whole tensors: the sums of Reduce.java, by the same additions in the same order; and
-// what follows from them: the factor of every gradient, or no step where a gradient is not finite; and what such a rule is told. One launch.
+// what follows from them: the factor of every gradient, or no step where a gradient is not finite; and what such a rule is told. One launch; but where
+// other ranks have gradients, too, the host hears their sums between the first, `reduce`, and a second, `reduce_ranks`.
 #include "step.cuh"
 
 // A piece of one gradient: at most PIECE elements. The pieces of a tensor follow each other. Of a tensor whose rule asks for its sums also the parameter's.
@@ -52,10 +53,59 @@ __device__ __forceinline__ void move(Loss& loss, bool go, bool moves) {
   loss.overflowed = false;
 }
 
+// Tells each tensor by what its gradient is multiplied, which is clipped by its own norm; and says whether a factor vanishes: whether float holds it as a
+// subnormal, or not at all, and it would clip to something else.
+__device__ __forceinline__ bool clipEach(Told* told, u64 tensors, const volatile double* partials, const u64* firsts, double max, double scale,
+                                         double (*lanes)[THREADS]) {
+  bool vanishes = false;
+  for (u64 first = 0; first < tensors; first += THREADS / LANES) {
+    u64 n = first + threadIdx.x / LANES;
+    double part = 0;
+    if (n < tensors) {
+      for (u64 c = firsts[n] + threadIdx.x % LANES; c < firsts[n + 1]; c += LANES) part += partials[c];
+    }
+    __syncthreads();
+    lanes[0][threadIdx.x] = part;
+    tree<1>(lanes, LANES);
+    if (n < tensors && threadIdx.x % LANES == 0) {
+      float by = factor(fabs(scale) * sqrt(lanes[0][threadIdx.x]), max, scale);
+      told[n].scale = by;
+      vanishes |= fabs(by) < SMALLEST;
+    }
+  }
+  __syncthreads();
+  lanes[0][threadIdx.x] = vanishes;
+  tree<1>(lanes, THREADS);
+  return lanes[0][0] != 0;
+}
+
+// What follows from the partials of all gradients: their norm, the factor of each where they are clipped as one, and whether the step is done. Where each
+// tensor is clipped by itself, vanishes is what clipEach says of all. One block.
+__device__ __forceinline__ void decide(const volatile double* partials, u64 count, Told* told, u64 tensors, Control* control, bool eachTensor,
+                                       bool vanishes, double max, double scale, Loss* loss, double (*lanes)[THREADS]) {
+  double sum = 0;
+  for (u64 c = threadIdx.x; c < count; c += THREADS) sum += partials[c];
+  __syncthreads();
+  lanes[0][threadIdx.x] = sum;
+  tree<1>(lanes, THREADS);
+  double norm = fabs(scale) * sqrt(lanes[0][0]);
+  if (!eachTensor) {
+    float by = factor(norm, max, scale);
+    for (u64 n = threadIdx.x; n < tensors; n += THREADS) told[n].scale = by;
+    vanishes = fabs(by) < SMALLEST;
+  }
+  if (threadIdx.x > 0) return;
+  control->norm = norm;
+  bool go = norm - norm == 0 && !vanishes && (float)fabs(scale) <= LARGEST;
+  control->go = go;
+  if (loss != nullptr) move(*loss, go, loss->mover == control);
+}
+
 // Of each piece partials has Σg², and behind those of all pieces Σx², Σx·p and Σp², where x is the gradient with each element clipped, if that is asked for.
+// Where this rank is not alone, go says until the ranks have met that none of its own factors vanishes.
 extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pieces, u64 count, volatile double* partials, const u64* firsts, u64 tensors,
                                                                Told* told, Control* control, unsigned guards, unsigned eachTensor, double max, double scale,
-                                                               Loss* loss) {
+                                                               Loss* loss, unsigned alone) {
   __shared__ double lanes[3][THREADS];
   if (loss != nullptr) scale /= loss->scale;
   const float limit = control->limit, by = limit <= LARGEST ? (float)scale : 1;
@@ -100,46 +150,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) reduce(const Piece* pie
   }
 
   if (!arrivesLast(control)) return;
+  if (threadIdx.x == 0) control->arrived = 0;
   tell(told, tensors, BY_GRADIENT, partials, firsts, count, lanes);
-  if (!guards) {
-    if (threadIdx.x == 0) control->arrived = 0;
-    return;
+  if (!guards) return;
+  bool vanishes = eachTensor && clipEach(told, tensors, partials, firsts, max, scale, lanes);
+  if (alone) {
+    decide(partials, count, told, tensors, control, eachTensor, vanishes, max, scale, loss, lanes);
+  } else if (threadIdx.x == 0) {
+    control->go = !vanishes;
   }
-  double sum = 0;
-  for (u64 c = threadIdx.x; c < count; c += THREADS) sum += partials[c];
-  __syncthreads();
-  lanes[0][threadIdx.x] = sum;
-  tree<1>(lanes, THREADS);
-  double norm = fabs(scale) * sqrt(lanes[0][0]);
-  bool vanishes = false;  // a factor that float holds as a subnormal, or not at all, would clip to something else
-  if (eachTensor) {
-    for (u64 first = 0; first < tensors; first += THREADS / LANES) {
-      u64 n = first + threadIdx.x / LANES;
-      double part = 0;
-      if (n < tensors) {
-        for (u64 c = firsts[n] + threadIdx.x % LANES; c < firsts[n + 1]; c += LANES) part += partials[c];
-      }
-      __syncthreads();
-      lanes[0][threadIdx.x] = part;
-      tree<1>(lanes, LANES);
-      if (n < tensors && threadIdx.x % LANES == 0) {
-        float by = factor(fabs(scale) * sqrt(lanes[0][threadIdx.x]), max, scale);
-        told[n].scale = by;
-        vanishes |= fabs(by) < SMALLEST;
-      }
-    }
-  } else {
-    float by = factor(norm, max, scale);
-    for (u64 n = threadIdx.x; n < tensors; n += THREADS) told[n].scale = by;
-    vanishes = fabs(by) < SMALLEST;
-  }
-  __syncthreads();
-  lanes[0][threadIdx.x] = vanishes;
-  tree<1>(lanes, THREADS);
-  if (threadIdx.x > 0) return;
-  control->arrived = 0;
-  control->norm = norm;
-  bool go = norm - norm == 0 && lanes[0][0] == 0 && (float)fabs(scale) <= LARGEST;
-  control->go = go;
-  if (loss != nullptr) move(*loss, go, loss->mover == control);
+}
+
+// The second launch where ranks have met: of one block, over the partials of all of them.
+extern "C" __global__ void __launch_bounds__(THREADS) reduce_ranks(const double* partials, u64 count, Told* told, u64 tensors, Control* control,
+                                                                  unsigned eachTensor, unsigned vanishes, double max, double scale, Loss* loss) {
+  __shared__ double lanes[1][THREADS];
+  if (loss != nullptr) scale /= loss->scale;
+  decide(partials, count, told, tensors, control, eachTensor, vanishes, max, scale, loss, lanes);
 }

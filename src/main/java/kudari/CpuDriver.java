@@ -459,15 +459,21 @@ final class CpuDriver extends Driver implements Workers.Job {
         int[] firsts = laid.firsts;
         double by = Math.abs(unclipped);
         norm = by * Math.sqrt(Reduce.all(others.partials(partials), lanes));
-        float all = guard.factor(norm, unclipped), smallest = Math.abs(all);
-        Arrays.fill(scale, all);
-        for (int n = 0; n < scale.length && guard.clip() == Guard.Clip.TENSOR_NORM; n++) {
-            double own = by * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
-            scale[n] = guard.factor(own, unclipped);
-            smallest = n == 0 ? Math.abs(scale[n]) : Math.min(smallest, Math.abs(scale[n]));
+        boolean vanishes =
+                false; // a factor that float holds as a subnormal, or not at all, would clip to something else
+        if (guard.clip() == Guard.Clip.TENSOR_NORM) {
+            for (int n = 0; n < scale.length; n++) {
+                double own = by * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
+                scale[n] = guard.factor(own, unclipped);
+                vanishes |= Math.abs(scale[n]) < Float.MIN_NORMAL;
+            }
+            vanishes = others.any(vanishes);
+        } else {
+            float all = guard.factor(norm, unclipped);
+            Arrays.fill(scale, all);
+            vanishes = Math.abs(all) < Float.MIN_NORMAL;
         }
-        if (guard.clip() == Guard.Clip.TENSOR_NORM) smallest = others.smallest(scale.length > 0, smallest);
-        return Double.isFinite(norm) && smallest >= Float.MIN_NORMAL && (float) by <= Float.MAX_VALUE;
+        return Double.isFinite(norm) && !vanishes && (float) by <= Float.MAX_VALUE;
     }
 
     /** Does so many pieces of work, on as many threads as share it. */

@@ -7,12 +7,14 @@ import java.nio.ByteBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
+import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 import kudari.rule.MatrixRule;
 import kudari.rule.Rule;
@@ -20,7 +22,8 @@ import kudari.rule.TensorRule;
 
 /**
  * Steps on a CUDA device: {@code kernels/reduce.cu} where somebody guards the gradients, then one launch over the chunk table for each kind of rule.
- * The device counts the steps and finds the scalars of each by its number, so that a step is launches of the same arguments and nothing else.
+ * The device counts the steps and finds the scalars of each by its number, so that a step is launches of the same arguments and nothing else; but where
+ * other ranks have gradients that the guard is to see, the host reads this rank's sums, and tells the device those of all.
  */
 final class CudaDriver extends Driver {
 
@@ -209,8 +212,18 @@ final class CudaDriver extends Driver {
 
     private final CudaKernel reduce;
 
-    /** What the steps read, how many pieces are in it, and whether a rule asks for their sums. */
-    private CUdeviceptr table;
+    /** Where there are other ranks: who knows of their gradients, and the second half of reduce. */
+    private OtherRanks others = OtherRanks.NONE;
+
+    private Optional<CudaKernel> reduceRanks = Optional.empty();
+
+    /** The partials of all ranks, and room for how many there is. */
+    private CUdeviceptr allPartials = new CUdeviceptr();
+
+    private int room;
+
+    /** What the steps read, where its partials are, how many pieces are in it, and whether a rule asks for their sums. */
+    private CUdeviceptr table, partials;
 
     private int pieces;
     private boolean sums;
@@ -320,8 +333,7 @@ final class CudaDriver extends Driver {
             boolean multiplies = Stream.of(rules).anyMatch(MatrixRule.class::isInstance);
             orthogonal = multiplies ? Optional.of(new CudaNewtonSchulz(engine)) : Optional.empty();
             orthogonal.ifPresent(work -> frees.push(work::free));
-            reduce = mine(engine.kernel(
-                    "kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), "reduce"));
+            reduce = reduce("reduce");
             scalars = new Upload(engine, (long) Control.WINDOW * slotBytes, "the scalars of an optimizer");
             frees.push(scalars::free);
             long bytes = SLOTS + (long) Control.RING * slotBytes;
@@ -345,6 +357,17 @@ final class CudaDriver extends Driver {
     /** Of its control block, by which a loss scale knows it. */
     long address() {
         return JCudaAddress.of(control);
+    }
+
+    private CudaKernel reduce(String function) {
+        return mine(
+                engine.kernel("kernels/reduce.cu", Nvrtc.Source.of("reduce.cu").text(), function));
+    }
+
+    @Override
+    void join(OtherRanks others) {
+        this.others = others;
+        reduceRanks = Optional.of(reduce("reduce_ranks"));
     }
 
     private Launch launch(Rule rule, int blockwise, int more, StepSource step) {
@@ -619,6 +642,7 @@ final class CudaDriver extends Driver {
         this.table = table.memory;
         long control = JCudaAddress.of(this.control), told = table.address(table.toldAt);
         long partials = table.address(table.partialsAt), firsts = table.address(table.firstsAt);
+        this.partials = table.memory.withByteOffset((long) table.partialsAt * Long.BYTES);
         pieces = table.pieces;
         sums = table.sums;
         updates = table.updates;
@@ -630,10 +654,18 @@ final class CudaDriver extends Driver {
                 .set(5, told)
                 .set(6, control)
                 .set(7, guard.reduces() ? 1L : 0)
-                .set(8, guard.clip() == Guard.Clip.TENSOR_NORM ? 1L : 0)
+                .set(8, clipsEach() ? 1L : 0)
                 .set(9, guard.maxNorm())
                 .set(10, guard.signedScale())
-                .set(11, lossScale.map(CudaLossScale::address).orElse(0L));
+                .set(11, lossScale())
+                .set(12, reduceRanks.isEmpty() ? 1L : 0);
+        reduceRanks.ifPresent(kernel -> kernel.set(2, told)
+                .set(3, (long) table.tensors)
+                .set(4, control)
+                .set(5, clipsEach() ? 1L : 0)
+                .set(7, guard.maxNorm())
+                .set(8, guard.signedScale())
+                .set(9, lossScale()));
         last = 0;
         for (int kind = 0; kind < table.rows.length; kind++) if (table.rows[kind] > 0) last = kind;
         for (int kind = 0; kind < kinds.size(); kind++) {
@@ -656,6 +688,14 @@ final class CudaDriver extends Driver {
                     .set(7, (long) table.pieces)
                     .set(8, (long) launch.pass(kind));
         }
+    }
+
+    private boolean clipsEach() {
+        return guard.clip() == Guard.Clip.TENSOR_NORM;
+    }
+
+    private long lossScale() {
+        return lossScale.map(CudaLossScale::address).orElse(0L);
     }
 
     private CudaKernel walks(CudaKernel kernel, Table table, int kind) {
@@ -725,7 +765,9 @@ final class CudaDriver extends Driver {
     @Override
     void step() {
         if (engine.recording().isPresent()) engine.recording().get().reads(table);
+        if (reduceRanks.isPresent()) engine.checkNotCapturing("a step that waits for the gradients of other ranks");
         if (guard.reduces() || sums) reduce.start(Math.max(1, engine.blocks(pieces)), THREADS);
+        if (reduceRanks.isPresent()) meet(reduceRanks.get());
         try {
             // The last one runs even without chunks, for it counts the step.
             for (int kind = 0; kind <= last; kind++) {
@@ -741,6 +783,38 @@ final class CudaDriver extends Driver {
             throw new CudaException(e.what() + ", with the step half done", e.fix());
         }
         isTorn = false;
+    }
+
+    /** Has the step decided by the sums of all ranks. */
+    private void meet(CudaKernel decides) {
+        double[] own = new double[pieces];
+        engine.toHost(Pointer.to(own), partials, (long) pieces * Double.BYTES, "the sums of a rank's gradients");
+        double[] all = others.partials(own);
+        boolean vanishes = false;
+        if (clipsEach()) {
+            int[] go = new int[1];
+            engine.toHost(Pointer.to(go), control.withByteOffset(GO), Integer.BYTES, "whether a factor vanishes");
+            vanishes = others.any(go[0] == 0);
+        }
+        if (all.length > 0) {
+            reserve(all.length);
+            engine.toDevice(
+                    allPartials,
+                    Arrays.stream(all).mapToLong(Double::doubleToRawLongBits).toArray(),
+                    "the sums of all ranks' gradients");
+        }
+        decides.set(0, JCudaAddress.of(allPartials))
+                .set(1, (long) all.length)
+                .set(6, vanishes ? 1L : 0)
+                .start(1, THREADS);
+    }
+
+    private void reserve(int partials) {
+        if (room >= partials) return;
+        CUdeviceptr outgrown = allPartials;
+        allPartials = engine.allocateBytes((long) partials * Double.BYTES, "the sums of all ranks' gradients");
+        room = partials;
+        engine.discard(outgrown);
     }
 
     /** Launches what changes parameters or state; where that is recorded, nothing changes yet. */
@@ -772,6 +846,7 @@ final class CudaDriver extends Driver {
     void free() {
         engine.finish();
         tables.ifPresent(upload -> frees.push(upload::free));
+        frees.push(() -> engine.freeBytes(allPartials));
         CudaException failure = null;
         for (Runnable free : frees) {
             try {

@@ -527,11 +527,15 @@ public final class CudaEngine extends Engine {
     }
 
     /** Waits before the copy, not in it, as {@link #toDevice} says why: what is copied then is there. */
-    void toHost(Pointer to, CudaTensor tensor) {
-        if (tensor.size() == 0) return;
+    void toHost(Pointer to, CUdeviceptr from, long bytes, String what) {
+        if (bytes == 0) return;
         checkNotCapturing("a read");
-        finish();
-        must(() -> cuMemcpyDtoHAsync(to, tensor.pointer, tensor.bytes(), stream), "cuMemcpyDtoHAsync from " + tensor);
+        must(() -> cuStreamSynchronize(stream), "cuStreamSynchronize");
+        must(() -> cuMemcpyDtoHAsync(to, from, bytes, stream), "cuMemcpyDtoHAsync of " + what);
+    }
+
+    void toHost(Pointer to, CudaTensor tensor) {
+        toHost(to, tensor.pointer, tensor.bytes(), tensor.toString());
     }
 
     /**

@@ -33,12 +33,8 @@ abstract class Driver {
      */
     abstract Layout layout(Plan plan, Optional<Layout> old);
 
-    /** Has norms be those over more ranks than this; of a guard that takes none, nothing changes. */
-    void join(OtherRanks others) {
-        throw new UnsupportedOperationException(
-                "guard: a norm over several ranks, or the check of all their gradients, is the CPU engine's alone so far;"
-                        + " expected a guard that takes none, and no loss scale");
-    }
+    /** Has norms be those over more ranks than this, which every step then waits for. */
+    abstract void join(OtherRanks others);
 
     /** Makes this the work of the steps to come. */
     abstract void use(Layout layout);

@@ -11,7 +11,7 @@ interface OtherRanks {
         }
 
         @Override
-        public float smallest(boolean has, float own) {
+        public boolean any(boolean own) {
             return own;
         }
     };
@@ -23,11 +23,6 @@ interface OtherRanks {
      */
     double[] partials(double[] own);
 
-    /**
-     * The smallest factor of all ranks' gradients.
-     *
-     * @param has whether this rank has gradients
-     * @param own the smallest of them
-     */
-    float smallest(boolean has, float own);
+    /** Whether something is so on any rank. */
+    boolean any(boolean own);
 }

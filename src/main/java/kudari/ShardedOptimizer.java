@@ -66,17 +66,14 @@ public final class ShardedOptimizer implements AutoCloseable {
                 }
 
                 @Override
-                public float smallest(boolean has, float smallest) {
-                    float all = Float.POSITIVE_INFINITY;
-                    double[] others = collective.allGather(has ? new double[] {smallest} : new double[0]);
-                    for (double other : others) all = Math.min(all, (float) other);
-                    return others.length == 0 ? smallest : all;
+                public boolean any(boolean own) {
+                    return Arrays.stream(collective.allGather(own ? 1 : 0)).anyMatch(one -> one > 0);
                 }
             });
     }
 
     /**
-     * As {@link Optimizer#guard}; norms are those over all ranks' sums.
+     * As {@link Optimizer#guard}; norms are those over all ranks' sums. Where it takes one, or checks for what is not finite, every step waits for all ranks.
      *
      * @return this optimizer
      * @throws IllegalStateException if there has been an update
@@ -99,12 +96,12 @@ public final class ShardedOptimizer implements AutoCloseable {
 
     /**
      * One step: adds up the gradients of all ranks in their order, steps every parameter on its rank, and has all of them on all ranks. All ranks call it,
-     * with parameters of the same names, shapes and values.
+     * with parameters of the same names, shapes and values. On a device it cannot be recorded in a graph.
      *
      * @param params the parameters by name
      * @param grads this rank's gradients. Of the parameters of this rank they are the sum afterwards; the others stay as they are
      * @throws IllegalArgumentException as {@link Optimizer#update(Map, Map)}
-     * @throws UnsupportedOperationException if the guard takes a norm, or checks for what is not finite, or there is a loss scale, and the engine is not the CPU
+     * @throws IllegalStateException as {@link Optimizer#update(Map, Map)}, or if another rank does not come; parameters may then hold anything
      */
     public void update(Map<String, Tensor> params, Map<String, Tensor> grads) {
         if (!laidOut || !this.params.isStill(params) || !this.grads.isStill(grads)) layOut(params, grads);

@@ -368,6 +368,93 @@ class CudaFaultsTest {
         assertEquals(null, calls.get("cuStreamSynchronize"));
     }
 
+    /** Another rank, with some pieces of gradients of which the squares sum up to 9. */
+    private static final class Other implements OtherRanks {
+
+        int pieces = 1;
+
+        @Override
+        public double[] partials(double[] own) {
+            double[] all = Arrays.copyOf(own, own.length + pieces);
+            all[own.length] = 9;
+            return all;
+        }
+
+        @Override
+        public boolean any(boolean own) {
+            return own;
+        }
+    }
+
+    /** The sums of this rank come over, and those of all ranks go back; by each tensor's own norm also whether a factor vanishes comes over. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aStepThatWaitsForOtherRanksIsTwoMoreLaunchesAndACopyEachWay(boolean each) {
+        Tensor p = cuda.zeros(2), g = cuda.tensor(floats(0, 4));
+        Optimizer sgd = cuda.optimizer(Sgd.of(1))
+                .guard(each ? Guard.clipTensorNorm(1) : Guard.clipNorm(1))
+                .join(new Other());
+        sgd.update(p, g);
+        finish();
+        ask("reset");
+        for (int t = 0; t < 9; t++) sgd.update(p, g);
+        long reads = each ? 2 : 1;
+        assertEquals(
+                calls(
+                        9,
+                        Map.of(
+                                "cuLaunchKernel",
+                                27L,
+                                "cuMemcpyDtoHAsync",
+                                9 * reads,
+                                "cuStreamSynchronize",
+                                9 * reads,
+                                "cuMemcpyHtoDAsync",
+                                9L,
+                                "cuStreamIsCapturing",
+                                9 * (2 + reads), // before the launches, each wait and the copy
+                                "run",
+                                25L)), // all up to the last wait
+                calls());
+        assertEquals(5, sgd.norm(), "√(3² + 4²)");
+        assertEquals(each ? -10 : -8, p.get()[1], 0x1p-18, "ten times 4 · 1/4, or 1/5");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "cuLaunchKernel:1:1,reduce.cu: reduce with",
+        "cuMemcpyDtoHAsync:1:1,cuMemcpyDtoHAsync of the sums of a rank's gradients",
+        "cuStreamSynchronize:1:1,cuStreamSynchronize",
+        "cuMemAlloc:1:2,the sums of all ranks' gradients",
+        "cuMemFree:1:1,cuMemFree",
+        "cuMemcpyHtoDAsync:1:1,cuMemcpyHtoDAsync of the sums of all ranks' gradients",
+        "cuLaunchKernel:2:1,reduce.cu: reduce_ranks with",
+        "cuLaunchKernel:3:1,kernels/adam.cu"
+    })
+    void aStepOverRanksThatFailsIsNotCountedAndChangesNothing(String failure, String named) {
+        Tensor p = cuda.tensor(floats(1, 2)),
+                g = cuda.tensor(floats(0, 4)),
+                a = cpu.tensor(floats(1, 2)),
+                da = cpu.tensor(floats(0, 4));
+        Other other = new Other();
+        Optimizer adam = cuda.optimizer(Adam.of()).guard(Guard.clipNorm(1)).join(other),
+                expected = cpu.optimizer(Adam.of()).guard(Guard.clipNorm(1)).join(other);
+        for (int t = 0; t < 3; t++) {
+            adam.update(p, g);
+            expected.update(a, da);
+            other.pieces++; // for which there is no room
+            ask("reset");
+            ask("fail " + failure);
+            refused(CudaException.class, () -> adam.update(p, g), named);
+            assertEquals(t + 1, adam.steps());
+        }
+        adam.update(p, g);
+        expected.update(a, da);
+        assertSameBits(a.get(), p.get());
+        assertEquals(5, adam.norm());
+        adam.close();
+    }
+
     @Test
     void groupsOfOneKindOfRuleAreOneLaunchAndOfTwoKindsTwo() {
         Map<String, Tensor> p = set(cuda, 3, 5, 7), g = set(cuda, 3, 5, 7);

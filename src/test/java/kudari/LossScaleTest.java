@@ -616,12 +616,13 @@ class LossScaleTest {
         assertEquals(4, fixed.scale.value(), "what it was made with");
     }
 
-    /** One rank's gradient overflows, and no rank steps; all scales move alike, and parameters are those of one optimizer. */
+    /**
+     * One gradient of one rank overflows, so that only the rank whose parameter it is of sees it, and no rank steps; all scales move alike, and parameters are
+     * those of one optimizer. The fourth rank has no parameter.
+     */
     @ParameterizedTest
-    @ValueSource(ints = {1, 2, 3})
+    @ValueSource(ints = {1, 2, 3, 4})
     void ranksAgreeOnTheScale(int size) {
-        if (Engines.onCuda() && size > 1)
-            return; // a check over several ranks is the CPU engine's alone, and refused elsewhere
         int[] sizes = {5, 4097, 70};
         LossScaling scaling = LossScaling.dynamic().initial(64).interval(2);
         float[][] ranks = run(size, (own, collective) -> {
@@ -637,11 +638,15 @@ class LossScaleTest {
                     .lossScale(scale)) {
                 for (int t = 0; t < scales.length; t++) {
                     float by = scale.value();
-                    boolean overflows = (t == 3 || t == 4) && collective.rank() == size - 1;
                     for (Tensor grad : g.values()) {
                         float[] values = new float[(int) grad.size()];
-                        Arrays.fill(values, overflows ? Float.NEGATIVE_INFINITY : 0.5f * by);
+                        Arrays.fill(values, 0.5f * by);
                         grad.set(values);
+                    }
+                    if ((t == 3 || t == 4) && collective.rank() == size - 1) {
+                        float[] overflown = new float[sizes[t - 3]];
+                        overflown[overflown.length - 1] = Float.NEGATIVE_INFINITY;
+                        g.get("W" + (t - 3)).set(overflown);
                     }
                     sharded.update(p, g);
                     scales[t] = scale.value();
@@ -655,19 +660,59 @@ class LossScaleTest {
         for (float[] rank : ranks) assertSameBits(floats(64, 128, 128, 64, 32, 32, 64, 64), rank);
     }
 
-    @Test
-    void ranksWithAScaleAreRefusedWhereNoEngineTakesThem() {
-        if (!Engines.onCuda()) return; // the CPU takes them, see above
-        RuntimeException e = assertThrows(
-                RuntimeException.class,
-                () -> run(2, (own, collective) -> {
-                    Tensor p = own.zeros(2), g = own.zeros(2);
-                    new ShardedOptimizer(own, collective, Group.rest(Sgd.of(1)))
-                            .lossScale(own.lossScale(LossScaling.dynamic()))
-                            .update(Map.of("p", p), Map.of("p", g));
-                    return p.get();
-                }));
-        assertTrue(e.getMessage().contains("and no loss scale"), e.getMessage());
+    /** Each clips in its own way, over all ranks; what one of them leaves out, the scale that both have hears of on all ranks. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3})
+    void optimizersOfDifferentGuardsShareAScaleOverRanks(int size) {
+        float[] expected = twoOptimizers(engine, Collective.local(), size);
+        float[][] ranks = run(size, (own, collective) -> twoOptimizers(own, collective, size));
+        for (float[] rank : ranks) assertSameBits(expected, rank);
+    }
+
+    /** What the scale was after each step, and all parameters at last; alone, with the sum of so many ranks' gradients. */
+    private static float[] twoOptimizers(Engine own, Collective collective, int ranks) {
+        int[] sizes = {5, 4097, 70, 300};
+        Map<String, Tensor> p = new TreeMap<>(), g = new TreeMap<>();
+        for (int n = 0; n < sizes.length; n++) {
+            p.put("W" + n, own.zeros(sizes[n]));
+            g.put("W" + n, own.zeros(sizes[n]));
+        }
+        LossScale scale = own.lossScale(LossScaling.dynamic().initial(8).interval(2));
+        float[] results = new float[8];
+        try (ShardedOptimizer norm = new ShardedOptimizer(own, collective, Group.rest(Adam.of(0.1)))
+                        .guard(Guard.clipNorm(3))
+                        .lossScale(scale);
+                ShardedOptimizer value = new ShardedOptimizer(own, collective, Group.rest(Momentum.of(0.1)))
+                        .guard(Guard.clipValue(0.25))
+                        .lossScale(scale)) {
+            for (int t = 0; t < results.length; t++) {
+                float by = scale.value();
+                for (int n = 0; n < sizes.length; n++) {
+                    float[] sum = new float[sizes[n]];
+                    for (int r = 0; r < ranks; r++) {
+                        if (collective.size() > 1 && r != collective.rank()) continue;
+                        Random random = new Random(SEED + 100 * t + 10 * n + r);
+                        for (int i = 0; i < sum.length; i++) sum[i] += by * (float) random.nextGaussian();
+                        // Of the first optimizer, and then of the second.
+                        if (t == 2 && n == 1 && r == 1 || t == 5 && n == 2 && r == 0) sum[3] = Float.NaN;
+                    }
+                    g.get("W" + n).set(sum);
+                }
+                norm.update(names(p, "W0", "W1"), names(g, "W0", "W1"));
+                value.update(names(p, "W2", "W3"), names(g, "W2", "W3"));
+                results[t] = scale.value();
+            }
+            assertEquals(new Counts(7, 1, List.of(7L)).lossScale(scale.state()), norm.counts());
+            assertEquals(new Counts(7, 1, List.of(7L)).lossScale(scale.state()), value.counts());
+        }
+        assertSameBits(floats(8, 16, 8, 8, 16, 8, 8, 16), results);
+        return CollectiveTest.joined(List.copyOf(p.values()));
+    }
+
+    private static Map<String, Tensor> names(Map<String, Tensor> all, String... names) {
+        Map<String, Tensor> some = new TreeMap<>(all);
+        some.keySet().retainAll(List.of(names));
+        return some;
     }
 
     // ---- what is refused ----

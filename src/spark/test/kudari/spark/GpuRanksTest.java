@@ -2,7 +2,6 @@ package kudari.spark;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.Serializable;
@@ -18,6 +17,7 @@ import java.util.TreeSet;
 import kudari.Engine;
 import kudari.Group;
 import kudari.Guard;
+import kudari.LossScale;
 import kudari.LossScaling;
 import kudari.Optimizer;
 import kudari.ShardedOptimizer;
@@ -47,9 +47,19 @@ class GpuRanksTest {
     private static final Map<String, long[]> SHAPES = new TreeMap<>(
             Map.of("a.weight", new long[] {40, 30}, "b.bias", new long[] {5}, "c.weight", new long[] {700}));
 
-    /** Makes the guard where it is used, for it does not travel. */
-    private interface Guards extends Serializable {
-        Guard guard();
+    /** What is between the gradients and the rule. With a loss scale a gradient of one rank overflows at a step. */
+    private enum Guarded {
+        BY_NORM(Guard.clipNorm(3).scale(0.5), false),
+        BY_VALUE(Guard.clipValue(0.5).scale(0.5), false),
+        BY_NORM_OF_A_SCALED_LOSS(Guard.clipNorm(3).scale(0.5), true);
+
+        final Guard guard;
+        final boolean scales;
+
+        Guarded(Guard guard, boolean scales) {
+            this.guard = guard;
+            this.scales = scales;
+        }
     }
 
     private static JavaSparkContext spark;
@@ -86,6 +96,16 @@ class GpuRanksTest {
         return values;
     }
 
+    private static float[] gradient(String name, int rank, int step, Guarded guarded) {
+        float[] values = values(name, rank, step);
+        if (guarded.scales && rank == 1 && step == 2 && name.equals("b.bias")) values[4] = Float.POSITIVE_INFINITY;
+        return values;
+    }
+
+    private static LossScale scale(Engine engine) {
+        return engine.lossScale(LossScaling.dynamic().initial(4).interval(2));
+    }
+
     private static Map<String, Tensor> params(Engine engine) {
         Map<String, Tensor> params = new TreeMap<>();
         SHAPES.forEach((name, shape) -> params.put(name, engine.tensor(values(name, -1, 0), shape)));
@@ -99,17 +119,20 @@ class GpuRanksTest {
     }
 
     /** The parameters after all steps with the gradients of all ranks, added up in order by one process. */
-    private static Map<String, Tensor> alone(Engine engine, Guard guard) {
+    private static Map<String, Tensor> alone(Engine engine, Guarded guarded) {
         Map<String, Tensor> params = params(engine), grads = zeros(engine);
-        try (Optimizer adam = engine.optimizer(rule()).guard(guard)) {
+        try (Optimizer adam = engine.optimizer(rule()).guard(guarded.guard)) {
+            if (guarded.scales) adam.lossScale(scale(engine));
             for (int step = 0; step < STEPS; step++) {
                 for (String name : SHAPES.keySet()) {
                     Tensor sum = grads.get(name);
-                    sum.set(values(name, 0, step));
-                    for (int r = 1; r < RANKS; r++) sum.add(engine.tensor(values(name, r, step), SHAPES.get(name)), 1);
+                    sum.set(gradient(name, 0, step, guarded));
+                    for (int r = 1; r < RANKS; r++)
+                        sum.add(engine.tensor(gradient(name, r, step, guarded), SHAPES.get(name)), 1);
                 }
                 adam.update(params, grads);
             }
+            assertEquals(guarded.scales ? 1 : 0, adam.skipped());
         }
         return params;
     }
@@ -119,14 +142,14 @@ class GpuRanksTest {
     }
 
     /** One process on a GPU, and the CPU of this one, which come to the same. */
-    private static float[] expected(Guards guards) throws Exception {
+    private static float[] expected(Guarded guarded) throws Exception {
         Result one = TrainingJob.of(1)
                 .attempts(1)
-                .run(ranks(1), (rank, none) -> result(rank, alone(rank.engine(), guards.guard())))
+                .run(ranks(1), (rank, none) -> result(rank, alone(rank.engine(), guarded)))
                 .get(0);
         assertTrue(one.engine.contains("software"), one.engine);
         try (Engine cpu = Engine.cpu(1)) {
-            float[] weights = Digit.weights(alone(cpu, guards.guard()));
+            float[] weights = Digit.weights(alone(cpu, guarded));
             assertArrayEquals(weights, one.weights);
             return weights;
         }
@@ -146,15 +169,19 @@ class GpuRanksTest {
         return TrainingJob.of(RANKS).attempts(1).backend(backend).timeout(Duration.ofSeconds(60));
     }
 
+    private static void checkBackend(Backend backend, Rank rank) {
+        assertEquals(backend == Backend.NCCL, rank.collective().toString().startsWith("NCCL 2."));
+    }
+
     /** NCCL is softnccl, and not NVIDIA's. */
     @ParameterizedTest
     @EnumSource(names = {"BLOCKS", "NCCL"})
     void ranksOnGpusStepToTheBitsOfOneGpuAndOfTheCpu(Backend backend) throws Exception {
-        Guards guards = () -> Guard.clipNorm(3).scale(0.5);
-        check(expected(guards), job(backend).run(ranks(RANKS), (rank, none) -> {
+        Guarded guarded = Guarded.BY_NORM;
+        check(expected(guarded), job(backend).run(ranks(RANKS), (rank, none) -> {
             checkBackend(backend, rank);
             Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
-            try (Optimizer adam = rank.engine().optimizer(rule()).guard(guards.guard())) {
+            try (Optimizer adam = rank.engine().optimizer(rule()).guard(guarded.guard)) {
                 for (int step = 0; step < STEPS; step++) {
                     for (String name : SHAPES.keySet()) grads.get(name).set(values(name, rank.rank(), step));
                     rank.sum(grads);
@@ -165,42 +192,34 @@ class GpuRanksTest {
         }));
     }
 
-    private static void checkBackend(Backend backend, Rank rank) {
-        assertEquals(backend == Backend.NCCL, rank.collective().toString().startsWith("NCCL 2."));
+    @Test
+    void shardedStateOnGpusStepsToTheSameBits() throws Exception {
+        checkSharded(Backend.BLOCKS, Guarded.BY_VALUE);
     }
 
+    /** Only the rank whose parameter it is of sees what is not finite, and all leave the step out. */
     @ParameterizedTest
     @EnumSource(names = {"BLOCKS", "NCCL"})
-    void shardedStateOnGpusStepsToTheSameBits(Backend backend) throws Exception {
-        Guards guards = () -> Guard.clipValue(0.5).scale(0.5);
-        check(expected(guards), job(backend).run(ranks(RANKS), (rank, none) -> {
+    void shardedStateOnGpusStepsToTheSameBitsUnderANormAndALossScale(Backend backend) throws Exception {
+        checkSharded(backend, Guarded.BY_NORM_OF_A_SCALED_LOSS);
+    }
+
+    private static void checkSharded(Backend backend, Guarded guarded) throws Exception {
+        check(expected(guarded), job(backend).run(ranks(RANKS), (rank, none) -> {
             checkBackend(backend, rank);
             Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
             try (ShardedOptimizer adam =
-                    new ShardedOptimizer(rank.engine(), rank.collective(), rule()).guard(guards.guard())) {
+                    new ShardedOptimizer(rank.engine(), rank.collective(), rule()).guard(guarded.guard)) {
+                LossScale scale = scale(rank.engine());
+                if (guarded.scales) adam.lossScale(scale);
                 for (int step = 0; step < STEPS; step++) {
-                    for (String name : SHAPES.keySet()) grads.get(name).set(values(name, rank.rank(), step));
+                    for (String name : SHAPES.keySet()) grads.get(name).set(gradient(name, rank.rank(), step, guarded));
                     adam.update(params, grads);
                 }
+                // Doubled after two good steps, halved by the third.
+                if (guarded.scales) assertEquals(new LossScale.State(4, 1, 1, false), scale.state());
             }
             return result(rank, params);
         }));
-    }
-
-    @Test
-    void shardedStateOnGpusRefusesNormsAndLossScales() {
-        for (boolean norm : new boolean[] {true, false}) {
-            IllegalStateException e = assertThrows(
-                    IllegalStateException.class,
-                    () -> TrainingJob.of(RANKS).attempts(1).run(ranks(RANKS), (rank, none) -> {
-                        Map<String, Tensor> params = params(rank.engine()), grads = zeros(rank.engine());
-                        ShardedOptimizer adam = new ShardedOptimizer(rank.engine(), rank.collective(), rule());
-                        if (norm) adam.guard(Guard.clipNorm(1));
-                        else adam.lossScale(rank.engine().lossScale(LossScaling.fixed(1024)));
-                        adam.update(params, grads);
-                        return 0;
-                    }));
-            assertTrue(e.getMessage().contains("is the CPU engine's alone so far"), e.getMessage());
-        }
     }
 }

@@ -29,6 +29,7 @@ import kudari.Collective;
 import kudari.Dtype;
 import kudari.Engine;
 import kudari.Group;
+import kudari.Guard;
 import kudari.HostCollective;
 import kudari.ShardedOptimizer;
 import kudari.Tensor;
@@ -240,7 +241,8 @@ class NcclCollectiveTest {
                     params.put("p" + n, engine.tensor(random(n, 30 + 40 * n), n == 4 ? Dtype.BF16 : Dtype.F32));
                     grads.put("p" + n, engine.zeros(n == 4 ? Dtype.BF16 : Dtype.F32, 30 + 40 * n));
                 }
-                try (ShardedOptimizer adam = new ShardedOptimizer(engine, collective, Group.rest(Adam.of()))) {
+                try (ShardedOptimizer adam =
+                        new ShardedOptimizer(engine, collective, Group.rest(Adam.of())).guard(Guard.clipNorm(1))) {
                     for (int step = 0; step < 4; step++) {
                         for (int n = 0; n < 5; n++)
                             grads.get("p" + n).set(random(100L * step + 10 * n + nccl.rank(), 30 + 40 * n));
