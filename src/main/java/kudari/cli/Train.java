@@ -448,7 +448,7 @@ final class Train extends TrainingCommand {
         return decay == null ? chosen : chosen.decay(decay);
     }
 
-    private Group[] groups(LearningRate rates) {
+    Group[] groups(LearningRate rates) {
         Group[] groups = RuleOption.groups(rates, rule());
         for (int n = 0; n < groups.length; n++) {
             groups[n] = groups[n].master(master());

@@ -10,6 +10,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -18,6 +19,8 @@ import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** {@code train --spark}, as a user calls it. */
 @Timeout(150)
@@ -73,6 +76,42 @@ class SparkTrainTest {
         assertEquals(41, losses("rank").size());
         assertFalse(Files.exists(folder.resolve("rank/shards")));
         assertTrue(out.toString().contains("40 steps: on 16 samples held out"), () -> out.toString());
+    }
+
+    /** All that decides the bits reaches the ranks, and with sharded state, too. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "--rule muon --average 0.9",
+                "--rule adamw --lr 0.003 --decay 0.1 --schedule warmup-cosine:3 --precision bf16 --master stochastic",
+                "--precision fp16 --seed 5"
+            })
+    void whatDecidesTheBitsReachesTheRanks(String options) throws IOException {
+        String[] settings = plus(options.split(" "), "--steps", "12");
+        trained("alone", plus(settings, "--threads", "1"));
+        trained("rank", plus(settings, "--spark", "local[1]", "--ranks", "1"));
+        assertSame("alone", "rank");
+        trained("ranks", plus(settings, "--spark", "local[2]"));
+        trained(
+                "zero",
+                plus(
+                        options.split(" "),
+                        "--steps",
+                        "12",
+                        "--save-every",
+                        "7",
+                        "--keep",
+                        "9",
+                        "--spark",
+                        "local[2]",
+                        "--zero"));
+        assertSame("ranks", "zero");
+        Files.move(
+                folder.resolve("zero/model-step7.safetensors"),
+                Path.of(model("zero")),
+                StandardCopyOption.REPLACE_EXISTING);
+        trained("zero", "--spark", "local[2]", "--zero", "--resume", model("zero"));
+        assertSame("ranks", "zero");
     }
 
     @Test
