@@ -16,6 +16,7 @@ import kudari.Engine;
 import kudari.spark.Blocks.Place;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.spark.BarrierTaskContext;
+import org.apache.spark.TaskKilledException;
 import org.apache.spark.api.java.JavaFutureAction;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -62,6 +63,9 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
 
     /** Between two looks whether rank 0 has told something, or all have ended. */
     private static final long LOOK_MILLIS = 20;
+
+    /** So long the job waits for room without a word. */
+    private static final long QUIET_SECONDS = 15;
 
     private static final System.Logger LOG = System.getLogger(TrainingJob.class.getName());
 
@@ -113,8 +117,8 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
      * @param listener gets what rank 0 tells ({@link Rank#tell}), in order, in the thread that calls this. After a failure that is told once more which
      *     happened behind the newest checkpoint. What the listener throws ends the job, and goes to the caller
      * @return what each rank came to, in the order of the ranks
-     * @throws IllegalArgumentException if there are more or fewer partitions
-     * @throws IllegalStateException if it has failed too often; the cause is the last failure
+     * @throws IllegalArgumentException if there are more or fewer partitions, or more ranks than a local Spark has threads for
+     * @throws IllegalStateException if it has failed too often, Spark has stopped, or does not run such a job at all; the cause is the last failure
      * @throws IOException if the folder of the checkpoints cannot be read or written
      */
     public <T, R> List<R> run(JavaRDD<T> samples, TrainingLoop<T, R> loop, Consumer<Object> listener)
@@ -123,12 +127,14 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
             throw new IllegalArgumentException(
                     "samples: expected " + ranks + " partitions, one for each rank, got " + samples.getNumPartitions());
         JavaSparkContext context = JavaSparkContext.fromSparkContext(samples.context());
+        checkRoom(context);
         Configuration configuration = context.hadoopConfiguration();
         Optional<ShardedCheckpoints> folder = Optional.empty();
         if (checkpoints.isPresent()) folder = Optional.of(new ShardedCheckpoints(checkpoints.get(), configuration));
         String job = UUID.randomUUID().toString();
         Optional<String> from = newest(folder);
         for (long failures = 0, attempt = 1; ; attempt++) {
+            if (context.sc().isStopped()) throw stopped(null);
             if (folder.isPresent()) attempt = folder.get().begin(from);
             Task<T, R> task = new Task<>(loop, this, job, attempt, from, configuration);
             ClassTag<R> any = ClassTag$.MODULE$.apply(Object.class);
@@ -136,8 +142,20 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
             JavaFutureAction<List<R>> results =
                     new JavaRDD<>(samples.rdd().barrier().mapPartitions(task, false, any), any).collectAsync();
             try {
-                while (!results.isDone()) {
+                long begun = System.nanoTime();
+                for (boolean said = false; !results.isDone(); ) {
                     reports.hear(listener);
+                    // A job that waits for room is none that a Spark which stops would end.
+                    if (context.sc().isStopped()) throw stopped(null);
+                    if (!said && System.nanoTime() - begun > QUIET_SECONDS * 1_000_000_000) {
+                        said = true;
+                        if (!hasBegun(context, results))
+                            LOG.log(
+                                    Level.WARNING,
+                                    "waiting until Spark has room for all " + ranks + " ranks at once; it has "
+                                            + (context.sc().statusTracker().getExecutorInfos().length - 1)
+                                            + " executors"); // the driver is among them
+                    }
                     Thread.sleep(LOOK_MILLIS);
                 }
                 reports.hear(listener);
@@ -151,13 +169,16 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 return results.get();
             } catch (ExecutionException | InterruptedException | CancellationException e) {
                 Throwable failure = e instanceof ExecutionException ? e.getCause() : e;
+                if (context.sc().isStopped()) throw stopped(failure);
+                if (isRefusal(failure))
+                    throw new IllegalStateException("Spark does not run the job: " + reason(failure), failure);
                 Optional<String> now = newest(folder);
                 failures = now.equals(from) ? failures + 1 : 1;
                 from = now;
-                if (failures >= attempts || context.sc().isStopped())
+                if (failures >= attempts)
                     throw new IllegalStateException(
-                            "the job has failed " + failures + " times without a new checkpoint in between; the last"
-                                    + " time: " + reason(failure),
+                            "the job has failed " + (failures == 1 ? "once" : failures + " times")
+                                    + " without a new checkpoint in between; the last time: " + reason(failure),
                             failure);
                 LOG.log(
                         Level.WARNING,
@@ -172,10 +193,34 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         return folder.isEmpty() ? Optional.empty() : folder.get().newest();
     }
 
+    /** Spark within this process has as many threads as it was given, and would wait for more until it gives up. */
+    private void checkRoom(JavaSparkContext context) {
+        if (!context.isLocal() || context.getConf().contains("spark.default.parallelism")) return;
+        int room = context.defaultParallelism() / context.getConf().getInt("spark.task.cpus", 1);
+        if (ranks > room)
+            throw new IllegalArgumentException("ranks: expected at most " + room + ", as many tasks as Spark's "
+                    + context.master() + " runs at once, got " + ranks + "; local[" + ranks + "] has the threads");
+    }
+
+    private static boolean hasBegun(JavaSparkContext context, JavaFutureAction<?> job) {
+        return job.jobIds().stream().anyMatch(id -> context.statusTracker().getJobInfo(id) != null);
+    }
+
+    private static IllegalStateException stopped(Throwable cause) {
+        return new IllegalStateException(
+                "Spark has stopped, and the job with it; what it logged before says why, if nobody told it to", cause);
+    }
+
+    /** Whether Spark would not run such a job another time either: there is no room, or room that comes and goes. */
+    private static boolean isRefusal(Throwable e) {
+        return e.getClass().getName().startsWith("org.apache.spark.scheduler.BarrierJob"); // which it keeps to itself
+    }
+
     /** Spark's message begins with a line that says the same of every failure, and goes on with that of the rank's own. */
     private static String reason(Throwable e) {
         List<String> lines = String.valueOf(e.getMessage()).lines().limit(2).toList();
-        return lines.isEmpty() ? e.toString() : lines.get(lines.size() - 1);
+        if (lines.isEmpty()) return e.toString();
+        return lines.get(lines.size() - 1).replaceFirst("^java\\.lang\\.IllegalStateException: (?=rank )", "");
     }
 
     /** What a task of the stage does. */
@@ -229,12 +274,25 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 R result = loop.run(rank, new Samples<>(samples));
                 collective.allGather(); // no executor is let go while another waits for its last message
                 return new Single<>(result);
-            } catch (RuntimeException e) {
-                throw e;
+            } catch (TaskKilledException e) {
+                throw e; // which Spark looks for
             } catch (Exception e) {
+                String rank = "rank " + context.partitionId(), what = what(e);
                 throw new IllegalStateException(
-                        "rank " + context.partitionId() + " of " + size + ": " + e.getMessage(), e);
+                        what.startsWith(rank + ": ") ? what : rank + " of " + size + ": " + what, e);
             }
+        }
+
+        /** What our own exceptions and those of most say in a sentence; of others, such as a missing file's, it is only with their name. */
+        private static String what(Exception e) {
+            boolean sentence = e.getMessage() != null
+                    && List.of(
+                                    IOException.class,
+                                    IllegalArgumentException.class,
+                                    IllegalStateException.class,
+                                    UnsupportedOperationException.class)
+                            .contains(e.getClass());
+            return sentence ? e.getMessage() : e.toString();
         }
 
         private Collective join(BarrierTaskContext context, Engine engine) {

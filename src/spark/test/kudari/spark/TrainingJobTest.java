@@ -99,6 +99,27 @@ class TrainingJobTest {
     }
 
     @Test
+    void theRankThatFailedIsNamedWhateverWasThrown() {
+        record Case(RuntimeException thrown, String said) implements java.io.Serializable {}
+        for (Case one : List.of(
+                new Case(new IllegalArgumentException("lr: expected less"), "rank 1 of 2: lr: expected less"),
+                new Case(new NullPointerException(), "rank 1 of 2: java.lang.NullPointerException"),
+                new Case(
+                        new java.util.NoSuchElementException("of none"),
+                        "rank 1 of 2: java.util.NoSuchElementException: of none"))) {
+            DigitsLoop.Fault fault = (rank, step) -> {
+                if (rank.rank() == 1) throw one.thrown;
+            };
+            IllegalStateException e = assertThrows(
+                    IllegalStateException.class,
+                    () -> TrainingJob.of(2).attempts(1).run(digits(2), new DigitsLoop(4, 0, fault)));
+            assertEquals(
+                    "the job has failed once without a new checkpoint in between; the last time: " + one.said,
+                    e.getMessage());
+        }
+    }
+
+    @Test
     void aRankThatDoesNotComeIsWaitedForOnlySoLong() {
         DigitsLoop.Fault fault = (rank, step) -> {
             while (rank.rank() == 1 && !Thread.currentThread().isInterrupted() && step == 2) {
