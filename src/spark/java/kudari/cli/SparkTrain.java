@@ -42,7 +42,6 @@ final class SparkTrain implements Train.OnSpark {
         try (Interruption interruption = new Interruption();
                 JavaSparkContext spark = new JavaSparkContext(conf(train, new SparkConf()))) {
             ShardedCheckpoints shards = new ShardedCheckpoints(folder, spark.hadoopConfiguration());
-            shards.seed(saved);
             train.sayWhat(
                     train.ranks() + (train.ranks() == 1 ? " rank" : " ranks") + " of Spark's " + spark.master(),
                     facts,
@@ -50,8 +49,9 @@ final class SparkTrain implements Train.OnSpark {
                     until,
                     places);
             try (Curves curves = new Curves(train, places, sets, until, saved, shards)) {
+                long first = shards.seed(saved) + 1; // now that the folder is this run's
                 int status = train(train, spark, folder, curves, interruption);
-                shards.remove();
+                shards.remove(Math.max(first, curves.attempt));
                 return status;
             }
         }
@@ -229,7 +229,7 @@ final class SparkTrain implements Train.OnSpark {
 
         private Checkpoint newest() throws IOException {
             for (int left = ATTEMPTS; ; left--) {
-                String newest = shards.newest()
+                String newest = shards.newest(attempt)
                         .orElseThrow(() -> new IOException("the checkpoint of step " + step + " is no longer there"));
                 try {
                     return shards.read(newest);

@@ -105,6 +105,20 @@ public final class ShardedCheckpoints {
         return Optional.empty();
     }
 
+    /**
+     * The same for the job of an attempt, to which the folder belongs until another job begins one.
+     *
+     * @throws IOException if another has, or the folder cannot be read
+     */
+    public Optional<String> newest(long attempt) throws IOException {
+        List<Long> attempts = numbers(folder, ATTEMPT);
+        long last = attempts.isEmpty() ? attempt : attempts.get(attempts.size() - 1);
+        if (last > attempt)
+            throw new IOException(folder + ": another job has begun attempt " + last + " here, after attempt " + attempt
+                    + " of this one; give each a folder of its own");
+        return newest();
+    }
+
     /** What an attempt goes on from; none if the driver did not live to say so, and nobody has begun. */
     private Optional<String> from(long attempt) throws IOException {
         try (InputStream in = files.open(new Path(attempt(attempt), FROM))) {
@@ -119,23 +133,25 @@ public final class ShardedCheckpoints {
      * Has the next attempt begin with this, whatever there was.
      *
      * @param whole none to begin at the beginning
+     * @return the number of the attempt before that one
      * @throws IOException if the folder cannot be written
      */
-    public void seed(Optional<Checkpoint> whole) throws IOException {
+    public long seed(Optional<Checkpoint> whole) throws IOException {
         long attempt = begin(Optional.empty());
-        if (whole.isEmpty()) return;
+        if (whole.isEmpty()) return attempt;
         long step = whole.get().steps() + whole.get().skipped();
         write(attempt, step, 0, 1, whole.get());
         commit(attempt, step, 1);
+        return attempt;
     }
 
     /**
-     * Removes all attempts, and the folder if nothing else is in it.
+     * Removes the attempts up to one, the last of a job, and the folder if nothing else is in it.
      *
      * @throws IOException if something cannot be removed
      */
-    public void remove() throws IOException {
-        for (long attempt : numbers(folder, ATTEMPT)) files.delete(attempt(attempt), true);
+    public void remove(long last) throws IOException {
+        for (long attempt : numbers(folder, ATTEMPT)) if (attempt <= last) files.delete(attempt(attempt), true);
         if (files.exists(folder) && files.listStatus(folder).length == 0) files.delete(folder, false);
     }
 

@@ -119,7 +119,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
      * @return what each rank came to, in the order of the ranks
      * @throws IllegalArgumentException if there are more or fewer partitions, or more ranks than a local Spark has threads for
      * @throws IllegalStateException if it has failed too often, Spark has stopped, or does not run such a job at all; the cause is the last failure
-     * @throws IOException if the folder of the checkpoints cannot be read or written
+     * @throws IOException if the folder of the checkpoints cannot be read or written, or another job has begun there
      */
     public <T, R> List<R> run(JavaRDD<T> samples, TrainingLoop<T, R> loop, Consumer<Object> listener)
             throws IOException {
@@ -132,7 +132,8 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         Optional<ShardedCheckpoints> folder = Optional.empty();
         if (checkpoints.isPresent()) folder = Optional.of(new ShardedCheckpoints(checkpoints.get(), configuration));
         String job = UUID.randomUUID().toString();
-        Optional<String> from = newest(folder);
+        Optional<String> from =
+                folder.isEmpty() ? Optional.empty() : folder.get().newest();
         for (long failures = 0, attempt = 1; ; attempt++) {
             if (context.sc().isStopped()) throw stopped(null);
             if (folder.isPresent()) attempt = folder.get().begin(from);
@@ -172,7 +173,8 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 if (context.sc().isStopped()) throw stopped(failure);
                 if (isRefusal(failure))
                     throw new IllegalStateException("Spark does not run the job: " + reason(failure), failure);
-                Optional<String> now = newest(folder);
+                Optional<String> now =
+                        folder.isEmpty() ? Optional.empty() : folder.get().newest(attempt);
                 failures = now.equals(from) ? failures + 1 : 1;
                 from = now;
                 if (failures >= attempts)
@@ -187,10 +189,6 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                                 + reason(failure));
             }
         }
-    }
-
-    private static Optional<String> newest(Optional<ShardedCheckpoints> folder) throws IOException {
-        return folder.isEmpty() ? Optional.empty() : folder.get().newest();
     }
 
     /** Spark within this process has as many threads as it was given, and would wait for more until it gives up. */

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import kudari.checkpoint.Checkpoint;
+import kudari.report.RunWriter;
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -121,6 +122,8 @@ class SparkTrainTest {
         trained("parts", plus(ranks, "--steps", "17"));
         trained("parts", plus(ranks, "--steps", "30", "--resume", model("parts")));
         assertSame("whole", "parts");
+        trained("parts", plus(ranks, "--steps", "30", "--resume", model("parts"))); // with nothing left to do
+        assertFalse(Files.exists(folder.resolve("parts/shards")));
         trained("parts", "--steps", "35", "--threads", "1", "--resume", model("parts"));
         assertEquals(35, Checkpoint.read(Path.of(model("parts"))).steps());
     }
@@ -159,6 +162,20 @@ class SparkTrainTest {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    /** It is refused before it takes away what the first one's ranks go on from. */
+    @Test
+    void aSecondRunIntoTheSameFolderLeavesTheFirstAlone() throws Exception {
+        String[] ranks = {"--spark", "local[2]", "--ranks", "2"};
+        trained("run", plus(ranks, "--steps", "6"));
+        Path shards = Files.createDirectories(folder.resolve("run/shards/attempt-0000000007"));
+        Files.writeString(shards.resolve("_FROM"), "\n");
+        RunWriter first = RunWriter.open(folder.resolve("run"), "0123456789ab", 6, true);
+        assertEquals(1, train("run", plus(ranks, "--steps", "8", "--overwrite")));
+        assertTrue(err.toString().contains("is being written by another run"), () -> err.toString());
+        first.close();
+        assertTrue(Files.exists(shards.resolve("_FROM")));
     }
 
     @Test

@@ -171,6 +171,26 @@ class ShardedCheckpointsTest {
     }
 
     @Test
+    void whoseFolderAnotherHasTakenOverIsToldSoAndLeavesIt() throws IOException {
+        checkpoints.begin(Optional.empty());
+        save(1, 10, 2);
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest(1));
+        ShardedCheckpoints other = new ShardedCheckpoints(folder.toUri().toString(), new Configuration());
+        other.begin(Optional.empty());
+        save(2, 3, 2);
+        IOException e = assertThrows(IOException.class, () -> checkpoints.newest(1));
+        assertTrue(
+                e.getMessage()
+                        .endsWith(
+                                "another job has begun attempt 2 here, after attempt 1 of this one; give each a folder of its own"),
+                e.getMessage());
+        checkpoints.remove(1);
+        assertEquals(Optional.of(at(2, 3)), other.newest(2));
+        other.remove(2);
+        assertTrue(Files.notExists(folder));
+    }
+
+    @Test
     void aDamagedOrMissingPartIsNamed() throws IOException {
         checkpoints.begin(Optional.empty());
         save(1, 1, 2);

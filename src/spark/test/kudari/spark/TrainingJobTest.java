@@ -78,6 +78,25 @@ class TrainingJobTest {
     }
 
     @Test
+    void aJobWhoseFolderAnotherHasTakenOverDoesNotGoOnFromTheOthersCheckpoints(@TempDir Path folder) {
+        String at = folder.toUri().toString();
+        DigitsLoop.Fault fault = (rank, step) -> {
+            if (step != 6 || rank.rank() != 1) return;
+            // Another driver begins, and commits.
+            ShardedCheckpoints others = new ShardedCheckpoints(at, new org.apache.hadoop.conf.Configuration());
+            others.begin(others.newest());
+            Digit.saveAlone(others, 2, 9);
+            throw new java.io.IOException("a disk broke");
+        };
+        java.io.IOException e = assertThrows(
+                java.io.IOException.class,
+                () -> TrainingJob.of(2).checkpoints(at).run(digits(2), new DigitsLoop(12, 4, fault)));
+        assertTrue(
+                e.getMessage().contains("another job has begun attempt 2 here, after attempt 1 of this one"),
+                e.getMessage());
+    }
+
+    @Test
     void anotherNumberOfRanksGoesOnFromTheSameWeights(@TempDir Path folder) throws Exception {
         TrainingJob.of(3).checkpoints(folder.toString()).run(digits(3), new DigitsLoop(8, 8, DigitsLoop.NONE));
         List<DigitsLoop.Result> results =
