@@ -305,6 +305,13 @@ final class Train extends TrainingCommand {
         return arguments;
     }
 
+    /** What a command that goes on needs beside {@link #goOn}, to go on as this one does. */
+    String onSparkAgain() {
+        return " --spark" + (spark.equals("local-cluster") ? "" : " " + word(spark)) + " --ranks " + ranks()
+                + (zero ? " --zero" : "") + (backend == null ? "" : " --backend " + backend)
+                + (shards == null ? "" : " --shards " + word(shards));
+    }
+
     /** How many ranks train, with --spark. */
     int ranks() {
         return ranks == null ? 2 : ranks;

@@ -83,9 +83,7 @@ final class SparkTrain implements Train.OnSpark {
                     + (curves.checkpoints.saved() < 0
                             ? "nothing was saved"
                             : "the last checkpoint is of step " + curves.checkpoints.saved() + "; to go on: "
-                                    + train.goOn(curves.places, curves.checkpoints) + " --spark "
-                                    + TrainingCommand.word(train.spark) + " --ranks " + train.ranks()
-                                    + (train.backend == null ? "" : " --backend " + train.backend)));
+                                    + train.goOn(curves.places, curves.checkpoints) + train.onSparkAgain()));
             return 130;
         }
     }
@@ -108,6 +106,9 @@ final class SparkTrain implements Train.OnSpark {
             conf.set(check + "interval", "1s");
             conf.setIfMissing(check + "maxFailures", "600");
         }
+        // A rank that does not end when it is told to would keep its place, and the next attempt wait for it.
+        conf.setIfMissing("spark.task.reaper.enabled", "true");
+        conf.setIfMissing("spark.task.reaper.killTimeout", "60s");
         conf.setIfMissing("spark.executor.extraJavaOptions", "--enable-native-access=ALL-UNNAMED");
         if (master.equals("local-cluster")) {
             int cores = Math.max(1, Runtime.getRuntime().availableProcessors() / train.ranks());

@@ -16,6 +16,8 @@ import kudari.Engine;
 import kudari.spark.Blocks.Place;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.spark.BarrierTaskContext;
+import org.apache.spark.SparkJobInfo;
+import org.apache.spark.SparkStageInfo;
 import org.apache.spark.TaskKilledException;
 import org.apache.spark.api.java.JavaFutureAction;
 import org.apache.spark.api.java.JavaRDD;
@@ -134,9 +136,10 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         String job = UUID.randomUUID().toString();
         Optional<String> from =
                 folder.isEmpty() ? Optional.empty() : folder.get().newest();
-        for (long failures = 0, attempt = 1; ; attempt++) {
+        for (long failures = 0, attempt = 1, first = 0; ; attempt++) {
             if (context.sc().isStopped()) throw stopped(null);
             if (folder.isPresent()) attempt = folder.get().begin(from);
+            if (first == 0) first = attempt;
             Task<T, R> task = new Task<>(loop, this, job, attempt, from, configuration);
             ClassTag<R> any = ClassTag$.MODULE$.apply(Object.class);
             Reports reports = new Reports(job, attempt);
@@ -150,12 +153,16 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                     if (context.sc().isStopped()) throw stopped(null);
                     if (!said && System.nanoTime() - begun > QUIET_SECONDS * 1_000_000_000) {
                         said = true;
-                        if (!hasBegun(context, results))
+                        if (!hasTasks(context, results))
                             LOG.log(
                                     Level.WARNING,
                                     "waiting until Spark has room for all " + ranks + " ranks at once; it has "
                                             + (context.sc().statusTracker().getExecutorInfos().length - 1)
-                                            + " executors"); // the driver is among them
+                                            + " executors" // the driver is among them
+                                            + (attempt == first
+                                                    ? ""
+                                                    : ", and a rank that does not end when it is told to keeps its place, unless"
+                                                            + " spark.task.reaper.enabled is true"));
                     }
                     Thread.sleep(LOOK_MILLIS);
                 }
@@ -172,7 +179,10 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 Throwable failure = e instanceof ExecutionException ? e.getCause() : e;
                 if (context.sc().isStopped()) throw stopped(failure);
                 if (isRefusal(failure))
-                    throw new IllegalStateException("Spark does not run the job: " + reason(failure), failure);
+                    throw new IllegalStateException(
+                            "Spark does not run the job: "
+                                    + failure.getMessage().replace('\n', ' '),
+                            failure);
                 Optional<String> now =
                         folder.isEmpty() ? Optional.empty() : folder.get().newest(attempt);
                 failures = now.equals(from) ? failures + 1 : 1;
@@ -200,8 +210,16 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                     + context.master() + " runs at once, got " + ranks + "; local[" + ranks + "] has the threads");
     }
 
-    private static boolean hasBegun(JavaSparkContext context, JavaFutureAction<?> job) {
-        return job.jobIds().stream().anyMatch(id -> context.statusTracker().getJobInfo(id) != null);
+    private static boolean hasTasks(JavaSparkContext context, JavaFutureAction<?> job) {
+        for (int id : job.jobIds()) {
+            SparkJobInfo info = context.statusTracker().getJobInfo(id);
+            if (info == null) continue;
+            for (int stage : info.stageIds()) {
+                SparkStageInfo tasks = context.statusTracker().getStageInfo(stage);
+                if (tasks != null && tasks.numActiveTasks() > 0) return true;
+            }
+        }
+        return false;
     }
 
     private static IllegalStateException stopped(Throwable cause) {
@@ -272,9 +290,9 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 R result = loop.run(rank, new Samples<>(samples));
                 collective.allGather(); // no executor is let go while another waits for its last message
                 return new Single<>(result);
-            } catch (TaskKilledException e) {
-                throw e; // which Spark looks for
-            } catch (Exception e) {
+            } catch (TaskKilledException | VirtualMachineError | LinkageError e) {
+                throw e; // Spark looks for the first, and may have to end the process after the others
+            } catch (Throwable e) {
                 String rank = "rank " + context.partitionId(), what = what(e);
                 throw new IllegalStateException(
                         what.startsWith(rank + ": ") ? what : rank + " of " + size + ": " + what, e);
@@ -282,7 +300,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         }
 
         /** What our own exceptions and those of most say in a sentence; of others, such as a missing file's, it is only with their name. */
-        private static String what(Exception e) {
+        private static String what(Throwable e) {
             boolean sentence = e.getMessage() != null
                     && List.of(
                                     IOException.class,

@@ -28,6 +28,11 @@ class RoomTest {
                             + " local[3] has the threads",
                     e.getMessage());
             train(spark, 2);
+            IllegalStateException coalesced = assertThrows(IllegalStateException.class, () -> TrainingJob.of(2)
+                    .run(spark.parallelize(Digit.of(2), 4).coalesce(2), new DigitsLoop(1, 0, DigitsLoop.NONE)));
+            assertTrue(
+                    coalesced.getMessage().startsWith("Spark does not run the job: [SPARK-24820]"),
+                    coalesced.getMessage());
         }
     }
 

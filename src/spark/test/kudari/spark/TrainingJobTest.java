@@ -119,15 +119,18 @@ class TrainingJobTest {
 
     @Test
     void theRankThatFailedIsNamedWhateverWasThrown() {
-        record Case(RuntimeException thrown, String said) implements java.io.Serializable {}
+        record Case(Throwable thrown, String said) implements java.io.Serializable {}
         for (Case one : List.of(
                 new Case(new IllegalArgumentException("lr: expected less"), "rank 1 of 2: lr: expected less"),
                 new Case(new NullPointerException(), "rank 1 of 2: java.lang.NullPointerException"),
                 new Case(
                         new java.util.NoSuchElementException("of none"),
-                        "rank 1 of 2: java.util.NoSuchElementException: of none"))) {
+                        "rank 1 of 2: java.util.NoSuchElementException: of none"),
+                new Case(new AssertionError("wrong"), "rank 1 of 2: java.lang.AssertionError: wrong"))) {
             DigitsLoop.Fault fault = (rank, step) -> {
-                if (rank.rank() == 1) throw one.thrown;
+                if (rank.rank() != 1) return;
+                if (one.thrown instanceof Error error) throw error;
+                throw (RuntimeException) one.thrown;
             };
             IllegalStateException e = assertThrows(
                     IllegalStateException.class,
