@@ -305,6 +305,13 @@ final class Train extends TrainingCommand {
         return arguments;
     }
 
+    /** What a command that goes on needs beside {@link #goOn}, to go on as this one does. */
+    String onSparkAgain() {
+        return " --spark" + (spark.equals("local-cluster") ? "" : " " + word(spark)) + " --ranks " + ranks()
+                + (zero ? " --zero" : "") + (backend == null ? "" : " --backend " + backend)
+                + (shards == null ? "" : " --shards " + word(shards));
+    }
+
     /** How many ranks train, with --spark. */
     int ranks() {
         return ranks == null ? 2 : ranks;
@@ -448,7 +455,7 @@ final class Train extends TrainingCommand {
         return decay == null ? chosen : chosen.decay(decay);
     }
 
-    private Group[] groups(LearningRate rates) {
+    Group[] groups(LearningRate rates) {
         Group[] groups = RuleOption.groups(rates, rule());
         for (int n = 0; n < groups.length; n++) {
             groups[n] = groups[n].master(master());

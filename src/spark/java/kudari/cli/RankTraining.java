@@ -150,9 +150,9 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
     private Steps steps(Train train, Rank rank, Network net) throws IOException {
         Guard guard = train.guard().scale(1.0 / rank.size());
         Optional<LossScale> scale = train.lossScale(net, rank.engine());
-        Group all = Group.rest(train.rates(until).of(train.rule())).master(train.master());
+        Group[] groups = train.groups(train.rates(until));
         if (train.zero) {
-            ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), all).guard(guard);
+            ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), groups).guard(guard);
             scale.ifPresent(sharded::lossScale);
             rank.restore(sharded, net.params());
             return new Steps(
@@ -161,7 +161,7 @@ record RankTraining(List<String> arguments, long until, long saveEvery) implemen
                     () -> rank.save(sharded, net.params(), Map.of()),
                     body -> sharded.evaluating(net.params(), body));
         }
-        Optimizer optimizer = rank.engine().optimizer(all).guard(guard);
+        Optimizer optimizer = rank.engine().optimizer(groups).guard(guard);
         scale.ifPresent(optimizer::lossScale);
         rank.restore(optimizer, net.params());
         return new Steps(

@@ -42,7 +42,6 @@ final class SparkTrain implements Train.OnSpark {
         try (Interruption interruption = new Interruption();
                 JavaSparkContext spark = new JavaSparkContext(conf(train, new SparkConf()))) {
             ShardedCheckpoints shards = new ShardedCheckpoints(folder, spark.hadoopConfiguration());
-            shards.seed(saved);
             train.sayWhat(
                     train.ranks() + (train.ranks() == 1 ? " rank" : " ranks") + " of Spark's " + spark.master(),
                     facts,
@@ -50,8 +49,9 @@ final class SparkTrain implements Train.OnSpark {
                     until,
                     places);
             try (Curves curves = new Curves(train, places, sets, until, saved, shards)) {
+                long first = shards.seed(saved) + 1; // now that the folder is this run's
                 int status = train(train, spark, folder, curves, interruption);
-                shards.remove();
+                shards.remove(Math.max(first, curves.attempt));
                 return status;
             }
         }
@@ -83,9 +83,7 @@ final class SparkTrain implements Train.OnSpark {
                     + (curves.checkpoints.saved() < 0
                             ? "nothing was saved"
                             : "the last checkpoint is of step " + curves.checkpoints.saved() + "; to go on: "
-                                    + train.goOn(curves.places, curves.checkpoints) + " --spark "
-                                    + TrainingCommand.word(train.spark) + " --ranks " + train.ranks()
-                                    + (train.backend == null ? "" : " --backend " + train.backend)));
+                                    + train.goOn(curves.places, curves.checkpoints) + train.onSparkAgain()));
             return 130;
         }
     }
@@ -108,6 +106,9 @@ final class SparkTrain implements Train.OnSpark {
             conf.set(check + "interval", "1s");
             conf.setIfMissing(check + "maxFailures", "600");
         }
+        // A rank that does not end when it is told to would keep its place, and the next attempt wait for it.
+        conf.setIfMissing("spark.task.reaper.enabled", "true");
+        conf.setIfMissing("spark.task.reaper.killTimeout", "60s");
         conf.setIfMissing("spark.executor.extraJavaOptions", "--enable-native-access=ALL-UNNAMED");
         if (master.equals("local-cluster")) {
             int cores = Math.max(1, Runtime.getRuntime().availableProcessors() / train.ranks());
@@ -229,7 +230,7 @@ final class SparkTrain implements Train.OnSpark {
 
         private Checkpoint newest() throws IOException {
             for (int left = ATTEMPTS; ; left--) {
-                String newest = shards.newest()
+                String newest = shards.newest(attempt)
                         .orElseThrow(() -> new IOException("the checkpoint of step " + step + " is no longer there"));
                 try {
                     return shards.read(newest);

@@ -50,7 +50,10 @@ public final class Rank {
         return collective.size();
     }
 
-    /** The number of this attempt of the job, from 1: one more each time that a rank was lost and all began again. */
+    /**
+     * The number of this attempt: one more each time that a rank was lost and all began again. From 1, or from where the attempts end that the folder of the
+     * checkpoints has had.
+     */
     public long attempt() {
         return attempt;
     }

@@ -26,6 +26,7 @@ import kudari.Tensor;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSError;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
@@ -73,9 +74,7 @@ public final class ShardedCheckpoints {
     long begin(Optional<String> from) throws IOException {
         List<Long> numbers = numbers(folder, ATTEMPT);
         long attempt = numbers.isEmpty() ? 1 : numbers.get(numbers.size() - 1) + 1;
-        try (OutputStream out = files.create(new Path(attempt(attempt), FROM), false)) {
-            out.write((from.orElse("") + "\n").getBytes(UTF_8));
-        }
+        create(new Path(attempt(attempt), FROM), false, out -> out.write((from.orElse("") + "\n").getBytes(UTF_8)));
         for (long old : numbers) {
             if (from.isPresent() && from.get().startsWith(attempt(old).getName() + "/")) continue;
             files.delete(attempt(old), true);
@@ -105,6 +104,20 @@ public final class ShardedCheckpoints {
         return Optional.empty();
     }
 
+    /**
+     * The same for the job of an attempt, to which the folder belongs until another job begins one.
+     *
+     * @throws IOException if another has, or the folder cannot be read
+     */
+    public Optional<String> newest(long attempt) throws IOException {
+        List<Long> attempts = numbers(folder, ATTEMPT);
+        long last = attempts.isEmpty() ? attempt : attempts.get(attempts.size() - 1);
+        if (last > attempt)
+            throw new IOException(folder + ": another job has begun attempt " + last + " here, after attempt " + attempt
+                    + " of this one; give each a folder of its own");
+        return newest();
+    }
+
     /** What an attempt goes on from; none if the driver did not live to say so, and nobody has begun. */
     private Optional<String> from(long attempt) throws IOException {
         try (InputStream in = files.open(new Path(attempt(attempt), FROM))) {
@@ -119,23 +132,25 @@ public final class ShardedCheckpoints {
      * Has the next attempt begin with this, whatever there was.
      *
      * @param whole none to begin at the beginning
+     * @return the number of the attempt before that one
      * @throws IOException if the folder cannot be written
      */
-    public void seed(Optional<Checkpoint> whole) throws IOException {
+    public long seed(Optional<Checkpoint> whole) throws IOException {
         long attempt = begin(Optional.empty());
-        if (whole.isEmpty()) return;
+        if (whole.isEmpty()) return attempt;
         long step = whole.get().steps() + whole.get().skipped();
         write(attempt, step, 0, 1, whole.get());
         commit(attempt, step, 1);
+        return attempt;
     }
 
     /**
-     * Removes all attempts, and the folder if nothing else is in it.
+     * Removes the attempts up to one, the last of a job, and the folder if nothing else is in it.
      *
      * @throws IOException if something cannot be removed
      */
-    public void remove() throws IOException {
-        for (long attempt : numbers(folder, ATTEMPT)) files.delete(attempt(attempt), true);
+    public void remove(long last) throws IOException {
+        for (long attempt : numbers(folder, ATTEMPT)) if (attempt <= last) files.delete(attempt(attempt), true);
         if (files.exists(folder) && files.listStatus(folder).length == 0) files.delete(folder, false);
     }
 
@@ -146,20 +161,29 @@ public final class ShardedCheckpoints {
         java.nio.file.Path local = Files.createTempFile("kudari-", ".safetensors");
         try {
             part.write(local);
-            try (OutputStream out = files.create(halfWritten, true)) {
-                Files.copy(local, out);
-            }
+            create(halfWritten, true, out -> Files.copy(local, out));
         } finally {
             Files.deleteIfExists(local);
         }
         if (!files.rename(halfWritten, to)) throw new IOException("cannot rename " + halfWritten + " to " + to);
     }
 
+    /** What is written into a file. */
+    private interface Content {
+        void write(OutputStream out) throws IOException;
+    }
+
+    private void create(Path file, boolean overwrite, Content content) throws IOException {
+        try (OutputStream out = files.create(file, overwrite)) {
+            content.write(out);
+        } catch (FSError e) { // of a full disk, say
+            throw new IOException("cannot write " + file + ": " + e.getCause().getMessage(), e);
+        }
+    }
+
     /** Says that all parts are there, and removes what is older than the last. */
     void commit(long attempt, long step, int size) throws IOException {
-        try (OutputStream out = files.create(new Path(step(attempt, step), SUCCESS), true)) {
-            out.write((size + "\n").getBytes(UTF_8));
-        }
+        create(new Path(step(attempt, step), SUCCESS), true, out -> out.write((size + "\n").getBytes(UTF_8)));
         List<Long> steps = numbers(attempt(attempt), STEP);
         for (long old : steps.subList(0, Math.max(0, steps.size() - KEPT))) files.delete(step(attempt, old), true);
     }
@@ -183,7 +207,9 @@ public final class ShardedCheckpoints {
             parts.add(readPart(file.getPath()));
         }
         if (parts.isEmpty() || parts.size() != expected)
-            throw new IOException(at + ": expected the " + expected + " parts of a checkpoint, got " + parts.size());
+            throw new IOException(at + ": expected the " + (expected == 0 ? "" : expected + " ")
+                    + "parts of a checkpoint, got " + (parts.isEmpty() ? "none" : parts.size())
+                    + "; without this folder, ranks go on from the checkpoint before it");
         return joined(at, parts);
     }
 
@@ -197,7 +223,8 @@ public final class ShardedCheckpoints {
         } catch (FileNotFoundException e) {
             throw e; // which names the file
         } catch (IOException e) {
-            throw new IOException(file + ": " + e.getMessage(), e);
+            String message = String.valueOf(e.getMessage());
+            throw new IOException(file + ": " + message.replace(local + ": ", ""), e);
         } finally {
             Files.deleteIfExists(local);
         }

@@ -16,6 +16,9 @@ import kudari.Engine;
 import kudari.spark.Blocks.Place;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.spark.BarrierTaskContext;
+import org.apache.spark.SparkJobInfo;
+import org.apache.spark.SparkStageInfo;
+import org.apache.spark.TaskKilledException;
 import org.apache.spark.api.java.JavaFutureAction;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -62,6 +65,9 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
 
     /** Between two looks whether rank 0 has told something, or all have ended. */
     private static final long LOOK_MILLIS = 20;
+
+    /** So long the job waits for room without a word. */
+    private static final long QUIET_SECONDS = 15;
 
     private static final System.Logger LOG = System.getLogger(TrainingJob.class.getName());
 
@@ -113,9 +119,9 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
      * @param listener gets what rank 0 tells ({@link Rank#tell}), in order, in the thread that calls this. After a failure that is told once more which
      *     happened behind the newest checkpoint. What the listener throws ends the job, and goes to the caller
      * @return what each rank came to, in the order of the ranks
-     * @throws IllegalArgumentException if there are more or fewer partitions
-     * @throws IllegalStateException if it has failed too often; the cause is the last failure
-     * @throws IOException if the folder of the checkpoints cannot be read or written
+     * @throws IllegalArgumentException if there are more or fewer partitions, or more ranks than a local Spark has threads for
+     * @throws IllegalStateException if it has failed too often, Spark has stopped, or does not run such a job at all; the cause is the last failure
+     * @throws IOException if the folder of the checkpoints cannot be read or written, or another job has begun there
      */
     public <T, R> List<R> run(JavaRDD<T> samples, TrainingLoop<T, R> loop, Consumer<Object> listener)
             throws IOException {
@@ -123,21 +129,41 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
             throw new IllegalArgumentException(
                     "samples: expected " + ranks + " partitions, one for each rank, got " + samples.getNumPartitions());
         JavaSparkContext context = JavaSparkContext.fromSparkContext(samples.context());
+        checkRoom(context);
         Configuration configuration = context.hadoopConfiguration();
         Optional<ShardedCheckpoints> folder = Optional.empty();
         if (checkpoints.isPresent()) folder = Optional.of(new ShardedCheckpoints(checkpoints.get(), configuration));
         String job = UUID.randomUUID().toString();
-        Optional<String> from = newest(folder);
-        for (long failures = 0, attempt = 1; ; attempt++) {
+        Optional<String> from =
+                folder.isEmpty() ? Optional.empty() : folder.get().newest();
+        for (long failures = 0, attempt = 1, first = 0; ; attempt++) {
+            if (context.sc().isStopped()) throw stopped(null);
             if (folder.isPresent()) attempt = folder.get().begin(from);
+            if (first == 0) first = attempt;
             Task<T, R> task = new Task<>(loop, this, job, attempt, from, configuration);
             ClassTag<R> any = ClassTag$.MODULE$.apply(Object.class);
             Reports reports = new Reports(job, attempt);
             JavaFutureAction<List<R>> results =
                     new JavaRDD<>(samples.rdd().barrier().mapPartitions(task, false, any), any).collectAsync();
             try {
-                while (!results.isDone()) {
+                long begun = System.nanoTime();
+                for (boolean said = false; !results.isDone(); ) {
                     reports.hear(listener);
+                    // A job that waits for room is none that a Spark which stops would end.
+                    if (context.sc().isStopped()) throw stopped(null);
+                    if (!said && System.nanoTime() - begun > QUIET_SECONDS * 1_000_000_000) {
+                        said = true;
+                        if (!hasTasks(context, results))
+                            LOG.log(
+                                    Level.WARNING,
+                                    "waiting until Spark has room for all " + ranks + " ranks at once; it has "
+                                            + (context.sc().statusTracker().getExecutorInfos().length - 1)
+                                            + " executors" // the driver is among them
+                                            + (attempt == first
+                                                    ? ""
+                                                    : ", and a rank that does not end when it is told to keeps its place, unless"
+                                                            + " spark.task.reaper.enabled is true"));
+                    }
                     Thread.sleep(LOOK_MILLIS);
                 }
                 reports.hear(listener);
@@ -151,13 +177,20 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 return results.get();
             } catch (ExecutionException | InterruptedException | CancellationException e) {
                 Throwable failure = e instanceof ExecutionException ? e.getCause() : e;
-                Optional<String> now = newest(folder);
+                if (context.sc().isStopped()) throw stopped(failure);
+                if (isRefusal(failure))
+                    throw new IllegalStateException(
+                            "Spark does not run the job: "
+                                    + failure.getMessage().replace('\n', ' '),
+                            failure);
+                Optional<String> now =
+                        folder.isEmpty() ? Optional.empty() : folder.get().newest(attempt);
                 failures = now.equals(from) ? failures + 1 : 1;
                 from = now;
-                if (failures >= attempts || context.sc().isStopped())
+                if (failures >= attempts)
                     throw new IllegalStateException(
-                            "the job has failed " + failures + " times without a new checkpoint in between; the last"
-                                    + " time: " + reason(failure),
+                            "the job has failed " + (failures == 1 ? "once" : failures + " times")
+                                    + " without a new checkpoint in between; the last time: " + reason(failure),
                             failure);
                 LOG.log(
                         Level.WARNING,
@@ -168,14 +201,42 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
         }
     }
 
-    private static Optional<String> newest(Optional<ShardedCheckpoints> folder) throws IOException {
-        return folder.isEmpty() ? Optional.empty() : folder.get().newest();
+    /** Spark within this process has as many threads as it was given, and would wait for more until it gives up. */
+    private void checkRoom(JavaSparkContext context) {
+        if (!context.isLocal() || context.getConf().contains("spark.default.parallelism")) return;
+        int room = context.defaultParallelism() / context.getConf().getInt("spark.task.cpus", 1);
+        if (ranks > room)
+            throw new IllegalArgumentException("ranks: expected at most " + room + ", as many tasks as Spark's "
+                    + context.master() + " runs at once, got " + ranks + "; local[" + ranks + "] has the threads");
+    }
+
+    private static boolean hasTasks(JavaSparkContext context, JavaFutureAction<?> job) {
+        for (int id : job.jobIds()) {
+            SparkJobInfo info = context.statusTracker().getJobInfo(id);
+            if (info == null) continue;
+            for (int stage : info.stageIds()) {
+                SparkStageInfo tasks = context.statusTracker().getStageInfo(stage);
+                if (tasks != null && tasks.numActiveTasks() > 0) return true;
+            }
+        }
+        return false;
+    }
+
+    private static IllegalStateException stopped(Throwable cause) {
+        return new IllegalStateException(
+                "Spark has stopped, and the job with it; what it logged before says why, if nobody told it to", cause);
+    }
+
+    /** Whether Spark would not run such a job another time either: there is no room, or room that comes and goes. */
+    private static boolean isRefusal(Throwable e) {
+        return e.getClass().getName().startsWith("org.apache.spark.scheduler.BarrierJob"); // which it keeps to itself
     }
 
     /** Spark's message begins with a line that says the same of every failure, and goes on with that of the rank's own. */
     private static String reason(Throwable e) {
         List<String> lines = String.valueOf(e.getMessage()).lines().limit(2).toList();
-        return lines.isEmpty() ? e.toString() : lines.get(lines.size() - 1);
+        if (lines.isEmpty()) return e.toString();
+        return lines.get(lines.size() - 1).replaceFirst("^java\\.lang\\.IllegalStateException: (?=rank )", "");
     }
 
     /** What a task of the stage does. */
@@ -229,12 +290,25 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                 R result = loop.run(rank, new Samples<>(samples));
                 collective.allGather(); // no executor is let go while another waits for its last message
                 return new Single<>(result);
-            } catch (RuntimeException e) {
-                throw e;
-            } catch (Exception e) {
+            } catch (TaskKilledException | VirtualMachineError | LinkageError e) {
+                throw e; // Spark looks for the first, and may have to end the process after the others
+            } catch (Throwable e) {
+                String rank = "rank " + context.partitionId(), what = what(e);
                 throw new IllegalStateException(
-                        "rank " + context.partitionId() + " of " + size + ": " + e.getMessage(), e);
+                        what.startsWith(rank + ": ") ? what : rank + " of " + size + ": " + what, e);
             }
+        }
+
+        /** What our own exceptions and those of most say in a sentence; of others, such as a missing file's, it is only with their name. */
+        private static String what(Throwable e) {
+            boolean sentence = e.getMessage() != null
+                    && List.of(
+                                    IOException.class,
+                                    IllegalArgumentException.class,
+                                    IllegalStateException.class,
+                                    UnsupportedOperationException.class)
+                            .contains(e.getClass());
+            return sentence ? e.getMessage() : e.toString();
         }
 
         private Collective join(BarrierTaskContext context, Engine engine) {

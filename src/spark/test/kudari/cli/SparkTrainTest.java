@@ -10,14 +10,18 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import kudari.checkpoint.Checkpoint;
+import kudari.report.RunWriter;
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** {@code train --spark}, as a user calls it. */
 @Timeout(150)
@@ -75,6 +79,42 @@ class SparkTrainTest {
         assertTrue(out.toString().contains("40 steps: on 16 samples held out"), () -> out.toString());
     }
 
+    /** All that decides the bits reaches the ranks, and with sharded state, too. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "--rule muon --average 0.9",
+                "--rule adamw --lr 0.003 --decay 0.1 --schedule warmup-cosine:3 --precision bf16 --master stochastic",
+                "--precision fp16 --seed 5"
+            })
+    void whatDecidesTheBitsReachesTheRanks(String options) throws IOException {
+        String[] settings = plus(options.split(" "), "--steps", "12");
+        trained("alone", plus(settings, "--threads", "1"));
+        trained("rank", plus(settings, "--spark", "local[1]", "--ranks", "1"));
+        assertSame("alone", "rank");
+        trained("ranks", plus(settings, "--spark", "local[2]"));
+        trained(
+                "zero",
+                plus(
+                        options.split(" "),
+                        "--steps",
+                        "12",
+                        "--save-every",
+                        "7",
+                        "--keep",
+                        "9",
+                        "--spark",
+                        "local[2]",
+                        "--zero"));
+        assertSame("ranks", "zero");
+        Files.move(
+                folder.resolve("zero/model-step7.safetensors"),
+                Path.of(model("zero")),
+                StandardCopyOption.REPLACE_EXISTING);
+        trained("zero", "--spark", "local[2]", "--zero", "--resume", model("zero"));
+        assertSame("ranks", "zero");
+    }
+
     @Test
     void ranksGoOnFromACheckpointAsIfTheyHadNeverStoppedAndSoDoesOneProcess() throws IOException {
         String[] ranks = {"--spark", "local[3]", "--ranks", "3"};
@@ -82,6 +122,8 @@ class SparkTrainTest {
         trained("parts", plus(ranks, "--steps", "17"));
         trained("parts", plus(ranks, "--steps", "30", "--resume", model("parts")));
         assertSame("whole", "parts");
+        trained("parts", plus(ranks, "--steps", "30", "--resume", model("parts"))); // with nothing left to do
+        assertFalse(Files.exists(folder.resolve("parts/shards")));
         trained("parts", "--steps", "35", "--threads", "1", "--resume", model("parts"));
         assertEquals(35, Checkpoint.read(Path.of(model("parts"))).steps());
     }
@@ -120,6 +162,20 @@ class SparkTrainTest {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    /** It is refused before it takes away what the first one's ranks go on from. */
+    @Test
+    void aSecondRunIntoTheSameFolderLeavesTheFirstAlone() throws Exception {
+        String[] ranks = {"--spark", "local[2]", "--ranks", "2"};
+        trained("run", plus(ranks, "--steps", "6"));
+        Path shards = Files.createDirectories(folder.resolve("run/shards/attempt-0000000007"));
+        Files.writeString(shards.resolve("_FROM"), "\n");
+        RunWriter first = RunWriter.open(folder.resolve("run"), "0123456789ab", 6, true);
+        assertEquals(1, train("run", plus(ranks, "--steps", "8", "--overwrite")));
+        assertTrue(err.toString().contains("is being written by another run"), () -> err.toString());
+        first.close();
+        assertTrue(Files.exists(shards.resolve("_FROM")));
     }
 
     @Test

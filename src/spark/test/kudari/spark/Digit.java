@@ -1,5 +1,6 @@
 package kudari.spark;
 
+import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -10,6 +11,7 @@ import kudari.Engine;
 import kudari.Guard;
 import kudari.Optimizer;
 import kudari.Tensor;
+import kudari.checkpoint.Checkpoint;
 import kudari.data.Dataset;
 import kudari.data.Digits;
 import kudari.nn.Init;
@@ -79,6 +81,19 @@ record Digit(float[] pixels, int label) implements Serializable {
                 adam.update(net.params(), sums);
             }
             return weights(net.params());
+        }
+    }
+
+    /** Commits a checkpoint of an untrained network, as one rank does. */
+    static void saveAlone(ShardedCheckpoints checkpoints, long attempt, long step) throws IOException {
+        try (Engine engine = Engine.cpu(1)) {
+            checkpoints.write(
+                    attempt,
+                    step,
+                    0,
+                    1,
+                    Checkpoint.of(adam(engine, 1), network(engine).params(), Map.of()));
+            checkpoints.commit(attempt, step, 1);
         }
     }
 

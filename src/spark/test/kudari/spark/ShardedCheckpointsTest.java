@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.OutputStream;
+import java.lang.reflect.Constructor;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -20,9 +23,15 @@ import kudari.Tensor;
 import kudari.checkpoint.Checkpoint;
 import kudari.rule.Adam;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSDataOutputStream;
+import org.apache.hadoop.fs.FSError;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.apache.hadoop.util.Progressable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 class ShardedCheckpointsTest {
@@ -171,6 +180,26 @@ class ShardedCheckpointsTest {
     }
 
     @Test
+    void whoseFolderAnotherHasTakenOverIsToldSoAndLeavesIt() throws IOException {
+        checkpoints.begin(Optional.empty());
+        save(1, 10, 2);
+        assertEquals(Optional.of(at(1, 10)), checkpoints.newest(1));
+        ShardedCheckpoints other = new ShardedCheckpoints(folder.toUri().toString(), new Configuration());
+        other.begin(Optional.empty());
+        save(2, 3, 2);
+        IOException e = assertThrows(IOException.class, () -> checkpoints.newest(1));
+        assertTrue(
+                e.getMessage()
+                        .endsWith(
+                                "another job has begun attempt 2 here, after attempt 1 of this one; give each a folder of its own"),
+                e.getMessage());
+        checkpoints.remove(1);
+        assertEquals(Optional.of(at(2, 3)), other.newest(2));
+        other.remove(2);
+        assertTrue(Files.notExists(folder));
+    }
+
+    @Test
     void aDamagedOrMissingPartIsNamed() throws IOException {
         checkpoints.begin(Optional.empty());
         save(1, 1, 2);
@@ -182,8 +211,60 @@ class ShardedCheckpointsTest {
         IOException damaged = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
         assertTrue(damaged.getMessage().contains("part-00001-of-00002.safetensors"), damaged.getMessage());
         assertTrue(damaged.getMessage().contains("damaged"), damaged.getMessage());
+        assertTrue(!damaged.getMessage().contains("kudari-"), damaged.getMessage()); // the copy that was read
         Files.delete(part);
         IOException missing = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
-        assertTrue(missing.getMessage().contains("expected the 2 parts of a checkpoint, got 1"), missing.getMessage());
+        assertTrue(missing.getMessage().contains("expected the 2 parts of a checkpoint, got 1;"), missing.getMessage());
+        Files.delete(part.resolveSibling("part-00000-of-00002.safetensors"));
+        IOException alone = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
+        assertTrue(alone.getMessage().contains("expected the parts of a checkpoint, got none;"), alone.getMessage());
+    }
+
+    /** A disk that is full, which Hadoop tells by an Error. */
+    public static final class FullDisk extends RawLocalFileSystem {
+
+        @Override
+        public URI getUri() {
+            return URI.create("full:///");
+        }
+
+        @Override
+        public FSDataOutputStream create(
+                org.apache.hadoop.fs.Path file,
+                boolean overwrite,
+                int buffer,
+                short replication,
+                long block,
+                Progressable progress)
+                throws IOException {
+            OutputStream full = new OutputStream() {
+                @Override
+                public void write(int b) throws IOException {
+                    try {
+                        Constructor<FSError> error = FSError.class.getDeclaredConstructor(Throwable.class);
+                        error.setAccessible(true);
+                        throw error.newInstance(new IOException("No space left on device"));
+                    } catch (ReflectiveOperationException e) {
+                        throw new IOException(e);
+                    }
+                }
+            };
+            return new FSDataOutputStream(full, null);
+        }
+    }
+
+    @Test
+    void aFullDiskIsAnExceptionThatNamesTheFile() throws IOException {
+        Configuration configuration = new Configuration();
+        configuration.setClass("fs.full.impl", FullDisk.class, FileSystem.class);
+        ShardedCheckpoints full = new ShardedCheckpoints("full://" + folder, configuration);
+        for (Executable write : List.<Executable>of(
+                () -> full.begin(Optional.empty()),
+                () -> full.write(1, 1, 0, 1, Checkpoint.of(adam, params, Map.of())),
+                () -> full.commit(1, 1, 1))) {
+            IOException e = assertThrows(IOException.class, write);
+            assertTrue(e.getMessage().startsWith("cannot write full:" + folder), e.getMessage());
+            assertTrue(e.getMessage().endsWith(": No space left on device"), e.getMessage());
+        }
     }
 }

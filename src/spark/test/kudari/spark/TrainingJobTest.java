@@ -78,6 +78,25 @@ class TrainingJobTest {
     }
 
     @Test
+    void aJobWhoseFolderAnotherHasTakenOverDoesNotGoOnFromTheOthersCheckpoints(@TempDir Path folder) {
+        String at = folder.toUri().toString();
+        DigitsLoop.Fault fault = (rank, step) -> {
+            if (step != 6 || rank.rank() != 1) return;
+            // Another driver begins, and commits.
+            ShardedCheckpoints others = new ShardedCheckpoints(at, new org.apache.hadoop.conf.Configuration());
+            others.begin(others.newest());
+            Digit.saveAlone(others, 2, 9);
+            throw new java.io.IOException("a disk broke");
+        };
+        java.io.IOException e = assertThrows(
+                java.io.IOException.class,
+                () -> TrainingJob.of(2).checkpoints(at).run(digits(2), new DigitsLoop(12, 4, fault)));
+        assertTrue(
+                e.getMessage().contains("another job has begun attempt 2 here, after attempt 1 of this one"),
+                e.getMessage());
+    }
+
+    @Test
     void anotherNumberOfRanksGoesOnFromTheSameWeights(@TempDir Path folder) throws Exception {
         TrainingJob.of(3).checkpoints(folder.toString()).run(digits(3), new DigitsLoop(8, 8, DigitsLoop.NONE));
         List<DigitsLoop.Result> results =
@@ -96,6 +115,30 @@ class TrainingJobTest {
                 () -> TrainingJob.of(2).attempts(2).run(digits(2), new DigitsLoop(4, 0, fault)));
         assertTrue(e.getMessage().contains("has failed 2 times"), e.getMessage());
         assertTrue(e.getCause().getMessage().contains("rank 1 of 2: no such disk"), e.getMessage());
+    }
+
+    @Test
+    void theRankThatFailedIsNamedWhateverWasThrown() {
+        record Case(Throwable thrown, String said) implements java.io.Serializable {}
+        for (Case one : List.of(
+                new Case(new IllegalArgumentException("lr: expected less"), "rank 1 of 2: lr: expected less"),
+                new Case(new NullPointerException(), "rank 1 of 2: java.lang.NullPointerException"),
+                new Case(
+                        new java.util.NoSuchElementException("of none"),
+                        "rank 1 of 2: java.util.NoSuchElementException: of none"),
+                new Case(new AssertionError("wrong"), "rank 1 of 2: java.lang.AssertionError: wrong"))) {
+            DigitsLoop.Fault fault = (rank, step) -> {
+                if (rank.rank() != 1) return;
+                if (one.thrown instanceof Error error) throw error;
+                throw (RuntimeException) one.thrown;
+            };
+            IllegalStateException e = assertThrows(
+                    IllegalStateException.class,
+                    () -> TrainingJob.of(2).attempts(1).run(digits(2), new DigitsLoop(4, 0, fault)));
+            assertEquals(
+                    "the job has failed once without a new checkpoint in between; the last time: " + one.said,
+                    e.getMessage());
+        }
     }
 
     @Test
