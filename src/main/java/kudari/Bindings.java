@@ -105,9 +105,9 @@ final class Bindings {
         return generation;
     }
 
-    /** Which parts have a parameter in the set of the last update. */
+    /** Which parts have a parameter in the set of the last update, be it another rank's. */
     boolean[] active() {
-        return binding.active;
+        return others.active(binding.active);
     }
 
     /** Turns to the tensors of an update. Nothing is allocated where they are those of the last. */

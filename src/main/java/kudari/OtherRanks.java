@@ -1,6 +1,6 @@
 package kudari;
 
-/** What a guard must know of the gradients that other ranks have, whose parameters this rank does not step. */
+/** What a step must know of the parameters and gradients of other ranks, which this rank does not step. */
 interface OtherRanks {
 
     /** There are none. */
@@ -12,6 +12,11 @@ interface OtherRanks {
 
         @Override
         public float smallest(boolean has, float own) {
+            return own;
+        }
+
+        @Override
+        public boolean[] active(boolean[] own) {
             return own;
         }
     };
@@ -30,4 +35,11 @@ interface OtherRanks {
      * @param own the smallest of them
      */
     float smallest(boolean has, float own);
+
+    /**
+     * Which groups take part in a step: those that have a parameter on some rank.
+     *
+     * @param own those that have one on this rank
+     */
+    boolean[] active(boolean[] own);
 }
