@@ -4,6 +4,8 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -25,6 +27,9 @@ final class Bindings {
 
     /** So many names are told in a message; a model may have ten thousand. */
     private static final int TOLD = 8;
+
+    private static final String GOES_ON =
+            "state goes on by a group of the same rule, Group.state, Group.master and average, over a parameter of the same type";
 
     /** Sets of tensors that are kept laid out. */
     private static final int MOST = 8;
@@ -298,14 +303,22 @@ final class Bindings {
         List<StateArray> expected = control.arrays(part, param);
         if (!likes(expected).equals(likes(state.like)))
             throw new IllegalArgumentException("params '" + name + "', by its group: expected state " + likes(expected)
-                    + ", got " + likes(state.like));
+                    + ", got " + likes(state.like) + "; " + GOES_ON);
     }
 
     /** The names of arrays, and types that are not float32. */
     private static List<String> likes(List<StateArray> arrays) {
-        return arrays.stream()
-                .map(array -> array.name() + (array.dtype() == Dtype.F32 ? "" : " of " + array.dtype()))
+        return arrays.stream().map(array -> like(array.name(), array.dtype())).toList();
+    }
+
+    private static List<String> likes(Map<String, Dtype> arrays) {
+        return arrays.entrySet().stream()
+                .map(array -> like(array.getKey(), array.getValue()))
                 .toList();
+    }
+
+    private static String like(String name, Dtype dtype) {
+        return name + (dtype == Dtype.F32 ? "" : " of " + dtype);
     }
 
     private static void checkMatrix(String name, Tensor param, MatrixRule rule) {
@@ -426,17 +439,17 @@ final class Bindings {
         long[] like = likeParam(name, tensors);
         int part = groups.part(name, like);
         List<StateArray> arrays = part < 0 ? List.of() : control.arrays(part, tensors.keySet(), like);
-        List<String> names = arrays.stream().map(StateArray::name).toList();
-        if (!tensors.keySet().equals(Set.copyOf(names)))
-            throw new IllegalArgumentException(what + ": expected " + names + ", got " + told(tensors.keySet()));
-        Tensor[] copy = new Tensor[names.size()];
+        Map<String, Dtype> expected = new HashMap<>(), got = new HashMap<>();
+        for (StateArray array : arrays) expected.put(array.name(), array.dtype());
+        tensors.forEach((array, tensor) -> got.put(array, tensor.dtype()));
+        if (!got.equals(expected))
+            throw new IllegalArgumentException(
+                    what + ": expected " + likes(arrays) + ", got " + told(likes(got)) + "; " + GOES_ON);
+        Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             StateArray array = arrays.get(n);
             Tensor tensor = tensors.get(array.name());
-            if (tensor.dtype() != array.dtype())
-                throw new IllegalArgumentException(
-                        what + ": expected " + array.name() + " of " + array.dtype() + ", got " + tensor);
-            checkShape(what, array.shape(), tensor);
+            checkShape(what + ", " + array.name(), array.shape(), tensor);
             copy[n] = engine.zeros(tensor.dtype(), tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
@@ -451,7 +464,7 @@ final class Bindings {
         close(states.values());
     }
 
-    /** The parameter's shape, by some saved state: that of the first rule that has such arrays. */
+    /** The parameter's shape, by some saved state: that of the first rule that has such arrays; or, where none has, that of the largest of them. */
     private long[] likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
                 .filter(part -> tensors.keySet().equals(Set.copyOf(control.names(part, tensors.keySet()))))
@@ -459,7 +472,8 @@ final class Bindings {
                         .map(array -> tensors.get(array).shape())
                         .toList()))
                 .findFirst()
-                .orElseGet(() -> tensors.values().iterator().next().shape());
+                .orElseGet(() -> Collections.max(tensors.values(), Comparator.comparingLong(Tensor::size))
+                        .shape());
     }
 
     private static void close(Collection<State> states) {

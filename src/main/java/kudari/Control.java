@@ -214,7 +214,7 @@ final class Control {
 
     /** Those of a parameter of a shape of which arrays of some names were saved. */
     List<StateArray> arrays(int part, Set<String> saved, long[] param) {
-        return parts[part].arrays(saved.contains(parts[part].master.array()), saved(part, saved), param);
+        return parts[part].arrays(saved.contains(parts[part].master.array()), state(part, Tensor.size(param)), param);
     }
 
     /** Their names, whatever the shape. */
