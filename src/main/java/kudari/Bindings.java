@@ -286,16 +286,20 @@ final class Bindings {
         for (int n = 0; n < tensors.length; n++) {
             StateArray array = arrays.get(n);
             fresh.add(tensors[n] = engine.zeros(array.dtype(), array.shape()));
-            if (n < rule.state().size()) begin(tensors[n], rule, n);
-            else if (!array.isOf(rule) && array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
+            if (array.isOf(rule)) begin(tensors[n], array, rule);
+            else if (array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
         }
         return new State(arrays, tensors, param.shape());
     }
 
-    private void begin(Tensor array, Rule rule, int n) {
+    /** Begins an array of a rule. In 8 bits all magnitudes are the largest of their block, which the array behind the rule's own has. */
+    private void begin(Tensor tensor, StateArray array, Rule rule) {
+        int own = rule.state().indexOf(array.name());
+        int n = own >= 0 ? own : rule.state().indexOf(array.name().replaceFirst(StateArray.ABSMAX + "$", ""));
+        float initial = own >= 0 ? rule.initial(n) : Math.abs(rule.initial(n));
         boolean signed = rule.compression(n) == Rule.Compression.SIGNED;
-        float initial = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(0) : rule.initial(n);
-        if (initial != 0) engine.call(() -> engine.filled(array, to -> to.fill(initial)));
+        float all = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(Math.signum(initial)) : initial;
+        if (all != 0) engine.call(() -> engine.filled(tensor, to -> to.fill(all)));
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */

@@ -86,7 +86,9 @@ final class Control {
                             + "', which is the group's, got " + own);
             if (!state.fits(first))
                 throw new IllegalArgumentException("group " + group + ": expected the state in FLOAT32, for "
-                        + kind.getSimpleName() + " has no array that takes fewer bits, got " + state);
+                        + kind.getSimpleName() + " has no array that takes fewer bits, got " + state
+                        + "; leave Group.state out, or take Adam, AdamW, Lion, Momentum, Nesterov or a rule of your own whose"
+                        + " Rule.compression says so");
         }
 
         /**

@@ -21,6 +21,7 @@ import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.CustomRule;
 import kudari.rule.Lamb;
 import kudari.rule.Lion;
 import kudari.rule.Momentum;
@@ -168,6 +169,74 @@ class StateFormatTest {
         }
     }
 
+    /** A step adds up what the state is, and leaves it. */
+    record Begins(double lr, double l2, double decay) implements CustomRule {
+        @Override
+        public Begins lr(double lr) {
+            return new Begins(lr, l2, decay);
+        }
+
+        @Override
+        public Begins l2(double l2) {
+            return new Begins(lr, l2, decay);
+        }
+
+        @Override
+        public Begins decay(double decay) {
+            return new Begins(lr, l2, decay);
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("v", "m", "zero");
+        }
+
+        @Override
+        public float initial(int array) {
+            return array == 0 ? 0.25f : array == 1 ? -0.5f : 0;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return array == 0 ? Compression.UNSIGNED : Compression.SIGNED;
+        }
+
+        @Override
+        public void at(long t, float[] k) {}
+
+        @Override
+        public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+            float[] v = s[0], m = s[1], zero = s[2];
+            for (int i = from; i < to; i++) p[i] = p[i] + (v[i] + m[i] + zero[i]);
+        }
+
+        @Override
+        public String kernel() {
+            return """
+                    #include "step.cuh"
+                    STEP(begins, 3) {
+                      float* v = s[0]; float* m = s[1]; float* zero = s[2];
+                      for (int i = 0; i < E; i++) p[i] = p[i] + (v[i] + m[i] + zero[i]);
+                    }
+                    """;
+        }
+    }
+
+    /** By hand: 1 is among the values of both signs and of none; −1 is not, but −0.99296875. */
+    @Test
+    void stateBeginsAsTheRuleSaysInEveryFormat() {
+        for (StateFormat format : StateFormat.values()) {
+            Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer =
+                    engine.optimizer(Group.rest(new Begins(0, 0, 0)).state(format));
+            optimizer.update(p, g);
+            float m = format == StateFormat.BLOCKWISE_8BIT ? -0.99296875f * 0.5f : -0.5f;
+            float[] expected = new float[SIZE];
+            Arrays.fill(expected, 0.25f + m);
+            assertSameBits(expected, p.get());
+        }
+    }
+
     @Test
     void aRuleThatTakesNoFewerBitsIsRefused() {
         for (Rule rule : List.of(Sgd.of(0.1), Lamb.of(0.1), Muon.of(0.1)))
@@ -175,7 +244,8 @@ class StateFormatTest {
                     IllegalArgumentException.class,
                     () -> engine.optimizer(Group.rest(rule).state(StateFormat.BFLOAT16)),
                     "group '*': expected the state in FLOAT32, for "
-                            + rule.getClass().getSimpleName() + " has no array that takes fewer bits, got BFLOAT16");
+                            + rule.getClass().getSimpleName()
+                            + " has no array that takes fewer bits, got BFLOAT16; leave Group.state out, or take Adam");
         refused(
                 IllegalArgumentException.class,
                 () -> engine.optimizer(Adam.of(1)).update(engine.zeros(Dtype.U8, 3), engine.zeros(Dtype.U8, 3)),

@@ -115,7 +115,7 @@ public sealed interface Rule
     }
 
     /**
-     * The value at which every element of a state array starts: 0 unless the rule says otherwise.
+     * The value at which every element of a state array starts, rounded to the format in which it is kept: 0 unless the rule says otherwise.
      *
      * @param array its number, in the order of {@link #state}
      */
