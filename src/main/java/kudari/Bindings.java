@@ -407,13 +407,21 @@ final class Bindings {
         checkState(name, part, param, state);
         checkShape("params '" + name + "', whose state has another shape", state.param, param);
         if (control.averaged()[part]) {
-            uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
+            Tensor average = state.arrays[state.arrays.length - 1];
+            uses.add(new Evaluation.Use(param, average, Optional.empty(), Map.of()));
             return;
         }
         Rule rule = control.rule(part);
-        for (int n = 0; n < rule.state().size(); n++) {
-            if (rule.evaluation(n) != 0) uses.add(new Evaluation.Use(param, state.arrays[n], rule.evaluation(n)));
-        }
+        Map<Tensor, Float> multiples = new LinkedHashMap<>();
+        for (int n = 0; n < rule.state().size(); n++)
+            if (rule.evaluation(n) != 0) multiples.put(state.arrays[n], rule.evaluation(n));
+        if (multiples.isEmpty()) return;
+        Map<String, Tensor> arrays = state(name);
+        uses.add(new Evaluation.Use(
+                param,
+                arrays.getOrDefault(Master.MASTER, param),
+                Optional.ofNullable(arrays.get(Master.REST)),
+                multiples));
     }
 
     /** Forgets and closes the state there was, copies that of these parameters, and has control go on from the counts. */
