@@ -135,7 +135,7 @@ public sealed interface Rule
 
     /**
      * Whether a state array may be kept in fewer bits than float32: no, unless the rule says otherwise. Only an array as long as the parameter may, of a rule
-     * that looks at no more than an element.
+     * that looks at no more than an element, and only one whose {@link #evaluation} is 0.
      *
      * @param array its number, in the order of {@link #state}
      */
