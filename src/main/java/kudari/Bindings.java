@@ -4,6 +4,8 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -25,6 +27,9 @@ final class Bindings {
 
     /** So many names are told in a message; a model may have ten thousand. */
     private static final int TOLD = 8;
+
+    private static final String GOES_ON =
+            "state goes on by a group of the same rule, Group.state, Group.master and average, over a parameter of the same type";
 
     /** Sets of tensors that are kept laid out. */
     private static final int MOST = 8;
@@ -105,9 +110,9 @@ final class Bindings {
         return generation;
     }
 
-    /** Which parts have a parameter in the set of the last update. */
+    /** Which parts have a parameter in the set of the last update, be it another rank's. */
     boolean[] active() {
-        return binding.active;
+        return others.active(binding.active);
     }
 
     /** Turns to the tensors of an update. Nothing is allocated where they are those of the last. */
@@ -281,16 +286,20 @@ final class Bindings {
         for (int n = 0; n < tensors.length; n++) {
             StateArray array = arrays.get(n);
             fresh.add(tensors[n] = engine.zeros(array.dtype(), array.shape()));
-            if (n < rule.state().size()) begin(tensors[n], rule, n);
-            else if (!array.isOf(rule) && array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
+            if (array.isOf(rule)) begin(tensors[n], array, rule);
+            else if (array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
         }
         return new State(arrays, tensors, param.shape());
     }
 
-    private void begin(Tensor array, Rule rule, int n) {
+    /** Begins an array of a rule. In 8 bits all magnitudes are the largest of their block, which the array behind the rule's own has. */
+    private void begin(Tensor tensor, StateArray array, Rule rule) {
+        int own = rule.state().indexOf(array.name());
+        int n = own >= 0 ? own : rule.state().indexOf(array.name().replaceFirst(StateArray.ABSMAX + "$", ""));
+        float initial = own >= 0 ? rule.initial(n) : Math.abs(rule.initial(n));
         boolean signed = rule.compression(n) == Rule.Compression.SIGNED;
-        float initial = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(0) : rule.initial(n);
-        if (initial != 0) engine.call(() -> engine.filled(array, to -> to.fill(initial)));
+        float all = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(Math.signum(initial)) : initial;
+        if (all != 0) engine.call(() -> engine.filled(tensor, to -> to.fill(all)));
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */
@@ -298,14 +307,22 @@ final class Bindings {
         List<StateArray> expected = control.arrays(part, param);
         if (!likes(expected).equals(likes(state.like)))
             throw new IllegalArgumentException("params '" + name + "', by its group: expected state " + likes(expected)
-                    + ", got " + likes(state.like));
+                    + ", got " + likes(state.like) + "; " + GOES_ON);
     }
 
     /** The names of arrays, and types that are not float32. */
     private static List<String> likes(List<StateArray> arrays) {
-        return arrays.stream()
-                .map(array -> array.name() + (array.dtype() == Dtype.F32 ? "" : " of " + array.dtype()))
+        return arrays.stream().map(array -> like(array.name(), array.dtype())).toList();
+    }
+
+    private static List<String> likes(Map<String, Dtype> arrays) {
+        return arrays.entrySet().stream()
+                .map(array -> like(array.getKey(), array.getValue()))
                 .toList();
+    }
+
+    private static String like(String name, Dtype dtype) {
+        return name + (dtype == Dtype.F32 ? "" : " of " + dtype);
     }
 
     private static void checkMatrix(String name, Tensor param, MatrixRule rule) {
@@ -390,13 +407,21 @@ final class Bindings {
         checkState(name, part, param, state);
         checkShape("params '" + name + "', whose state has another shape", state.param, param);
         if (control.averaged()[part]) {
-            uses.add(new Evaluation.Use(param, state.arrays[state.arrays.length - 1], Evaluation.Use.INSTEAD));
+            Tensor average = state.arrays[state.arrays.length - 1];
+            uses.add(new Evaluation.Use(param, average, Optional.empty(), Map.of()));
             return;
         }
         Rule rule = control.rule(part);
-        for (int n = 0; n < rule.state().size(); n++) {
-            if (rule.evaluation(n) != 0) uses.add(new Evaluation.Use(param, state.arrays[n], rule.evaluation(n)));
-        }
+        Map<Tensor, Float> multiples = new LinkedHashMap<>();
+        for (int n = 0; n < rule.state().size(); n++)
+            if (rule.evaluation(n) != 0) multiples.put(state.arrays[n], rule.evaluation(n));
+        if (multiples.isEmpty()) return;
+        Map<String, Tensor> arrays = state(name);
+        uses.add(new Evaluation.Use(
+                param,
+                arrays.getOrDefault(Master.MASTER, param),
+                Optional.ofNullable(arrays.get(Master.REST)),
+                multiples));
     }
 
     /** Forgets and closes the state there was, copies that of these parameters, and has control go on from the counts. */
@@ -426,17 +451,17 @@ final class Bindings {
         long[] like = likeParam(name, tensors);
         int part = groups.part(name, like);
         List<StateArray> arrays = part < 0 ? List.of() : control.arrays(part, tensors.keySet(), like);
-        List<String> names = arrays.stream().map(StateArray::name).toList();
-        if (!tensors.keySet().equals(Set.copyOf(names)))
-            throw new IllegalArgumentException(what + ": expected " + names + ", got " + told(tensors.keySet()));
-        Tensor[] copy = new Tensor[names.size()];
+        Map<String, Dtype> expected = new HashMap<>(), got = new HashMap<>();
+        for (StateArray array : arrays) expected.put(array.name(), array.dtype());
+        tensors.forEach((array, tensor) -> got.put(array, tensor.dtype()));
+        if (!got.equals(expected))
+            throw new IllegalArgumentException(
+                    what + ": expected " + likes(arrays) + ", got " + told(likes(got)) + "; " + GOES_ON);
+        Tensor[] copy = new Tensor[arrays.size()];
         for (int n = 0; n < copy.length; n++) {
             StateArray array = arrays.get(n);
             Tensor tensor = tensors.get(array.name());
-            if (tensor.dtype() != array.dtype())
-                throw new IllegalArgumentException(
-                        what + ": expected " + array.name() + " of " + array.dtype() + ", got " + tensor);
-            checkShape(what, array.shape(), tensor);
+            checkShape(what + ", " + array.name(), array.shape(), tensor);
             copy[n] = engine.zeros(tensor.dtype(), tensor.shape());
             fresh.add(copy[n]);
             copy[n].set(tensor);
@@ -451,7 +476,7 @@ final class Bindings {
         close(states.values());
     }
 
-    /** The parameter's shape, by some saved state: that of the first rule that has such arrays. */
+    /** The parameter's shape, by some saved state: that of the first rule that has such arrays; or, where none has, that of the largest of them. */
     private long[] likeParam(String name, Map<String, Tensor> tensors) {
         return groups.partsFor(name)
                 .filter(part -> tensors.keySet().equals(Set.copyOf(control.names(part, tensors.keySet()))))
@@ -459,7 +484,8 @@ final class Bindings {
                         .map(array -> tensors.get(array).shape())
                         .toList()))
                 .findFirst()
-                .orElseGet(() -> tensors.values().iterator().next().shape());
+                .orElseGet(() -> Collections.max(tensors.values(), Comparator.comparingLong(Tensor::size))
+                        .shape());
     }
 
     private static void close(Collection<State> states) {

@@ -86,7 +86,9 @@ final class Control {
                             + "', which is the group's, got " + own);
             if (!state.fits(first))
                 throw new IllegalArgumentException("group " + group + ": expected the state in FLOAT32, for "
-                        + kind.getSimpleName() + " has no array that takes fewer bits, got " + state);
+                        + kind.getSimpleName() + " has no array that takes fewer bits, got " + state
+                        + "; leave Group.state out, or take Adam, AdamW, Lion, Momentum, Nesterov or a rule of your own whose"
+                        + " Rule.compression says so");
         }
 
         /**
@@ -214,7 +216,7 @@ final class Control {
 
     /** Those of a parameter of a shape of which arrays of some names were saved. */
     List<StateArray> arrays(int part, Set<String> saved, long[] param) {
-        return parts[part].arrays(saved.contains(parts[part].master.array()), saved(part, saved), param);
+        return parts[part].arrays(saved.contains(parts[part].master.array()), state(part, Tensor.size(param)), param);
     }
 
     /** Their names, whatever the shape. */

@@ -55,6 +55,14 @@ final class Conversion {
         return intBitsToFloat((bits << 16) + (short) remainder);
     }
 
+    /** The floats of which the upper halves are of bfloat16, and the remainders in a tensor of that type, both widened. */
+    static float[] joined(float[] upper, float[] remainders) {
+        float[] joined = new float[upper.length];
+        for (int i = 0; i < joined.length; i++)
+            joined[i] = joined(floatToRawIntBits(upper[i]) >>> 16, floatToRawIntBits(remainders[i]) >>> 16);
+        return joined;
+    }
+
     /** The float16 nearest to x, in the lower 16 bits. */
     static int toFloat16(float x) {
         int bits = floatToRawIntBits(x), m = bits & 0x7fffffff, half;

@@ -2,6 +2,8 @@ package kudari;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 
 /**
  * The time in which parameters hold what is to be used of them in the place of what trains: from {@link Optimizer#evaluating} to {@link #close}. It keeps a
@@ -9,15 +11,26 @@ import java.util.List;
  */
 public final class Evaluation implements AutoCloseable {
 
-    /** What a parameter is to hold: another tensor's numbers, or its own and a multiple of another's. */
-    record Use(Tensor param, Tensor other, float factor) {
-
-        /** In the place of the parameter. */
-        static final float INSTEAD = 0;
+    /**
+     * What a parameter is to hold: a value, and multiples of state arrays, added up in float32 and rounded once.
+     *
+     * @param value an average, or what the parameter is in float32: its master, or itself
+     * @param remainder the lower half of that, where the parameter is the upper
+     * @param multiples by the state array
+     */
+    record Use(Tensor param, Tensor value, Optional<Tensor> remainder, Map<Tensor, Float> multiples) {
 
         private void put() {
-            if (factor == INSTEAD) param.set(other);
-            else param.add(other, factor);
+            if (multiples.isEmpty()) {
+                param.set(value);
+                return;
+            }
+            try (Tensor sum = param.engine.zeros(param.shape())) {
+                if (remainder.isEmpty()) sum.set(value);
+                else sum.set(Conversion.joined(value.get(), remainder.get().get()));
+                multiples.forEach(sum::add);
+                param.set(sum);
+            }
         }
     }
 

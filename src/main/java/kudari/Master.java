@@ -56,7 +56,7 @@ public record Master(Kind kind, long seed) {
     /**
      * Rounds bfloat16 stochastically and keeps no more.
      *
-     * @param seed of the random bits
+     * @param seed of the random bits; like a learning rate it is in no checkpoint, and a run that resumes by another goes on by other random bits
      */
     public static Master stochastic(long seed) {
         return new Master(Kind.STOCHASTIC, seed);

@@ -1,6 +1,6 @@
 package kudari;
 
-/** What a guard must know of the gradients that other ranks have, whose parameters this rank does not step. */
+/** What a step must know of the parameters and gradients of other ranks, which this rank does not step. */
 interface OtherRanks {
 
     /** There are none. */
@@ -14,6 +14,11 @@ interface OtherRanks {
         public boolean any(boolean own) {
             return own;
         }
+
+        @Override
+        public boolean[] active(boolean[] own) {
+            return own;
+        }
     };
 
     /**
@@ -25,4 +30,11 @@ interface OtherRanks {
 
     /** Whether something is so on any rank. */
     boolean any(boolean own);
+
+    /**
+     * Which groups take part in a step: those that have a parameter on some rank.
+     *
+     * @param own those that have one on this rank
+     */
+    boolean[] active(boolean[] own);
 }

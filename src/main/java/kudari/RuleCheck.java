@@ -50,12 +50,22 @@ final class RuleCheck {
         for (int n = 0; n < state.size(); n++) {
             checkFinite(rule, "initial(" + n + ")", rule.initial(n));
             checkFinite(rule, "evaluation(" + n + ")", rule.evaluation(n));
+            checkCompression(rule, n);
         }
         for (int n = 0; n < state.size(); n++)
             if (!Arrays.equals(SHAPE, rule.shape(n, SHAPE)))
                 throw new IllegalArgumentException(name(rule) + ": shape(" + n
                         + ", …): expected the parameter's shape, which all state of a rule of one's own has, got "
                         + Arrays.toString(rule.shape(n, SHAPE)) + " for " + Arrays.toString(SHAPE));
+    }
+
+    private static void checkCompression(Rule rule, int n) {
+        Rule.Compression compression = rule.compression(n);
+        String what = name(rule) + ": compression(" + n + "): expected ";
+        if (compression == null) throw new IllegalArgumentException(what + "NONE, SIGNED or UNSIGNED, got null");
+        if (compression != Rule.Compression.NONE && rule.evaluation(n) != 0)
+            throw new IllegalArgumentException(what + "NONE, for evaluation(" + n + ") is " + rule.evaluation(n)
+                    + ", and what is used of an array is its float32, got " + compression);
     }
 
     private static void checkFinite(Rule rule, String what, float value) {

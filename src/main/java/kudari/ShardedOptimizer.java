@@ -43,6 +43,14 @@ public final class ShardedOptimizer implements AutoCloseable {
     private List<Tensor> paramShard = List.of(), gradShard = List.of();
     private long[] cuts = {};
 
+    /** Of the parameters that have been given to ranks, to which, and how many elements each has of them. Their state is there, so they stay. */
+    private final Map<String, Integer> given = new TreeMap<>();
+
+    private final long[] elements;
+
+    /** Which groups have a parameter in the last update, be it another rank's. */
+    private boolean[] active = {};
+
     /** For each piece of all gradients, in the order of all names, where it is among those that ranks send. */
     private int[] pieces = {};
 
@@ -56,6 +64,7 @@ public final class ShardedOptimizer implements AutoCloseable {
     public ShardedOptimizer(Engine engine, Collective collective, Group... groups) {
         this.collective = collective;
         this.groups = new Groups(List.of(groups));
+        elements = new long[collective.size()];
         // A rank may have no parameter of a group, or none at all.
         own = engine.optimizer(Arrays.stream(groups).map(Group::orEmpty).toArray(Group[]::new));
         if (collective.size() > 1)
@@ -68,6 +77,11 @@ public final class ShardedOptimizer implements AutoCloseable {
                 @Override
                 public boolean any(boolean own) {
                     return Arrays.stream(collective.allGather(own ? 1 : 0)).anyMatch(one -> one > 0);
+                }
+
+                @Override
+                public boolean[] active(boolean[] own) {
+                    return active;
                 }
             });
     }
@@ -96,7 +110,8 @@ public final class ShardedOptimizer implements AutoCloseable {
 
     /**
      * One step: adds up the gradients of all ranks in their order, steps every parameter on its rank, and has all of them on all ranks. All ranks call it,
-     * with parameters of the same names, shapes and values. On a device it cannot be recorded in a graph.
+     * with parameters of the same names, shapes and values. As in {@link Optimizer}, a parameter may come at any time, and be left out. On a device it cannot be
+     * recorded in a graph.
      *
      * @param params the parameters by name
      * @param grads this rank's gradients. Of the parameters of this rank they are the sum afterwards; the others stay as they are
@@ -136,6 +151,10 @@ public final class ShardedOptimizer implements AutoCloseable {
             for (int piece = 0; piece < pieces(params.get(first.getKey())); piece++)
                 pieces[n++] = first.getValue() + piece;
         }
+        give(owners, params);
+        active = new boolean[groups.moving().size()];
+        for (String name : owners.keySet())
+            active[groups.part(name, params.get(name).shape())] = true;
         this.params = new Contents(params);
         this.grads = new Contents(grads);
         this.allParams = allParams;
@@ -176,7 +195,7 @@ public final class ShardedOptimizer implements AutoCloseable {
 
     /**
      * The rank of each parameter that is not frozen: the largest first, of two the one whose name comes first, to the rank with the fewest elements, of
-     * two the lower.
+     * two the lower. A parameter that an update or {@link #shard} has given to a rank stays there with its state, whatever others come or are left out.
      *
      * @param params the parameters by name
      * @throws IllegalArgumentException if no group takes a parameter
@@ -185,21 +204,36 @@ public final class ShardedOptimizer implements AutoCloseable {
         List<String> names = new ArrayList<>(new TreeMap<>(params).keySet());
         names.removeIf(name -> groups.part(name, params.get(name).shape()) < 0);
         names.sort(Comparator.comparingLong(name -> -params.get(name).size())); // keeps the order of equals
-        long[] elements = new long[collective.size()];
+        long[] elements = this.elements.clone();
         SortedMap<String, Integer> owners = new TreeMap<>();
         for (String name : names) {
-            int least = 0;
-            for (int rank = 1; rank < elements.length; rank++) if (elements[rank] < elements[least]) least = rank;
-            owners.put(name, least);
-            elements[least] += params.get(name).size();
+            Integer owner = given.get(name);
+            if (owner == null) {
+                owner = 0;
+                for (int rank = 1; rank < elements.length; rank++) if (elements[rank] < elements[owner]) owner = rank;
+                elements[owner] += params.get(name).size();
+            }
+            owners.put(name, owner);
         }
         return owners;
     }
 
-    /** The parameters of this rank. */
+    private void give(SortedMap<String, Integer> owners, Map<String, Tensor> params) {
+        owners.forEach((name, rank) -> {
+            if (given.putIfAbsent(name, rank) == null)
+                elements[rank] += params.get(name).size();
+        });
+    }
+
+    /**
+     * The parameters of this rank, whose they are from here on, as after an update: a checkpoint may then be restored into {@link #own}. All ranks call it,
+     * with the same parameters.
+     */
     public SortedMap<String, Tensor> shard(Map<String, Tensor> params) {
+        SortedMap<String, Integer> owners = owners(params);
+        give(owners, params);
         SortedMap<String, Tensor> shard = new TreeMap<>();
-        owners(params).forEach((name, rank) -> {
+        owners.forEach((name, rank) -> {
             if (rank == collective.rank()) shard.put(name, params.get(name));
         });
         return shard;

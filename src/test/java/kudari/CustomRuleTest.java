@@ -321,6 +321,24 @@ class CustomRuleTest {
         }
     }
 
+    /** Codes of 8 bits are no numbers to add up. */
+    record Packed(double lr, float evaluation, Compression how) implements Plain {
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public float evaluation(int array) {
+            return evaluation;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return how;
+        }
+    }
+
     static Stream<Arguments> wrongFromTheStart() {
         Wrong right = Wrong.RIGHT;
         String[] many = IntStream.range(0, 17).mapToObj(n -> "s" + n).toArray(String[]::new);
@@ -342,6 +360,11 @@ class CustomRuleTest {
                 arguments(
                         new Shaped(1),
                         "Shaped: shape(0, …): expected the parameter's shape, which all state of a rule of one's own has, got [1] for [3, 2]"),
+                arguments(
+                        new Packed(1, 0.5f, Rule.Compression.SIGNED),
+                        "Packed: compression(0): expected NONE, for evaluation(0) is 0.5, and what is used of an array is its float32, got SIGNED"),
+                arguments(
+                        new Packed(1, 0, null), "Packed: compression(0): expected NONE, SIGNED or UNSIGNED, got null"),
                 arguments(right.named(many), "Wrong: state(): expected at most 16 arrays, got 17"));
     }
 

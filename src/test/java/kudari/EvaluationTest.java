@@ -12,12 +12,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicReference;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors;
 import kudari.rule.Adam;
+import kudari.rule.CustomRule;
+import kudari.rule.Rule;
 import kudari.rule.ScheduleFreeSgd;
 import kudari.rule.Sgd;
 import org.junit.jupiter.api.AfterEach;
@@ -25,6 +28,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The time in which parameters hold what is to be used. */
 class EvaluationTest {
@@ -103,6 +108,83 @@ class EvaluationTest {
             assertEquals(0x3f00, bits[0]);
             evaluation.close();
             assertArrayEquals(before, bits);
+        }
+    }
+
+    /**
+     * With h = 5/16 of the distance of two neighbours above 1, by hand: z goes to 1 + 2h, the parameter is 1 + 1.75h, above the middle, and what is to be
+     * used 1 + 1.5h, below it.
+     */
+    @ParameterizedTest
+    @CsvSource({"BF16, FLOAT32, 0x5p-11", "BF16, REMAINDER, 0x5p-11", "F16, FLOAT32, 0x5p-14"})
+    void whatIsToBeUsedIsRoundedOnce(Dtype dtype, Master.Kind kind, float h) {
+        for (Rule rule : List.of(ScheduleFreeSgd.of(1).beta(0.5), new Halves(1, 0, 0))) {
+            Map<String, Tensor> param = Map.of("W", engine.tensor(floats(1, -1), dtype)),
+                    grad = Map.of("W", engine.tensor(floats(-h, h)));
+            Optimizer free = engine.optimizer(Group.rest(rule).master(new Master(kind, 0)));
+            for (int t = 0; t < 2; t++) free.update(param, grad);
+            float[] trains = param.get("W").get();
+            assertEquals(1 + h * 16 / 5, trains[0]);
+            Evaluation evaluation = free.evaluating(param);
+            assertSameBits(floats(1, -1), param.get("W").get());
+            evaluation.close();
+            assertSameBits(trains, param.get("W").get());
+        }
+    }
+
+    /** It goes to 1.75 of two gradients of 1, and is used where two arrays of an eighth each say. */
+    record Halves(double lr, double l2, double decay) implements CustomRule {
+        @Override
+        public Halves lr(double lr) {
+            return new Halves(lr, l2, decay);
+        }
+
+        @Override
+        public Halves l2(double l2) {
+            return new Halves(lr, l2, decay);
+        }
+
+        @Override
+        public Halves decay(double decay) {
+            return new Halves(lr, l2, decay);
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("a", "b");
+        }
+
+        @Override
+        public float evaluation(int array) {
+            return 1;
+        }
+
+        @Override
+        public void at(long t, float[] k) {}
+
+        @Override
+        public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+            float[] a = s[0], b = s[1];
+            for (int i = from; i < to; i++) {
+                p[i] = p[i] - 0.875f * g[i];
+                a[i] = 0.125f * g[i];
+                b[i] = a[i];
+            }
+        }
+
+        @Override
+        public String kernel() {
+            return """
+                    #include "step.cuh"
+                    STEP(halves, 2) {
+                      float* a = s[0]; float* b = s[1];
+                      for (int i = 0; i < E; i++) {
+                        p[i] = p[i] - 0.875f * g[i];
+                        a[i] = 0.125f * g[i];
+                        b[i] = a[i];
+                      }
+                    }
+                    """;
         }
     }
 

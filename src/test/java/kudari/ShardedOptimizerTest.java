@@ -146,6 +146,53 @@ class ShardedOptimizerTest {
         }
     }
 
+    /** The second largest, without which others would lie elsewhere, and the only one of its group; and one that is left out once, while others of its group are not. */
+    private static Map<String, Tensor> without(Map<String, Tensor> tensors, int step) {
+        Map<String, Tensor> some = new TreeMap<>(tensors);
+        if (step < 2) some.keySet().removeAll(List.of("a.weight", "b.bias"));
+        if (step == 3) some.remove("c.weight");
+        return some;
+    }
+
+    /** State stays where it is, and a group counts its steps on every rank, be they those of another rank's parameters. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4})
+    void parametersMayComeLaterAndBeLeftOut(int size) {
+        float[] expected;
+        Counts counts;
+        try (Engine engine = Engines.open()) {
+            Map<String, Tensor> p = params(engine), g = gradients(engine);
+            Optimizer alone = engine.optimizer(lateGroups());
+            for (int step = 0; step < STEPS; step++) {
+                for (String name : g.keySet()) g.get(name).set(gradient(name, 0, step, false));
+                alone.update(without(p, step), without(g, step));
+            }
+            expected = joined(List.copyOf(p.values()));
+            counts = alone.counts();
+        }
+        for (float[] params : run(size, (engine, collective) -> {
+            Map<String, Tensor> p = params(engine), g = gradients(engine);
+            ShardedOptimizer sharded = new ShardedOptimizer(engine, collective, lateGroups());
+            for (int step = 0; step < STEPS; step++) {
+                for (String name : g.keySet()) // the sum is that of rank 0, the others have nothing
+                if (collective.rank() == 0) g.get(name).set(gradient(name, 0, step, false));
+                    else g.get(name).zero();
+                sharded.update(without(p, step), without(g, step));
+            }
+            assertEquals(counts, sharded.counts());
+            assertEquals(counts, sharded.own().counts());
+            return joined(List.copyOf(p.values()));
+        })) assertSameBits(expected, params);
+    }
+
+    private static Group[] lateGroups() {
+        return new Group[] {
+            Group.frozen("frozen"),
+            Group.of("b.*", Momentum.of(0.1)).orEmpty(),
+            Group.rest(AdamW.of(0.02).decay(0.1)).state(StateFormat.BFLOAT16_STOCHASTIC)
+        };
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 4})
     void aRankKeepsItsShareOfTheStateAndNoMore(int size) {

@@ -21,6 +21,7 @@ import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
+import kudari.rule.CustomRule;
 import kudari.rule.Lamb;
 import kudari.rule.Lion;
 import kudari.rule.Momentum;
@@ -168,6 +169,74 @@ class StateFormatTest {
         }
     }
 
+    /** A step adds up what the state is, and leaves it. */
+    record Begins(double lr, double l2, double decay) implements CustomRule {
+        @Override
+        public Begins lr(double lr) {
+            return new Begins(lr, l2, decay);
+        }
+
+        @Override
+        public Begins l2(double l2) {
+            return new Begins(lr, l2, decay);
+        }
+
+        @Override
+        public Begins decay(double decay) {
+            return new Begins(lr, l2, decay);
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("v", "m", "zero");
+        }
+
+        @Override
+        public float initial(int array) {
+            return array == 0 ? 0.25f : array == 1 ? -0.5f : 0;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return array == 0 ? Compression.UNSIGNED : Compression.SIGNED;
+        }
+
+        @Override
+        public void at(long t, float[] k) {}
+
+        @Override
+        public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+            float[] v = s[0], m = s[1], zero = s[2];
+            for (int i = from; i < to; i++) p[i] = p[i] + (v[i] + m[i] + zero[i]);
+        }
+
+        @Override
+        public String kernel() {
+            return """
+                    #include "step.cuh"
+                    STEP(begins, 3) {
+                      float* v = s[0]; float* m = s[1]; float* zero = s[2];
+                      for (int i = 0; i < E; i++) p[i] = p[i] + (v[i] + m[i] + zero[i]);
+                    }
+                    """;
+        }
+    }
+
+    /** By hand: 1 is among the values of both signs and of none; −1 is not, but −0.99296875. */
+    @Test
+    void stateBeginsAsTheRuleSaysInEveryFormat() {
+        for (StateFormat format : StateFormat.values()) {
+            Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer =
+                    engine.optimizer(Group.rest(new Begins(0, 0, 0)).state(format));
+            optimizer.update(p, g);
+            float m = format == StateFormat.BLOCKWISE_8BIT ? -0.99296875f * 0.5f : -0.5f;
+            float[] expected = new float[SIZE];
+            Arrays.fill(expected, 0.25f + m);
+            assertSameBits(expected, p.get());
+        }
+    }
+
     @Test
     void aRuleThatTakesNoFewerBitsIsRefused() {
         for (Rule rule : List.of(Sgd.of(0.1), Lamb.of(0.1), Muon.of(0.1)))
@@ -175,7 +244,8 @@ class StateFormatTest {
                     IllegalArgumentException.class,
                     () -> engine.optimizer(Group.rest(rule).state(StateFormat.BFLOAT16)),
                     "group '*': expected the state in FLOAT32, for "
-                            + rule.getClass().getSimpleName() + " has no array that takes fewer bits, got BFLOAT16");
+                            + rule.getClass().getSimpleName()
+                            + " has no array that takes fewer bits, got BFLOAT16; leave Group.state out, or take Adam");
         refused(
                 IllegalArgumentException.class,
                 () -> engine.optimizer(Adam.of(1)).update(engine.zeros(Dtype.U8, 3), engine.zeros(Dtype.U8, 3)),
@@ -358,7 +428,8 @@ class StateFormatTest {
                 IllegalArgumentException.class,
                 () -> saved.restore(blocks, p),
                 "'state/W/Adam.m': expected U8, got F32",
-                "'state/W/Adam.m_absmax' is missing");
+                "'state/W/Adam.m_absmax' is missing",
+                "; a run goes on with the names, shapes, types and groups that it was saved with, or in part, by restoreWhatFits");
         Optimizer brain = engine.optimizer(Group.rest(Adam.of(0.1)).state(StateFormat.BFLOAT16));
         refused(
                 IllegalArgumentException.class,
@@ -367,14 +438,14 @@ class StateFormatTest {
         refused(
                 IllegalArgumentException.class,
                 () -> brain.resume(1, Map.of("W", plain.state("W"))),
-                "state of 'W': expected m of BF16, got F32[" + SIZE + "]");
+                "state of 'W': expected [m of BF16, v], got [m, v]; state goes on by a group of the same rule, Group.state");
         plain.resume(1, Map.of("W", plain.state("W")));
 
         brain.update(p, g);
         refused(
                 IllegalArgumentException.class,
                 () -> engine.optimizer(Adam.of(0.1)).resume(1, Map.of("W", brain.state("W"))),
-                "state of 'W': expected m of F32, got BF16[" + SIZE + "]");
+                "state of 'W': expected [m, v], got [m of BF16, v]");
         blocks.update(p, g);
         Map<String, Values> tensors =
                 new HashMap<>(Checkpoint.of(blocks, p, Map.of()).tensors());
@@ -385,6 +456,44 @@ class StateFormatTest {
         assertTrue(!blocks.knows("W"), "state that does not fit is made anew");
         blocks.update(p, g);
         assertNotEquals(0, blocks.state("W").get("m_absmax").get()[0]);
+    }
+
+    /** By tensors, where the parameter is not there to say how large it is: not at the next update, when the state there was is forgotten. */
+    @Test
+    void stateThatIsNotInBlocksIsRefusedAtOnce() {
+        Map<String, Tensor> p = Map.of("W", engine.tensor(gaussian(1, SIZE))),
+                g = Map.of("W", engine.tensor(gaussian(2, SIZE)));
+        Group group = Group.rest(Adam.of(0.1)).state(StateFormat.BLOCKWISE_8BIT);
+        Optimizer blocks = engine.optimizer(group), plain = engine.optimizer(Adam.of(0.1));
+        blocks.update(p, g);
+        plain.update(p, g);
+        String expected = "state of 'W': expected [m of U8, v of U8, m_absmax, v_absmax], got ";
+        refusedState(blocks, plain.state("W"), expected + "[m, v]");
+        Map<String, Tensor> state = new HashMap<>(blocks.state("W"));
+        state.remove("m_absmax");
+        refusedState(blocks, state, expected + "[m of U8, v of U8, v_absmax]");
+        state.remove("v_absmax");
+        refusedState(blocks, state, expected + "[m of U8, v of U8]");
+        state.putAll(blocks.state("W"));
+        state.put("m", plain.state("W").get("m"));
+        refusedState(blocks, state, expected + "[m, m_absmax, v of U8, v_absmax]");
+        state.put("m", blocks.state("W").get("m"));
+        state.put("v_absmax", engine.zeros(17));
+        refusedState(blocks, state, "state of 'W', v_absmax: expected shape [18], got [17]");
+        state.put("v_absmax", engine.zeros(18));
+        state.put("v", engine.zeros(Dtype.U8, SIZE, 1));
+        refusedState(blocks, state, "state of 'W', v: expected shape [" + SIZE + "], got [" + SIZE + ", 1]");
+        state.put("m", engine.zeros(Dtype.U8, 300)); // of so few elements it would be float32
+        state.put("v", engine.zeros(Dtype.U8, 300));
+        refusedState(blocks, state, "state of 'W': expected [m, v], got [m of U8, m_absmax, v of U8, v_absmax]");
+        Tensor half = engine.zeros(300);
+        engine.optimizer(group).resume(1, Map.of("W", Map.of("m", half, "v", half)));
+        blocks.update(p, g);
+        assertEquals(2, blocks.steps());
+    }
+
+    private static void refusedState(Optimizer optimizer, Map<String, Tensor> state, String words) {
+        refused(IllegalArgumentException.class, () -> optimizer.resume(1, Map.of("W", state)), words);
     }
 
     /**

@@ -372,7 +372,7 @@ class TensorRuleTest {
             saved.put("n", engine.tensor(new float[] {1, 2}, 1, 2));
             String message = assertThrows(IllegalArgumentException.class, () -> optimizer.resume(5, Map.of("w", saved)))
                     .getMessage();
-            assertEquals("state of 'w': expected shape [1], got [1, 2]", message);
+            assertEquals("state of 'w', n: expected shape [1], got [1, 2]", message);
             assertSameBits(floats(3), optimizer.state("w").get("n").get());
         }
     }

@@ -123,7 +123,8 @@ public record Checkpoint(
 
     /**
      * Puts a run where this one stood: sets the parameters, the state and the counts. A parameter that was saved without state gets it
-     * when an update first sees it, as it would have.
+     * when an update first sees it, as it would have. What hyperparameters the run had, its learning rate or the seed of its {@linkplain
+     * kudari.Master#stochastic stochastic rounding}, is the program's to say again: with others the run goes on by those.
      *
      * @param optimizer of the same kinds of rules in as many groups; what it knew is forgotten
      * @param params the parameters by name, of the same shapes and types
@@ -133,7 +134,9 @@ public record Checkpoint(
     public void restore(Optimizer optimizer, Map<String, Tensor> params) {
         Fit fit = fit(optimizer, params);
         if (!fit.faults.isEmpty())
-            throw new IllegalArgumentException("the checkpoint does not fit: " + told(fit.faults));
+            throw new IllegalArgumentException("the checkpoint does not fit: " + told(fit.faults)
+                    + "; a run goes on with the names, shapes, types and groups that it was saved with, or in part, by"
+                    + " restoreWhatFits");
         restore(optimizer, params, fit, counts);
     }
 

@@ -319,7 +319,8 @@ final class Compare extends TrainingCommand {
         try (Progress progress = new Progress("network", (long) steps * seeds * Kept.values().length, 0)) {
             for (Kept kept : Kept.values()) {
                 List<Training> trainings = new ArrayList<>();
-                for (long each = seed; each < seed + seeds; each++) {
+                for (int n = 0; n < seeds; n++) {
+                    long each = seed + n; // and behind the largest the smallest
                     String name = kept.title + " seed " + each;
                     progress.say(name);
                     try (Optimizer optimizer = kept.optimizer(engine, rule, each)) {
@@ -365,7 +366,7 @@ final class Compare extends TrainingCommand {
                     loss(runs.lowestLoss()),
                     loss(runs.highestLoss()),
                     figure("%.2f %%", 100 * runs.finalAccuracy()),
-                    runs.isWithin(all.get(0)) ? "yes" : "no");
+                    seeds == 1 ? "–" : runs.isWithin(all.get(0)) ? "yes" : "no"); // one alone spreads nowhere
         }
         print.flush();
     }

@@ -7,6 +7,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import kudari.CpuEngine;
 import kudari.data.Dataset;
+import kudari.io.Say;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -65,7 +66,7 @@ abstract class TrainingCommand implements Callable<Integer> {
             try (Stream<Path> content = Files.list(folder)) {
                 empty = content.findAny().isEmpty();
             } catch (IOException e) {
-                throw new IOException("--out " + folder + ": the folder cannot be read", e);
+                throw Say.failure("--out " + folder + ": the folder cannot be read", e);
             }
             if (!empty && !holdsRun)
                 throw new IOException("--out " + folder + ": the folder holds files that are not from a run of kudari "
@@ -84,7 +85,7 @@ abstract class TrainingCommand implements Callable<Integer> {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
-            throw new IOException(option + ": the folder " + folder + " cannot be made", e);
+            throw Say.failure(option + ": the folder " + folder + " cannot be made", e);
         }
     }
 

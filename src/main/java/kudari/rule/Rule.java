@@ -115,7 +115,7 @@ public sealed interface Rule
     }
 
     /**
-     * The value at which every element of a state array starts: 0 unless the rule says otherwise.
+     * The value at which every element of a state array starts, rounded to the format in which it is kept: 0 unless the rule says otherwise.
      *
      * @param array its number, in the order of {@link #state}
      */
@@ -135,7 +135,7 @@ public sealed interface Rule
 
     /**
      * Whether a state array may be kept in fewer bits than float32: no, unless the rule says otherwise. Only an array as long as the parameter may, of a rule
-     * that looks at no more than an element.
+     * that looks at no more than an element, and only one whose {@link #evaluation} is 0.
      *
      * @param array its number, in the order of {@link #state}
      */

@@ -662,11 +662,11 @@ function precisions(element) {
 }
 
 function precisionRows() {
+  const [{ rule, trainings: [{ settings, losses }] }] = data.precisions, seeds = data.precisions[0].trainings.length;
   at('precisions').querySelector('tbody').replaceChildren(...data.precisionTable.map(row => make('tr', {},
     make('th', { scope: 'row' }, dot(row.colour), row.name),
     ...[number(row.bytes), number(row.finalLoss), `${number(row.lowestLoss)}–${number(row.highestLoss)}`, orDash(percents)(row.testAccuracy),
-      row.withinFirst ? 'yes' : 'no'].map((text, n) => make('td', { class: n === 2 ? 'number wide' : 'number' }, text)))));
-  const [{ rule, trainings: [{ settings, losses }] }] = data.precisions, seeds = data.precisions[0].trainings.length;
+      seeds === 1 ? '–' : row.withinFirst ? 'yes' : 'no'].map((text, n) => make('td', { class: n === 2 ? 'number wide' : 'number' }, text)))));
   at('precisions-note').textContent = `${rule}, ${settings}; ${integer(losses.length)} steps from ${seeds === 1 ? 'one seed' : `each of ${seeds} seeds`} of weights and batches, `
     + 'the same for every precision. Bytes: of a weight and its state. Final loss: the mean over the last 100 steps, and over the seeds. '
     + `Within ${data.precisions[0].name}’s: whether that mean lies between the lowest and the highest seed of ${data.precisions[0].name}, which are `

@@ -140,6 +140,7 @@ public final class Rank {
         Checkpoint saved = checkpoints.get().read(from.get());
         SortedMap<String, Tensor> mine = optimizer.shard(params), others = new TreeMap<>(params);
         others.keySet().removeAll(mine.keySet());
+        ShardedCheckpoints.check(saved, others); // before anything changes
         ShardedCheckpoints.only(saved, mine.keySet()).restore(optimizer.own(), mine);
         ShardedCheckpoints.restore(saved, others);
         return Optional.of(new TreeMap<>(saved.facts()));

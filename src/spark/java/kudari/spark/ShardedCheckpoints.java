@@ -270,17 +270,23 @@ public final class ShardedCheckpoints {
         return new Checkpoint(whole.counts(), whole.rule(), whole.facts(), tensors);
     }
 
-    /** Puts parameters where a checkpoint has them, without state. */
-    static void restore(Checkpoint whole, Map<String, Tensor> params) throws IOException {
-        for (Map.Entry<String, Tensor> param : params.entrySet()) {
+    /** Throws if a checkpoint has not these parameters, of their shapes and types. */
+    static void check(Checkpoint whole, Map<String, Tensor> params) {
+        for (Map.Entry<String, Tensor> param : new TreeMap<>(params).entrySet()) {
+            Tensor tensor = param.getValue();
             Values values = whole.tensors().get("params/" + param.getKey());
-            if (values == null
-                    || !Arrays.equals(values.shape(), param.getValue().shape()))
-                throw new IOException("the checkpoint does not fit: '" + param.getKey() + "': expected shape "
-                        + Arrays.toString(param.getValue().shape()) + ", got "
-                        + (values == null ? "nothing" : Arrays.toString(values.shape())));
-            param.getValue().set(values.floats());
+            if (values == null || values.dtype() != tensor.dtype() || !Arrays.equals(values.shape(), tensor.shape()))
+                throw new IllegalArgumentException("the checkpoint does not fit: '" + param.getKey() + "': expected "
+                        + tensor.dtype() + Arrays.toString(tensor.shape()) + ", got "
+                        + (values == null ? "none" : values.dtype() + Arrays.toString(values.shape()))
+                        + "; a run goes on with the names, shapes and types that it was saved with");
         }
+    }
+
+    /** Puts parameters where a checkpoint has them, without state. */
+    static void restore(Checkpoint whole, Map<String, Tensor> params) {
+        params.forEach(
+                (name, param) -> param.set(whole.tensors().get("params/" + name).floats()));
     }
 
     /** The numbers in the names of what is in a folder, from the lowest up. */

@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeSet;
+import kudari.Dtype;
 import kudari.Engine;
 import kudari.Optimizer;
 import kudari.Tensor;
@@ -266,5 +267,23 @@ class ShardedCheckpointsTest {
             assertTrue(e.getMessage().startsWith("cannot write full:" + folder), e.getMessage());
             assertTrue(e.getMessage().endsWith(": No space left on device"), e.getMessage());
         }
+    }
+
+    /** A frozen one is nobody's, and no optimizer looks at its type. */
+    @Test
+    void aParameterOfAnotherTypeIsRefused() {
+        Checkpoint saved = Checkpoint.of(adam, params, Map.of());
+        ShardedCheckpoints.check(saved, params);
+        Map<String, Tensor> other = Map.of("w1", engine.zeros(Dtype.BF16, 3));
+        String message = assertThrows(IllegalArgumentException.class, () -> ShardedCheckpoints.check(saved, other))
+                .getMessage();
+        assertEquals(
+                "the checkpoint does not fit: 'w1': expected BF16[3], got F32[3]; a run goes on with the names, shapes and types that it was saved with",
+                message);
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> ShardedCheckpoints.check(saved, Map.of("w1", engine.zeros(3, 1))));
+        assertThrows(
+                IllegalArgumentException.class, () -> ShardedCheckpoints.check(saved, Map.of("x", engine.zeros(3))));
     }
 }

@@ -285,10 +285,29 @@ class CompareTest {
     void precisionsTakeAnotherRuleAndItsRate() throws IOException {
         String[] args = {"--precision", "--rules=sgd", "--lr=sgd=0.5", "--seeds=1", "--seed=4", "--steps=2"};
         assertEquals(0, small(folder, args), err::toString);
+        assertTrue(out.toString().lines().skip(1).allMatch(line -> line.endsWith("  –")), out::toString);
         List<String> lines = Files.readAllLines(folder.resolve("training.csv"));
         assertEquals(1 + 5 * 2, lines.size());
         row(lines, "bf16 stochastic seed 4", 2);
         assertTrue(Files.readString(folder.resolve("report.html")).contains("\"settings\":\"lr 0.5\""));
+    }
+
+    @Test
+    void theSeedsGoOnBehindTheLargest() throws IOException {
+        String[] args = {"--precision", "--seeds=2", "--seed=" + Long.MAX_VALUE, "--steps=1"};
+        assertEquals(0, small(folder, args), err::toString);
+        List<String> lines = Files.readAllLines(folder.resolve("training.csv"));
+        row(lines, "fp32 seed " + Long.MAX_VALUE, 1);
+        row(lines, "fp32 seed " + Long.MIN_VALUE, 1);
+    }
+
+    @Test
+    void aFolderThatCannotBeMadeIsToldWithTheReason() throws IOException {
+        Path file = Files.writeString(folder.resolve("mine"), "mine\n");
+        assertEquals(1, small(file));
+        String words = "--out " + file + ": the folder " + file + " cannot be made: there is a file of that name";
+        assertTrue(err.toString().contains(words), err::toString);
+        assertEquals("mine\n", Files.readString(file));
     }
 
     @Test
