@@ -281,16 +281,23 @@ final class Bindings {
         for (int n = 0; n < tensors.length; n++) {
             StateArray array = arrays.get(n);
             fresh.add(tensors[n] = engine.zeros(array.dtype(), array.shape()));
-            if (n < rule.state().size()) begin(tensors[n], rule, n);
-            else if (!array.isOf(rule) && array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
+            if (array.isOf(rule)) begin(tensors[n], beginning(rule, array));
+            else if (array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
         }
         return new State(arrays, tensors, param.shape());
     }
 
-    private void begin(Tensor array, Rule rule, int n) {
-        boolean signed = rule.compression(n) == Rule.Compression.SIGNED;
-        float initial = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(0) : rule.initial(n);
-        if (initial != 0) engine.call(() -> engine.filled(array, to -> to.fill(initial)));
+    private void begin(Tensor array, float value) {
+        if (value != 0) engine.call(() -> engine.filled(array, to -> to.fill(value)));
+    }
+
+    /** With what an array of a rule's is filled at first; in blocks with what {@link Blockwise#write} makes of that. */
+    private static float beginning(Rule rule, StateArray array) {
+        int n = rule.state().indexOf(array.name());
+        if (n < 0) return Math.abs(rule.initial(rule.state().indexOf(array.name().replace(StateArray.ABSMAX, ""))));
+        float initial = rule.initial(n), inverse = Blockwise.inverse(Math.abs(initial));
+        if (array.dtype() != Dtype.U8) return initial;
+        return Blockwise.of(rule.compression(n) == Rule.Compression.SIGNED).code(initial * inverse);
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */

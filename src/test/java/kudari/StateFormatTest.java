@@ -155,6 +155,71 @@ class StateFormatTest {
             assertEquals(18, state.get("m_absmax").size());
     }
 
+    /** What a step that is left out leaves: 0, of which the code is 127 where there are both signs; and the parameter, of a master and an average. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void stateBeginsAsZeroInEveryFormat(StateFormat format) {
+        Tensor p = engine.tensor(gaussian(1, SIZE), Dtype.BF16), g = engine.zeros(SIZE);
+        g.set(filled(SIZE, Float.NaN));
+        Optimizer adam = engine.optimizer(Group.rest(Adam.of(0.1)).state(format).average(0.5))
+                .guard(Guard.skipNonFinite());
+        adam.update(p, g);
+        assertEquals(1, adam.skipped());
+        boolean blocks = format == StateFormat.BLOCKWISE_8BIT;
+        adam.state(Optimizer.SINGLE).forEach((name, array) -> {
+            boolean isParam = name.equals("master") || name.equals("average");
+            float[] zeros = filled((int) array.size(), blocks && name.equals("m") ? 127 : 0);
+            assertSameBits(isParam ? p.get() : zeros, array.get());
+        });
+    }
+
+    private static float[] filled(int size, float value) {
+        float[] values = new float[size];
+        Arrays.fill(values, value);
+        return values;
+    }
+
+    /** A rule of one's own, whose mean begins elsewhere and moves by 1 a step. */
+    record Begins(double lr, float initial, Compression compression) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 0;
+        }
+
+        @Override
+        public float initial(int array) {
+            return initial;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return compression;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void stateBeginsWhereItsRuleSaysInEveryFormat(StateFormat format) {
+        for (Begins rule : List.of(
+                new Begins(1, 3, Rule.Compression.SIGNED),
+                new Begins(1, 3, Rule.Compression.UNSIGNED),
+                new Begins(1, -3, Rule.Compression.SIGNED))) {
+            if (!format.fits(rule)) continue;
+            Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer = engine.optimizer(Group.rest(rule).state(format));
+            optimizer.update(p, g);
+            Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
+            boolean blocks = format == StateFormat.BLOCKWISE_8BIT, signed = rule.compression == Rule.Compression.SIGNED;
+            Tensor n = state.get("n");
+            float[] actual = n.get(), largest = blocks ? state.get("n_absmax").get() : new float[0];
+            for (int i = 0; i < SIZE; i++) {
+                float of = blocks ? Blockwise.value((int) actual[i], signed) * largest[i / 256] : actual[i];
+                // -1 is none of the values: the nearest to it is 1/142 from it.
+                assertEquals(rule.initial + 1, of, blocks && rule.initial < 0 ? 0.05 : 0, "" + i);
+            }
+        }
+    }
+
     /** As bitsandbytes has it: fewer than 4,096 elements stay in float32. */
     @Test
     void smallParametersStayInFloat32() {
