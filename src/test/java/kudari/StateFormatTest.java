@@ -110,7 +110,7 @@ class StateFormatTest {
         assertEquals(0, codes.code(Float.NaN));
     }
 
-    /** A reciprocal of a subnormal would be infinite, and 0 times it NaN; of a NaN the payload is nobody's. */
+    /** A reciprocal of a subnormal would be infinite, and 0 times it NaN; of a NaN the payload is nobody's, and beside infinity nothing else would be told. */
     @Test
     void blocksOfSubnormalsAreZeroAndOfNaNAreTheOneNaN() {
         for (boolean signed : new boolean[] {true, false}) {
@@ -122,9 +122,10 @@ class StateFormatTest {
             Blockwise.of(signed).read(codes, absmax, 0, 4, read);
             assertArrayEquals(new float[4], read);
         }
-        float[] odd = {1, Float.intBitsToFloat(0xffc01234), Float.POSITIVE_INFINITY};
+        float[] odd = {1, Float.intBitsToFloat(0xffc01234), -Float.MAX_VALUE, Float.NEGATIVE_INFINITY};
         assertEquals(0x7fc00000, Float.floatToRawIntBits(Blockwise.largest(odd, 0, 3)));
-        assertEquals(Float.POSITIVE_INFINITY, Blockwise.largest(odd, 2, 3));
+        assertEquals(0x7fc00000, Float.floatToRawIntBits(Blockwise.largest(odd, 3, 4)));
+        assertEquals(Float.MAX_VALUE, Blockwise.largest(odd, 2, 3));
     }
 
     // ---- what is kept ----
@@ -363,23 +364,53 @@ class StateFormatTest {
         for (int n = 2; n < ends.size(); n++) assertSameBits(ends.get(n % 2), ends.get(n));
     }
 
-    /** Its first block has a NaN, and is NaN; the second is as if there were none. */
-    @Test
-    void aNaNStaysInItsBlock() {
-        float[] gradient = new float[4096];
-        Arrays.fill(gradient, 1);
-        Tensor p = engine.zeros(4096), g = engine.tensor(gradient);
+    /** The first block, and the last, of one element, have something that is not finite, and are NaN; the others are as if there were nothing. */
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY})
+    void aBlockWithAnElementThatIsNotFiniteIsNaN(float x) {
+        float[] ones = filled(4097, 1), gradient = filled(4097, 1);
+        gradient[100] = gradient[4096] = x;
+        Tensor p = engine.zeros(4097), g = engine.tensor(gradient);
         Optimizer lion = engine.optimizer(Group.rest(Lion.of(0.5)).state(StateFormat.BLOCKWISE_8BIT));
-        gradient[100] = Float.NaN;
-        g.set(gradient);
         lion.update(p, g);
-        assertTrue(Float.isNaN(lion.state(Optimizer.SINGLE).get("m_absmax").get()[0]));
-        gradient[100] = 1;
-        g.set(gradient);
+        float[] largest = lion.state(Optimizer.SINGLE).get("m_absmax").get();
+        for (int block = 0; block < 17; block++) assertEquals(block % 16 == 0, Float.isNaN(largest[block]), "" + block);
+        g.set(ones);
         lion.update(p, g);
         float[] moved = p.get();
-        for (int i = 0; i < 256; i++) assertTrue(Float.isNaN(moved[i]), "" + i);
-        for (int i = 256; i < 4096; i++) assertEquals(-1, moved[i]);
+        for (int i = 0; i < 4097; i++) assertEquals(i < 256 || i == 4096 ? Float.NaN : -1, moved[i], "" + i);
+    }
+
+    /** What is done to parameters after the rule: by Lookahead, and under decay once in 64 steps, when what is almost 0 becomes a multiple of 2⁻⁹⁴. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void parametersAreSetAfterAStepAsOnTheCpu(StateFormat format) {
+        float[] start = gaussian(1, SIZE), gradient = gaussian(2, SIZE);
+        for (int i = 0; i < 300; i++) {
+            start[i] *= 0x1p-80f;
+            gradient[i] = 0;
+        }
+        Group plain = Group.rest(AdamW.of(0.01).decay(0.1)).state(format);
+        for (Group group : List.of(plain, plain.lookahead(2, 0.5)))
+            try (Engine cpu = Engine.cpu(1)) {
+                List<Tensor> params = new ArrayList<>();
+                List<Map<String, Tensor>> states = new ArrayList<>();
+                for (Engine of : List.of(cpu, engine)) {
+                    Tensor p = of.tensor(start), g = of.tensor(gradient);
+                    Optimizer adam = of.optimizer(group);
+                    adam.resume(62, Map.of());
+                    adam.update(p, g);
+                    assertNotEquals(0, p.get()[1] % 0x1p-94f);
+                    adam.update(p, g);
+                    Map<String, Tensor> state = adam.state(Optimizer.SINGLE);
+                    if (group != plain) assertSameBits(state.get("lookahead").get(), p.get());
+                    else assertEquals(0, Math.abs(p.get()[1] % 0x1p-94f));
+                    params.add(p);
+                    states.add(state);
+                }
+                assertSameBits(params.get(0).get(), params.get(1).get());
+                assertSameState(states.get(0), states.get(1));
+            }
     }
 
     // ---- files, and what goes on from state ----
