@@ -466,12 +466,13 @@ __device__ __forceinline__ void putCodes(unsigned char* to, const unsigned* pack
   }
 }
 
-// The largest magnitude among the elements of a warp: of floats without a sign the bits are in the order of the numbers, and NaN is beyond infinity.
+// The largest magnitude among the elements of a warp, NaN where it is infinite: of floats without a sign the bits are in the order of the numbers, and NaN is
+// beyond infinity.
 __device__ __forceinline__ float largestOf(const float* x, unsigned there) {
   unsigned largest = 0;
   for (int n = 0; n < LANE; n++) largest = max(largest, n < there ? floatToRawIntBits(x[n]) & 0x7fffffff : 0);
   for (int lane = 16; lane > 0; lane /= 2) largest = max(largest, __shfl_xor_sync(~0u, largest, lane));
-  return intBitsToFloat(largest > 0x7f800000 ? 0x7fc00000 : largest);
+  return intBitsToFloat(largest >= 0x7f800000 ? 0x7fc00000 : largest);
 }
 
 // A chunk from one element to another, a block a warp at a time. What is in 8 bits is behind one another, as are its largest magnitudes.

@@ -286,20 +286,24 @@ final class Bindings {
         for (int n = 0; n < tensors.length; n++) {
             StateArray array = arrays.get(n);
             fresh.add(tensors[n] = engine.zeros(array.dtype(), array.shape()));
-            if (array.isOf(rule)) begin(tensors[n], array, rule);
+            if (array.isOf(rule)) begin(tensors[n], beginning(rule, array));
             else if (array.dtype() == Dtype.F32) tensors[n].set(param); // a master, an average
         }
         return new State(arrays, tensors, param.shape());
     }
 
-    /** Begins an array of a rule. In 8 bits all magnitudes are the largest of their block, which the array behind the rule's own has. */
-    private void begin(Tensor tensor, StateArray array, Rule rule) {
-        int own = rule.state().indexOf(array.name());
-        int n = own >= 0 ? own : rule.state().indexOf(array.name().replaceFirst(StateArray.ABSMAX + "$", ""));
-        float initial = own >= 0 ? rule.initial(n) : Math.abs(rule.initial(n));
-        boolean signed = rule.compression(n) == Rule.Compression.SIGNED;
-        float all = array.dtype() == Dtype.U8 ? Blockwise.of(signed).code(Math.signum(initial)) : initial;
-        if (all != 0) engine.call(() -> engine.filled(tensor, to -> to.fill(all)));
+    private void begin(Tensor array, float value) {
+        if (value != 0) engine.call(() -> engine.filled(array, to -> to.fill(value)));
+    }
+
+    /** With what an array of a rule's is filled at first; in blocks with what {@link Blockwise#write} makes of that. */
+    private static float beginning(Rule rule, StateArray array) {
+        int n = rule.state().indexOf(array.name());
+        if (n < 0)
+            return Math.abs(rule.initial(rule.state().indexOf(array.name().replaceFirst(StateArray.ABSMAX + "$", ""))));
+        float initial = rule.initial(n), inverse = Blockwise.inverse(Math.abs(initial));
+        if (array.dtype() != Dtype.U8) return initial;
+        return Blockwise.of(rule.compression(n) == Rule.Compression.SIGNED).code(initial * inverse);
     }
 
     /** State without arrays has no shape, which alone may tell two groups apart. */

@@ -85,11 +85,11 @@ final class Blockwise {
         return code == 255 ? code : code + (floatToRawIntBits(middles[code] - x) >>> 31);
     }
 
-    /** The largest magnitude of some elements: the one that is kept of a block. */
+    /** The largest magnitude of some elements: the one that is kept of a block. NaN where it is infinite, too, for no other element could be told then. */
     static float largest(float[] x, int from, int to) {
         int largest = 0;
         for (int i = from; i < to; i++) largest = max(largest, floatToRawIntBits(x[i]) & 0x7fffffff);
-        return intBitsToFloat(largest > 0x7f800000 ? 0x7fc00000 : largest);
+        return intBitsToFloat(largest >= 0x7f800000 ? 0x7fc00000 : largest);
     }
 
     /** By what the elements of a block are multiplied for their codes; 0 where the largest is subnormal, for all of them count as 0 then. */

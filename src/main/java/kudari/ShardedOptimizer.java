@@ -48,7 +48,7 @@ public final class ShardedOptimizer implements AutoCloseable {
 
     private final long[] elements;
 
-    /** Which groups have a parameter in the last update, be it another rank's. */
+    /** Which groups have a parameter in the last update, be it another rank's; nothing before the first. */
     private boolean[] active = {};
 
     /** For each piece of all gradients, in the order of all names, where it is among those that ranks send. */
@@ -81,7 +81,7 @@ public final class ShardedOptimizer implements AutoCloseable {
 
                 @Override
                 public boolean[] active(boolean[] own) {
-                    return active;
+                    return active.length == 0 ? own : active;
                 }
             });
     }

@@ -384,6 +384,11 @@ class CudaFaultsTest {
         public boolean any(boolean own) {
             return own;
         }
+
+        @Override
+        public boolean[] active(boolean[] own) {
+            return own;
+        }
     }
 
     /** The sums of this rank come over, and those of all ranks go back; by each tensor's own norm also whether a factor vanishes comes over. */

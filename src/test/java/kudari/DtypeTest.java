@@ -213,6 +213,52 @@ class DtypeTest {
         refused(IllegalArgumentException.class, () -> engine.tensor(floats(1), dtype), "got " + dtype);
     }
 
+    /** Every byte there is; and numbers that are none, by the definition. */
+    @Test
+    void aTensorOfBytesHoldsTheIntegersFrom0To255() {
+        float[] all = new float[256], none = new float[256];
+        for (int i = 0; i < 256; i++) all[i] = i;
+        Tensor bytes = engine.tensor(all, Dtype.U8, 16, 16), other = engine.zeros(Dtype.U8, 256);
+        assertEquals("U8[16, 16] on " + engine, bytes.toString());
+        assertSameBits(none, other.get());
+        other.set(bytes);
+        AsyncRead read = bytes.asyncRead();
+        read.start();
+        bytes.zero();
+        assertSameBits(none, bytes.get());
+        assertSameBits(all, read.get());
+        assertSameBits(all, other.get());
+        float[] numbers = floats(-1, -0.6, 0.4, 0.6, 127.4, 127.6, 254.6, 255.4, 256, 1e9, Double.NaN);
+        assertSameBits(
+                floats(0, 0, 0, 1, 127, 128, 255, 255, 255, 255, 0),
+                engine.tensor(numbers, Dtype.U8).get());
+        float infinity = Float.POSITIVE_INFINITY;
+        assertSameBits(
+                floats(255, 0),
+                engine.tensor(floats(infinity, -infinity), Dtype.U8).get());
+        Tensor empty = engine.zeros(Dtype.U8, 0);
+        empty.set(engine.zeros(Dtype.U8, 0));
+        assertEquals(0, empty.get().length);
+    }
+
+    @ParameterizedTest
+    @MethodSource("types")
+    void bytesAreNotMixedWithNumbers(Dtype dtype) {
+        Tensor bytes = engine.tensor(floats(3, 200), Dtype.U8), numbers = engine.tensor(floats(1, 2), dtype);
+        String words = "expected a tensor of the same type, for bytes are no numbers to be rounded, got ";
+        refused(IllegalArgumentException.class, () -> bytes.set(numbers), "U8[2]", words + dtype + "[2]");
+        refused(IllegalArgumentException.class, () -> numbers.set(bytes), dtype + "[2]", words + "U8[2]");
+        refused(IllegalArgumentException.class, () -> numbers.add(bytes, 1), dtype + "[2]", words + "U8[2]");
+        refused(IllegalArgumentException.class, () -> bytes.add(numbers, 1), "U8[2]", words + dtype + "[2]");
+        refused(
+                IllegalArgumentException.class,
+                () -> bytes.add(bytes, 1),
+                "U8[2]",
+                "expected F32, BF16 or F16, to which is added, got U8");
+        assertSameBits(floats(3, 200), bytes.get());
+        assertSameBits(floats(1, 2), numbers.get());
+    }
+
     /** As the gradient of a parameter of float32, named or alone. */
     @ParameterizedTest
     @MethodSource("types16")

@@ -251,8 +251,8 @@ final class Plain {
             float[] largest = s[block++], map = map(rule, a);
             Arrays.fill(largest, 0);
             for (int i = 0; i < own[a].length; i++) {
-                float so = largest[i / 256], magnitude = Math.abs(own[a][i]);
-                largest[i / 256] = Math.max(so, magnitude); // NaN where either is
+                float so = Math.max(largest[i / 256], Math.abs(own[a][i]));
+                largest[i / 256] = Float.isFinite(so) ? so : Float.NaN;
             }
             for (int i = 0; i < own[a].length; i++) {
                 float of = largest[i / 256], x = of >= Float.MIN_NORMAL ? own[a][i] * (1 / of) : own[a][i] * 0;

@@ -21,7 +21,6 @@ import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.rule.Adam;
 import kudari.rule.AdamW;
-import kudari.rule.CustomRule;
 import kudari.rule.Lamb;
 import kudari.rule.Lion;
 import kudari.rule.Momentum;
@@ -111,7 +110,7 @@ class StateFormatTest {
         assertEquals(0, codes.code(Float.NaN));
     }
 
-    /** A reciprocal of a subnormal would be infinite, and 0 times it NaN; of a NaN the payload is nobody's. */
+    /** A reciprocal of a subnormal would be infinite, and 0 times it NaN; of a NaN the payload is nobody's, and beside infinity nothing else would be told. */
     @Test
     void blocksOfSubnormalsAreZeroAndOfNaNAreTheOneNaN() {
         for (boolean signed : new boolean[] {true, false}) {
@@ -123,9 +122,10 @@ class StateFormatTest {
             Blockwise.of(signed).read(codes, absmax, 0, 4, read);
             assertArrayEquals(new float[4], read);
         }
-        float[] odd = {1, Float.intBitsToFloat(0xffc01234), Float.POSITIVE_INFINITY};
+        float[] odd = {1, Float.intBitsToFloat(0xffc01234), -Float.MAX_VALUE, Float.NEGATIVE_INFINITY};
         assertEquals(0x7fc00000, Float.floatToRawIntBits(Blockwise.largest(odd, 0, 3)));
-        assertEquals(Float.POSITIVE_INFINITY, Blockwise.largest(odd, 2, 3));
+        assertEquals(0x7fc00000, Float.floatToRawIntBits(Blockwise.largest(odd, 3, 4)));
+        assertEquals(Float.MAX_VALUE, Blockwise.largest(odd, 2, 3));
     }
 
     // ---- what is kept ----
@@ -156,6 +156,71 @@ class StateFormatTest {
             assertEquals(18, state.get("m_absmax").size());
     }
 
+    /** What a step that is left out leaves: 0, of which the code is 127 where there are both signs; and the parameter, of a master and an average. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void stateBeginsAsZeroInEveryFormat(StateFormat format) {
+        Tensor p = engine.tensor(gaussian(1, SIZE), Dtype.BF16), g = engine.zeros(SIZE);
+        g.set(filled(SIZE, Float.NaN));
+        Optimizer adam = engine.optimizer(Group.rest(Adam.of(0.1)).state(format).average(0.5))
+                .guard(Guard.skipNonFinite());
+        adam.update(p, g);
+        assertEquals(1, adam.skipped());
+        boolean blocks = format == StateFormat.BLOCKWISE_8BIT;
+        adam.state(Optimizer.SINGLE).forEach((name, array) -> {
+            boolean isParam = name.equals("master") || name.equals("average");
+            float[] zeros = filled((int) array.size(), blocks && name.equals("m") ? 127 : 0);
+            assertSameBits(isParam ? p.get() : zeros, array.get());
+        });
+    }
+
+    private static float[] filled(int size, float value) {
+        float[] values = new float[size];
+        Arrays.fill(values, value);
+        return values;
+    }
+
+    /** A rule of one's own, whose mean begins elsewhere and moves by 1 a step. */
+    record Begins(double lr, float initial, Compression compression) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 0;
+        }
+
+        @Override
+        public float initial(int array) {
+            return initial;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return compression;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void stateBeginsWhereItsRuleSaysInEveryFormat(StateFormat format) {
+        for (Begins rule : List.of(
+                new Begins(1, 3, Rule.Compression.SIGNED),
+                new Begins(1, 3, Rule.Compression.UNSIGNED),
+                new Begins(1, -3, Rule.Compression.SIGNED))) {
+            if (!format.fits(rule)) continue;
+            Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
+            Optimizer optimizer = engine.optimizer(Group.rest(rule).state(format));
+            optimizer.update(p, g);
+            Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
+            boolean blocks = format == StateFormat.BLOCKWISE_8BIT, signed = rule.compression == Rule.Compression.SIGNED;
+            Tensor n = state.get("n");
+            float[] actual = n.get(), largest = blocks ? state.get("n_absmax").get() : new float[0];
+            for (int i = 0; i < SIZE; i++) {
+                float of = blocks ? Blockwise.value((int) actual[i], signed) * largest[i / 256] : actual[i];
+                // -1 is none of the values: the nearest to it is 1/142 from it.
+                assertEquals(rule.initial + 1, of, blocks && rule.initial < 0 ? 0.05 : 0, "" + i);
+            }
+        }
+    }
+
     /** As bitsandbytes has it: fewer than 4,096 elements stay in float32. */
     @Test
     void smallParametersStayInFloat32() {
@@ -166,74 +231,6 @@ class StateFormatTest {
             assertEquals(
                     size == 4096 ? Dtype.U8 : Dtype.F32,
                     lion.stateArrays("p", p).get(0).dtype());
-        }
-    }
-
-    /** A step adds up what the state is, and leaves it. */
-    record Begins(double lr, double l2, double decay) implements CustomRule {
-        @Override
-        public Begins lr(double lr) {
-            return new Begins(lr, l2, decay);
-        }
-
-        @Override
-        public Begins l2(double l2) {
-            return new Begins(lr, l2, decay);
-        }
-
-        @Override
-        public Begins decay(double decay) {
-            return new Begins(lr, l2, decay);
-        }
-
-        @Override
-        public List<String> state() {
-            return List.of("v", "m", "zero");
-        }
-
-        @Override
-        public float initial(int array) {
-            return array == 0 ? 0.25f : array == 1 ? -0.5f : 0;
-        }
-
-        @Override
-        public Compression compression(int array) {
-            return array == 0 ? Compression.UNSIGNED : Compression.SIGNED;
-        }
-
-        @Override
-        public void at(long t, float[] k) {}
-
-        @Override
-        public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
-            float[] v = s[0], m = s[1], zero = s[2];
-            for (int i = from; i < to; i++) p[i] = p[i] + (v[i] + m[i] + zero[i]);
-        }
-
-        @Override
-        public String kernel() {
-            return """
-                    #include "step.cuh"
-                    STEP(begins, 3) {
-                      float* v = s[0]; float* m = s[1]; float* zero = s[2];
-                      for (int i = 0; i < E; i++) p[i] = p[i] + (v[i] + m[i] + zero[i]);
-                    }
-                    """;
-        }
-    }
-
-    /** By hand: 1 is among the values of both signs and of none; −1 is not, but −0.99296875. */
-    @Test
-    void stateBeginsAsTheRuleSaysInEveryFormat() {
-        for (StateFormat format : StateFormat.values()) {
-            Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
-            Optimizer optimizer =
-                    engine.optimizer(Group.rest(new Begins(0, 0, 0)).state(format));
-            optimizer.update(p, g);
-            float m = format == StateFormat.BLOCKWISE_8BIT ? -0.99296875f * 0.5f : -0.5f;
-            float[] expected = new float[SIZE];
-            Arrays.fill(expected, 0.25f + m);
-            assertSameBits(expected, p.get());
         }
     }
 
@@ -368,23 +365,53 @@ class StateFormatTest {
         for (int n = 2; n < ends.size(); n++) assertSameBits(ends.get(n % 2), ends.get(n));
     }
 
-    /** Its first block has a NaN, and is NaN; the second is as if there were none. */
-    @Test
-    void aNaNStaysInItsBlock() {
-        float[] gradient = new float[4096];
-        Arrays.fill(gradient, 1);
-        Tensor p = engine.zeros(4096), g = engine.tensor(gradient);
+    /** The first block, and the last, of one element, have something that is not finite, and are NaN; the others are as if there were nothing. */
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY})
+    void aBlockWithAnElementThatIsNotFiniteIsNaN(float x) {
+        float[] ones = filled(4097, 1), gradient = filled(4097, 1);
+        gradient[100] = gradient[4096] = x;
+        Tensor p = engine.zeros(4097), g = engine.tensor(gradient);
         Optimizer lion = engine.optimizer(Group.rest(Lion.of(0.5)).state(StateFormat.BLOCKWISE_8BIT));
-        gradient[100] = Float.NaN;
-        g.set(gradient);
         lion.update(p, g);
-        assertTrue(Float.isNaN(lion.state(Optimizer.SINGLE).get("m_absmax").get()[0]));
-        gradient[100] = 1;
-        g.set(gradient);
+        float[] largest = lion.state(Optimizer.SINGLE).get("m_absmax").get();
+        for (int block = 0; block < 17; block++) assertEquals(block % 16 == 0, Float.isNaN(largest[block]), "" + block);
+        g.set(ones);
         lion.update(p, g);
         float[] moved = p.get();
-        for (int i = 0; i < 256; i++) assertTrue(Float.isNaN(moved[i]), "" + i);
-        for (int i = 256; i < 4096; i++) assertEquals(-1, moved[i]);
+        for (int i = 0; i < 4097; i++) assertEquals(i < 256 || i == 4096 ? Float.NaN : -1, moved[i], "" + i);
+    }
+
+    /** What is done to parameters after the rule: by Lookahead, and under decay once in 64 steps, when what is almost 0 becomes a multiple of 2⁻⁹⁴. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void parametersAreSetAfterAStepAsOnTheCpu(StateFormat format) {
+        float[] start = gaussian(1, SIZE), gradient = gaussian(2, SIZE);
+        for (int i = 0; i < 300; i++) {
+            start[i] *= 0x1p-80f;
+            gradient[i] = 0;
+        }
+        Group plain = Group.rest(AdamW.of(0.01).decay(0.1)).state(format);
+        for (Group group : List.of(plain, plain.lookahead(2, 0.5)))
+            try (Engine cpu = Engine.cpu(1)) {
+                List<Tensor> params = new ArrayList<>();
+                List<Map<String, Tensor>> states = new ArrayList<>();
+                for (Engine of : List.of(cpu, engine)) {
+                    Tensor p = of.tensor(start), g = of.tensor(gradient);
+                    Optimizer adam = of.optimizer(group);
+                    adam.resume(62, Map.of());
+                    adam.update(p, g);
+                    assertNotEquals(0, p.get()[1] % 0x1p-94f);
+                    adam.update(p, g);
+                    Map<String, Tensor> state = adam.state(Optimizer.SINGLE);
+                    if (group != plain) assertSameBits(state.get("lookahead").get(), p.get());
+                    else assertEquals(0, Math.abs(p.get()[1] % 0x1p-94f));
+                    params.add(p);
+                    states.add(state);
+                }
+                assertSameBits(params.get(0).get(), params.get(1).get());
+                assertSameState(states.get(0), states.get(1));
+            }
     }
 
     // ---- files, and what goes on from state ----
