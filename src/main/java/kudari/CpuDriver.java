@@ -459,8 +459,8 @@ final class CpuDriver extends Driver implements Workers.Job {
         int[] firsts = laid.firsts;
         double by = Math.abs(unclipped);
         norm = by * Math.sqrt(Reduce.all(others.partials(partials), lanes));
-        boolean vanishes =
-                false; // a factor that float holds as a subnormal, or not at all, would clip to something else
+        // A factor that float holds as a subnormal, or not at all, would clip to something else.
+        boolean vanishes = false;
         if (guard.clip() == Guard.Clip.TENSOR_NORM) {
             for (int n = 0; n < scale.length; n++) {
                 double own = by * Math.sqrt(Reduce.tensor(partials, firsts[n], firsts[n + 1], lanes));
