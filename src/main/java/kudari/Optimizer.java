@@ -342,7 +342,7 @@ public final class Optimizer implements AutoCloseable {
      * @param counts as from {@link #counts}
      * @param saved for each parameter its state arrays, as from {@link #state}, on this engine; a parameter without gets them when an update
      *     first sees it
-     * @throws IllegalArgumentException if there are more or fewer groups, one of the two has no loss scale, no group takes a name, an array is missing or unknown, or shapes differ;
+     * @throws IllegalArgumentException if there are more or fewer groups, one of the two has no loss scale, no group takes a name, an array is missing or unknown, or shapes or types differ;
      *     nothing has changed then
      */
     public void resume(Counts counts, Map<String, Map<String, Tensor>> saved) {
