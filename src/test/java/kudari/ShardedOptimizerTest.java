@@ -243,16 +243,15 @@ class ShardedOptimizerTest {
                     other = engine.tensor(floats(40, 50));
             Map<String, Tensor> ones = Map.of("v", engine.tensor(floats(1, 1)), "w", engine.tensor(floats(1)));
             sharded.update(Map.of("v", v, "w", w), ones);
-            sharded.update(
-                    Map.of("v", v, "w", w), Map.of("v", engine.tensor(floats(3, 4)), "w", engine.tensor(floats(5))));
+            Map<String, Tensor> grads = Map.of("v", engine.tensor(floats(3, 4)), "w", engine.tensor(floats(5)));
+            sharded.update(Map.of("v", v, "w", w), grads);
             assertSameBits(floats(10 - 2 - 6, 20 - 2 - 8), v.get());
             assertSameBits(floats(30 - 2 - 10), w.get());
-            // A rank's own gradients are the sum by now, so again those of this step.
-            sharded.update(
-                    Map.of("v", other, "w", w),
-                    Map.of("v", engine.tensor(floats(1, 2)), "w", engine.tensor(floats(0))));
-            assertSameBits(floats(40 - 2, 50 - 4), other.get());
+            // Of v rank 0's gradient is the sum by now, of w that of rank 1.
+            sharded.update(Map.of("v", other, "w", w), grads);
+            assertSameBits(floats(40 - 6 - 3, 50 - 8 - 4), other.get());
             assertSameBits(floats(2, 10), v.get());
+            assertSameBits(floats(18 - 5 - 10), w.get());
             return new float[0];
         });
     }
