@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -238,6 +239,28 @@ class CollectiveTest {
             x.close();
             assertThrows(IllegalStateException.class, () -> alone.allReduce(List.of(x)));
         }
+    }
+
+    @Test
+    void cutsThatFallOrMoreThanAMessageHoldsAreRefused() {
+        run(2, (engine, collective) -> {
+            Tensor x = engine.zeros(3);
+            refused(
+                    IllegalArgumentException.class,
+                    () -> collective.reduceScatter(List.of(x), new long[] {0, 5, 3}, List.of(x)),
+                    "cuts: expected 3 numbers that rise from 0 to 3, got [0, 5, 3]");
+            List<Tensor> many = Collections.nCopies(2048, engine.zeros(1 << 18));
+            refused(
+                    IllegalArgumentException.class,
+                    () -> collective.allReduce(many),
+                    "expected at most 536870911 elements in a call by way of the host, got 536870912; call more than once");
+            return new float[0];
+        });
+        for (int rank : new int[] {-1, 2})
+            refused(
+                    IllegalArgumentException.class,
+                    () -> new Queues(rank, 2, List.of()),
+                    "rank: expected from 0 to 1, got " + rank);
     }
 
     @Test

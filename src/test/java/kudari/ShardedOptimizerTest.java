@@ -291,6 +291,47 @@ class ShardedOptimizerTest {
         });
     }
 
+    /** By hand: Sgd at rate 1 takes both ranks' gradients off, of whatever tensors it is given this time. */
+    @Test
+    void otherTensorsOfTheSameNamesAreThoseThatCount() {
+        run(2, (engine, collective) -> {
+            ShardedOptimizer sharded = new ShardedOptimizer(engine, collective, Group.rest(Sgd.of(1)));
+            Tensor v = engine.tensor(floats(10, 20)),
+                    w = engine.tensor(floats(30)),
+                    other = engine.tensor(floats(40, 50));
+            Map<String, Tensor> ones = Map.of("v", engine.tensor(floats(1, 1)), "w", engine.tensor(floats(1)));
+            sharded.update(Map.of("v", v, "w", w), ones);
+            Map<String, Tensor> grads = Map.of("v", engine.tensor(floats(3, 4)), "w", engine.tensor(floats(5)));
+            sharded.update(Map.of("v", v, "w", w), grads);
+            assertSameBits(floats(10 - 2 - 6, 20 - 2 - 8), v.get());
+            assertSameBits(floats(30 - 2 - 10), w.get());
+            // Of v rank 0's gradient is the sum by now, of w that of rank 1.
+            sharded.update(Map.of("v", other, "w", w), grads);
+            assertSameBits(floats(40 - 6 - 3, 50 - 8 - 4), other.get());
+            assertSameBits(floats(2, 10), v.get());
+            assertSameBits(floats(18 - 5 - 10), w.get());
+            return new float[0];
+        });
+    }
+
+    /** A factor that would be subnormal, of rank 0's parameter alone: the step is left out on both. */
+    @Test
+    void whatOneRankCannotClipIsLeftOutOnAll() {
+        if (Engines.onCuda()) return; // which takes no norms over ranks
+        for (float[] result : run(2, (engine, collective) -> {
+            Tensor a = engine.tensor(floats(1, 2)), b = engine.tensor(floats(3));
+            ShardedOptimizer sharded =
+                    new ShardedOptimizer(engine, collective, Group.rest(Sgd.of(1))).guard(Guard.clipTensorNorm(1e-30));
+            float first = collective.rank() == 0 ? 1e10f : 0, second = collective.rank() == 0 ? 1e-31f : 0;
+            assertEquals(Map.of("a", 0, "b", 1), sharded.owners(Map.of("a", a, "b", b)));
+            sharded.update(
+                    Map.of("a", a, "b", b),
+                    Map.of("a", engine.tensor(floats(first, 0)), "b", engine.tensor(floats(second))));
+            assertEquals(1, sharded.own().skipped());
+            return joined(List.of(a, b));
+        })) assertSameBits(floats(1, 2, 3), result);
+    }
+
     @Test
     void aGradientThatIsMissingIsNamed() {
         try (Engine engine = Engines.open()) {

@@ -221,6 +221,20 @@ class ShardedCheckpointsTest {
         assertTrue(alone.getMessage().contains("expected the parts of a checkpoint, got none;"), alone.getMessage());
     }
 
+    @Test
+    void partsOfDifferentCheckpointsAreRefused() throws IOException {
+        SortedMap<String, Tensor> one = ShardedCheckpoints.shard(params, 0, 2),
+                other = ShardedCheckpoints.shard(params, 1, 2);
+        checkpoints.write(1, 1, 0, 2, Checkpoint.of(adam, one, Map.of("fact", "told")));
+        checkpoints.write(1, 1, 1, 2, Checkpoint.of(adam, other, Map.of("fact", "another")));
+        IOException facts = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
+        assertTrue(facts.getMessage().contains("the parts are of different checkpoints"), facts.getMessage());
+        adam.update(params, grads);
+        checkpoints.write(1, 1, 1, 2, Checkpoint.of(adam, other, Map.of("fact", "told")));
+        IOException counts = assertThrows(IOException.class, () -> checkpoints.read(at(1, 1)));
+        assertTrue(counts.getMessage().contains("the parts are of different checkpoints"), counts.getMessage());
+    }
+
     /** A disk that is full, which Hadoop tells by an Error. */
     public static final class FullDisk extends RawLocalFileSystem {
 

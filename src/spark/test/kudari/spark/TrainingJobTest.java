@@ -8,7 +8,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import kudari.Counts;
+import kudari.Engine;
+import kudari.Group;
+import kudari.Optimizer;
+import kudari.ShardedOptimizer;
+import kudari.Tensor;
+import kudari.rule.Adam;
+import kudari.rule.Momentum;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.junit.jupiter.api.AfterAll;
@@ -103,6 +115,83 @@ class TrainingJobTest {
                 TrainingJob.of(2).checkpoints(folder.toString()).run(digits(2), new DigitsLoop(8, 8, DigitsLoop.NONE));
         assertEquals(8, results.get(1).began());
         assertArrayEquals(Digit.trainedByOne(3, 8), results.get(1).weights());
+    }
+
+    /** What trains, with names that have strokes as a checkpoint's have, and what is frozen; rank 0 alone has gradients. */
+    private static Map<String, Tensor> params(Engine engine, float from) {
+        Map<String, Tensor> params = new TreeMap<>();
+        params.put("frozen", engine.tensor(new float[] {from, from}));
+        params.put("layer/0/w", engine.tensor(new float[] {from, 2, 3, 4, 5, from}, 3, 2));
+        params.put("layer/1/w", engine.tensor(new float[] {from, 2, from, 4}));
+        return params;
+    }
+
+    private static Map<String, Tensor> gradients(Engine engine, long step, boolean some) {
+        Map<String, Tensor> grads = new TreeMap<>(params(engine, some ? step + 1 : 0));
+        grads.remove("frozen");
+        if (!some) grads.values().forEach(Tensor::zero);
+        return grads;
+    }
+
+    private static Group[] groups() {
+        return new Group[] {Group.frozen("frozen"), Group.of("layer/0/*", Momentum.of(0.1)), Group.rest(Adam.of(0.1))};
+    }
+
+    @Test
+    void stateThatLiesOnTheRanksIsGoneOnFromByAnyNumberOfRanks(@TempDir Path folder) throws Exception {
+        float[] expected;
+        Counts counts;
+        try (Engine engine = Engine.cpu(1)) {
+            Map<String, Tensor> params = params(engine, 7);
+            Optimizer alone = engine.optimizer(groups());
+            for (long step = 0; step < 6; step++) alone.update(params, gradients(engine, step, true));
+            expected = Digit.weights(params);
+            counts = alone.counts();
+        }
+        for (int[] job : new int[][] {{2, 3}, {3, 5}, {1, 6}}) {
+            int ranks = job[0], until = job[1];
+            List<List<?>> results = TrainingJob.of(ranks)
+                    .attempts(1)
+                    .checkpoints(folder.toString())
+                    .run(spark.parallelize(Collections.nCopies(ranks, 0), ranks), (rank, none) -> {
+                        Map<String, Tensor> params = params(rank.engine(), ranks == 2 ? 7 : -1);
+                        ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), groups());
+                        Optional<Map<String, String>> facts = rank.restore(sharded, params);
+                        assertEquals(ranks == 2 ? Optional.empty() : Optional.of(Map.of("fact", "told")), facts);
+                        for (long step = sharded.own().steps(); step < until; step++)
+                            sharded.update(params, gradients(rank.engine(), step, rank.rank() == 0));
+                        assertEquals((ranks - 1) / 2.0, rank.mean(rank.rank()));
+                        rank.save(sharded, params, Map.of("fact", "told"));
+                        Counts all = sharded.counts();
+                        return List.of(Digit.weights(params), all.steps(), new ArrayList<>(all.groups()));
+                    });
+            if (until < 6) continue;
+            assertArrayEquals(expected, (float[]) results.get(0).get(0));
+            assertEquals(counts.steps(), results.get(0).get(1));
+            assertEquals(counts.groups(), results.get(0).get(2));
+        }
+    }
+
+    @Test
+    void aCheckpointOfOtherShapesIsRefusedByARankThatDoesNotOwnThem(@TempDir Path folder) throws Exception {
+        TrainingJob job = TrainingJob.of(2).attempts(1).checkpoints(folder.toString());
+        JavaRDD<Integer> ranks = spark.parallelize(List.of(0, 0), 2);
+        job.run(ranks, (rank, none) -> {
+            ShardedOptimizer sharded = new ShardedOptimizer(rank.engine(), rank.collective(), groups());
+            Map<String, Tensor> params = params(rank.engine(), 1);
+            sharded.update(params, gradients(rank.engine(), 0, true));
+            rank.save(sharded, params, Map.of());
+            return 0;
+        });
+        IllegalStateException e = assertThrows(
+                IllegalStateException.class,
+                () -> job.run(ranks, (rank, none) -> {
+                    Map<String, Tensor> params = params(rank.engine(), 1);
+                    params.put("frozen", rank.engine().zeros(3));
+                    rank.restore(new ShardedOptimizer(rank.engine(), rank.collective(), groups()), params);
+                    return 0;
+                }));
+        assertTrue(e.getMessage().contains("'frozen': expected shape [3], got [2]"), e.getMessage());
     }
 
     @Test
