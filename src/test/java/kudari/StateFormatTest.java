@@ -17,6 +17,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.rule.Adam;
@@ -481,6 +483,32 @@ class StateFormatTest {
         assertTrue(!blocks.knows("W"), "state that does not fit is made anew");
         blocks.update(p, g);
         assertNotEquals(0, blocks.state("W").get("m_absmax").get()[0]);
+    }
+
+    /** Which without them would be those of other numbers. */
+    @Test
+    void codesWithoutTheirLargestMagnitudesAreMadeAnew() {
+        Map<String, Tensor> p = Map.of("W", engine.tensor(gaussian(1, SIZE))),
+                g = Map.of("W", engine.tensor(gaussian(2, SIZE)));
+        Group group = Group.rest(Adam.of(0.1)).state(StateFormat.BLOCKWISE_8BIT);
+        Optimizer adam = engine.optimizer(group), other = engine.optimizer(group);
+        adam.update(p, g);
+        Checkpoint saved = Checkpoint.of(adam, p, Map.of());
+        SortedMap<String, Values> some = new TreeMap<>(saved.tensors());
+        some.remove("state/W/Adam.v_absmax");
+        Checkpoint part = new Checkpoint(saved.counts(), saved.rule(), saved.facts(), some);
+        assertEquals(List.of("'state/W/Adam.v_absmax' is missing"), part.restoreWhatFits(other, p));
+        assertTrue(!other.knows("W"));
+        refused(
+                IllegalArgumentException.class,
+                () -> other.resume(1, Map.of("W", without(adam.state("W"), "v_absmax"))),
+                "state of 'W': expected [m, v, m_absmax, v_absmax], got [m, m_absmax, v]");
+    }
+
+    private static Map<String, Tensor> without(Map<String, Tensor> state, String array) {
+        Map<String, Tensor> some = new HashMap<>(state);
+        some.remove(array);
+        return some;
     }
 
     /**
