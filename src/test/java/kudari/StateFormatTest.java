@@ -182,7 +182,7 @@ class StateFormatTest {
         return values;
     }
 
-    /** A rule of one's own, whose mean begins elsewhere and moves by 1 a step. */
+    /** A rule of one's own, whose means begin elsewhere, the second twice as far from 0, and move by 1 a step. */
     record Begins(double lr, float initial, Compression compression) implements CustomRuleTest.Plain {
         @Override
         public float factor() {
@@ -190,8 +190,13 @@ class StateFormatTest {
         }
 
         @Override
+        public List<String> state() {
+            return List.of("a", "b");
+        }
+
+        @Override
         public float initial(int array) {
-            return initial;
+            return (array + 1) * initial;
         }
 
         @Override
@@ -204,21 +209,24 @@ class StateFormatTest {
     @EnumSource(StateFormat.class)
     void stateBeginsWhereItsRuleSaysInEveryFormat(StateFormat format) {
         for (Begins rule : List.of(
-                new Begins(1, 3, Rule.Compression.SIGNED),
-                new Begins(1, 3, Rule.Compression.UNSIGNED),
-                new Begins(1, -3, Rule.Compression.SIGNED))) {
+                new Begins(1, 0.5f, Rule.Compression.SIGNED),
+                new Begins(1, 0.5f, Rule.Compression.UNSIGNED),
+                new Begins(1, -2, Rule.Compression.SIGNED))) {
             if (!format.fits(rule)) continue;
             Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
             Optimizer optimizer = engine.optimizer(Group.rest(rule).state(format));
             optimizer.update(p, g);
             Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
             boolean blocks = format == StateFormat.BLOCKWISE_8BIT, signed = rule.compression == Rule.Compression.SIGNED;
-            Tensor n = state.get("n");
-            float[] actual = n.get(), largest = blocks ? state.get("n_absmax").get() : new float[0];
-            for (int i = 0; i < SIZE; i++) {
-                float of = blocks ? Blockwise.value((int) actual[i], signed) * largest[i / 256] : actual[i];
-                // -1 is none of the values: the nearest to it is 1/142 from it.
-                assertEquals(rule.initial + 1, of, blocks && rule.initial < 0 ? 0.05 : 0, "" + i);
+            for (int n = 0; n < 2; n++) {
+                String name = rule.state().get(n);
+                float[] actual = state.get(name).get(),
+                        largest = blocks ? state.get(name + "_absmax").get() : new float[0];
+                for (int i = 0; i < SIZE; i++) {
+                    float of = blocks ? Blockwise.value((int) actual[i], signed) * largest[i / 256] : actual[i];
+                    // -1 is none of the values: the nearest to it is 1/142 from it.
+                    assertEquals(rule.initial(n) + 1, of, blocks && rule.initial < 0 ? 0.06 : 0, name + " " + i);
+                }
             }
         }
     }
@@ -503,6 +511,34 @@ class StateFormatTest {
                 IllegalArgumentException.class,
                 () -> other.resume(1, Map.of("W", without(adam.state("W"), "v_absmax"))),
                 "state of 'W': expected [m, v, m_absmax, v_absmax], got [m, m_absmax, v]");
+    }
+
+    /** State that was saved without blocks is that of a parameter of few elements, as far as a resume knows. */
+    @Test
+    void anUpdateRefusesFloat32StateOfAParameterOfManyElements() {
+        Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
+        Optimizer plain = engine.optimizer(Adam.of(0.1));
+        plain.update(p, g);
+        Optimizer blocks = engine.optimizer(Group.rest(Adam.of(0.1)).state(StateFormat.BLOCKWISE_8BIT));
+        blocks.resume(1, Map.of(Optimizer.SINGLE, plain.state(Optimizer.SINGLE)));
+        refused(
+                IllegalArgumentException.class,
+                () -> blocks.update(p, g),
+                "params 'param', by its group: expected state [m of U8, v of U8, m_absmax, v_absmax], got [m, v]");
+    }
+
+    /** Not one element less: 4,097 are 17 blocks. */
+    @Test
+    void aResumeRefusesLargestMagnitudesOfFewerBlocks() {
+        Tensor p = engine.zeros(4097), g = engine.zeros(4097);
+        Optimizer lion = engine.optimizer(Group.rest(Lion.of(0.1)).state(StateFormat.BLOCKWISE_8BIT));
+        lion.update(p, g);
+        Map<String, Tensor> state = new HashMap<>(lion.state(Optimizer.SINGLE));
+        state.put("m_absmax", engine.zeros(16));
+        refused(
+                IllegalArgumentException.class,
+                () -> lion.resume(1, Map.of(Optimizer.SINGLE, state)),
+                "state of 'param': expected shape [17], got [16]");
     }
 
     private static Map<String, Tensor> without(Map<String, Tensor> state, String array) {
