@@ -17,6 +17,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import kudari.checkpoint.Checkpoint;
 import kudari.checkpoint.Safetensors.Values;
 import kudari.rule.Adam;
@@ -180,7 +182,7 @@ class StateFormatTest {
         return values;
     }
 
-    /** A rule of one's own, whose mean begins elsewhere and moves by 1 a step. */
+    /** A rule of one's own, whose means begin elsewhere, the second twice as far from 0, and move by 1 a step. */
     record Begins(double lr, float initial, Compression compression) implements CustomRuleTest.Plain {
         @Override
         public float factor() {
@@ -188,8 +190,13 @@ class StateFormatTest {
         }
 
         @Override
+        public List<String> state() {
+            return List.of("a", "b");
+        }
+
+        @Override
         public float initial(int array) {
-            return initial;
+            return (array + 1) * initial;
         }
 
         @Override
@@ -202,21 +209,24 @@ class StateFormatTest {
     @EnumSource(StateFormat.class)
     void stateBeginsWhereItsRuleSaysInEveryFormat(StateFormat format) {
         for (Begins rule : List.of(
-                new Begins(1, 3, Rule.Compression.SIGNED),
-                new Begins(1, 3, Rule.Compression.UNSIGNED),
-                new Begins(1, -3, Rule.Compression.SIGNED))) {
+                new Begins(1, 0.5f, Rule.Compression.SIGNED),
+                new Begins(1, 0.5f, Rule.Compression.UNSIGNED),
+                new Begins(1, -2, Rule.Compression.SIGNED))) {
             if (!format.fits(rule)) continue;
             Tensor p = engine.zeros(SIZE), g = engine.zeros(SIZE);
             Optimizer optimizer = engine.optimizer(Group.rest(rule).state(format));
             optimizer.update(p, g);
             Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
             boolean blocks = format == StateFormat.BLOCKWISE_8BIT, signed = rule.compression == Rule.Compression.SIGNED;
-            Tensor n = state.get("n");
-            float[] actual = n.get(), largest = blocks ? state.get("n_absmax").get() : new float[0];
-            for (int i = 0; i < SIZE; i++) {
-                float of = blocks ? Blockwise.value((int) actual[i], signed) * largest[i / 256] : actual[i];
-                // -1 is none of the values: the nearest to it is 1/142 from it.
-                assertEquals(rule.initial + 1, of, blocks && rule.initial < 0 ? 0.05 : 0, "" + i);
+            for (int n = 0; n < 2; n++) {
+                String name = rule.state().get(n);
+                float[] actual = state.get(name).get(),
+                        largest = blocks ? state.get(name + "_absmax").get() : new float[0];
+                for (int i = 0; i < SIZE; i++) {
+                    float of = blocks ? Blockwise.value((int) actual[i], signed) * largest[i / 256] : actual[i];
+                    // -1 is none of the values: the nearest to it is 1/142 from it.
+                    assertEquals(rule.initial(n) + 1, of, blocks && rule.initial < 0 ? 0.06 : 0, name + " " + i);
+                }
             }
         }
     }
@@ -521,6 +531,22 @@ class StateFormatTest {
 
     private static void refusedState(Optimizer optimizer, Map<String, Tensor> state, String words) {
         refused(IllegalArgumentException.class, () -> optimizer.resume(1, Map.of("W", state)), words);
+    }
+
+    /** Which without them would be those of other numbers. */
+    @Test
+    void codesWithoutTheirLargestMagnitudesAreMadeAnew() {
+        Map<String, Tensor> p = Map.of("W", engine.tensor(gaussian(1, SIZE))),
+                g = Map.of("W", engine.tensor(gaussian(2, SIZE)));
+        Group group = Group.rest(Adam.of(0.1)).state(StateFormat.BLOCKWISE_8BIT);
+        Optimizer adam = engine.optimizer(group), other = engine.optimizer(group);
+        adam.update(p, g);
+        Checkpoint saved = Checkpoint.of(adam, p, Map.of());
+        SortedMap<String, Values> some = new TreeMap<>(saved.tensors());
+        some.remove("state/W/Adam.v_absmax");
+        Checkpoint part = new Checkpoint(saved.counts(), saved.rule(), saved.facts(), some);
+        assertEquals(List.of("'state/W/Adam.v_absmax' is missing"), part.restoreWhatFits(other, p));
+        assertTrue(!other.knows("W"));
     }
 
     /**
