@@ -15,8 +15,8 @@ import org.apache.spark.api.java.JavaSparkContext;
 /** Times a step over two ranks, which are executors of this machine, beside one without others: {@code scripts/bench spark}. */
 final class SparkBench {
 
-    /** Steps that are not timed, and that are. */
-    private static final int WARM_UP = 200, TIMED = 50;
+    /** Steps that are timed, after some that are not: many of the first size, in which Spark's code is compiled, too. */
+    private static final int TIMED = 50;
 
     private static final int TENSORS = 8;
 
@@ -47,20 +47,20 @@ final class SparkBench {
                 ShardedOptimizer sharded =
                         new ShardedOptimizer(rank.engine(), rank.collective(), Group.rest(Adam.of()))) {
             return new double[] {
-                median(rank, () -> adam.update(params, grads)),
-                median(rank, () -> rank.sum(grads)),
-                median(rank, () -> {
+                median(rank, n, () -> adam.update(params, grads)),
+                median(rank, n, () -> rank.sum(grads)),
+                median(rank, n, () -> {
                     rank.sum(grads);
                     adam.update(params, grads);
                 }),
-                median(rank, () -> sharded.update(params, grads))
+                median(rank, n, () -> sharded.update(params, grads))
             };
         }
     }
 
-    private static double median(Rank rank, Runnable step) {
+    private static double median(Rank rank, int n, Runnable step) {
         double[] ms = new double[TIMED];
-        for (int i = -WARM_UP; i < TIMED; i++) {
+        for (int i = n == 100_000 ? -1000 : -100; i < TIMED; i++) {
             long start = System.nanoTime();
             step.run();
             if (i >= 0) ms[i] = (System.nanoTime() - start) / 1e6;
