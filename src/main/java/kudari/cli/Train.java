@@ -276,6 +276,8 @@ final class Train extends TrainingCommand {
 
     private static OnSpark onSpark() throws IOException {
         try {
+            Class.forName(
+                    "org.apache.spark.api.java.JavaSparkContext"); // which the other would ask for only when it runs
             return (OnSpark) Class.forName("kudari.cli.SparkTrain")
                     .getDeclaredConstructor()
                     .newInstance();

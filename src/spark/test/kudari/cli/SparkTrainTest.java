@@ -201,6 +201,20 @@ class SparkTrainTest {
         assertEquals(15 * 40, conf.getTimeAsSeconds(check + "interval") * conf.getInt(check + "maxFailures", 40));
     }
 
+    @Test
+    void theCommandThatGoesOnGoesOnInTheSameWay() {
+        assertEquals(" --spark --ranks 2", Train.of(List.of("--spark")).onSparkAgain());
+        assertEquals(
+                " --spark spark://host:7077 --ranks 3 --zero --backend nccl --shards hdfs://host/shards",
+                Train.of(List.of(
+                                "--spark=spark://host:7077",
+                                "--ranks=3",
+                                "--zero",
+                                "--backend=nccl",
+                                "--shards=hdfs://host/shards"))
+                        .onSparkAgain());
+    }
+
     private static String[] plus(String[] args, String... more) {
         List<String> all = new ArrayList<>(List.of(args));
         all.addAll(List.of(more));

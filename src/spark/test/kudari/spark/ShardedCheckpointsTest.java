@@ -235,6 +235,38 @@ class ShardedCheckpointsTest {
         assertTrue(counts.getMessage().contains("the parts are of different checkpoints"), counts.getMessage());
     }
 
+    @Test
+    void stepsOfMoreThanTenDigitsAreInOrder() throws IOException {
+        checkpoints.begin(Optional.empty());
+        save(1, 9_999_999_999L, 1);
+        save(1, 10_000_000_000L, 1);
+        assertEquals(Optional.of("attempt-0000000001/step-10000000000"), checkpoints.newest());
+    }
+
+    /** A file system whose renames fail without an exception, as Hadoop's may. */
+    public static final class NoRenames extends RawLocalFileSystem {
+
+        @Override
+        public URI getUri() {
+            return URI.create("norenames:///");
+        }
+
+        @Override
+        public boolean rename(org.apache.hadoop.fs.Path from, org.apache.hadoop.fs.Path to) {
+            return false;
+        }
+    }
+
+    @Test
+    void aPartThatCannotBeRenamedIsNotThoughtWritten() throws IOException {
+        Configuration configuration = new Configuration();
+        configuration.setClass("fs.norenames.impl", NoRenames.class, FileSystem.class);
+        ShardedCheckpoints at = new ShardedCheckpoints("norenames://" + folder, configuration);
+        IOException e =
+                assertThrows(IOException.class, () -> at.write(1, 1, 0, 1, Checkpoint.of(adam, params, Map.of())));
+        assertTrue(e.getMessage().startsWith("cannot rename norenames:" + folder), e.getMessage());
+    }
+
     /** A disk that is full, which Hadoop tells by an Error. */
     public static final class FullDisk extends RawLocalFileSystem {
 

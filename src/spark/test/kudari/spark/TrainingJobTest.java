@@ -173,6 +173,24 @@ class TrainingJobTest {
     }
 
     @Test
+    void nothingIsCommittedBeforeAllPartsAreThere(@TempDir Path folder) throws Exception {
+        String at = folder.toUri().toString();
+        List<Boolean> committed = TrainingJob.of(2)
+                .attempts(1)
+                .checkpoints(at)
+                .run(spark.parallelize(List.of(0, 0), 2), (rank, none) -> {
+                    ShardedCheckpoints folderOfThis =
+                            new ShardedCheckpoints(at, new org.apache.hadoop.conf.Configuration());
+                    Optimizer adam = rank.engine().optimizer(groups());
+                    if (rank.rank() == 1) Thread.sleep(1000); // rank 0 has written its part by now
+                    boolean before = rank.rank() == 1 && folderOfThis.newest().isPresent();
+                    rank.save(adam, params(rank.engine(), 1), Map.of());
+                    return before;
+                });
+        assertEquals(List.of(false, false), committed);
+    }
+
+    @Test
     void aCheckpointOfOtherShapesIsRefusedByARankThatDoesNotOwnThem(@TempDir Path folder) throws Exception {
         TrainingJob job = TrainingJob.of(2).attempts(1).checkpoints(folder.toString());
         JavaRDD<Integer> ranks = spark.parallelize(List.of(0, 0), 2);
