@@ -527,6 +527,60 @@ class StateFormatTest {
                 "params 'param', by its group: expected state [m of U8, v of U8, m_absmax, v_absmax], got [m, v]");
     }
 
+    /** By tensors, of parameters of many elements and of few. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void aResumeGoesOnByTheSameBits(StateFormat format) {
+        Group group = Group.rest(Adam.of(0.01)).state(format).average(0.75);
+        Map<String, Tensor> p = new HashMap<>(), q = new HashMap<>(), g = new HashMap<>();
+        Map.of("W", SIZE, "b", 5).forEach((name, size) -> {
+            p.put(name, engine.tensor(gaussian(1, size)));
+            g.put(name, engine.tensor(gaussian(2, size)));
+        });
+        Optimizer adam = engine.optimizer(group), resumed = engine.optimizer(group);
+        for (int t = 0; t < 2; t++) adam.update(p, g);
+        p.forEach((name, tensor) -> q.put(name, engine.tensor(tensor.get())));
+        resumed.resume(adam.counts(), Map.of("W", adam.state("W"), "b", adam.state("b")));
+        adam.update(p, g);
+        resumed.update(q, g);
+        for (String name : p.keySet()) {
+            assertSameBits(p.get(name).get(), q.get(name).get());
+            assertSameState(adam.state(name), resumed.state(name));
+        }
+    }
+
+    /** A rule of one's own, whose arrays have names like those of largest magnitudes. */
+    record Named(double lr, List<String> state) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return Compression.UNSIGNED;
+        }
+    }
+
+    @Test
+    void arraysOfARuleAreToldFromTheirLargestMagnitudes() {
+        refused(
+                IllegalArgumentException.class,
+                () -> engine.optimizer(Group.rest(new Named(1, List.of("n", "n_absmax")))),
+                "state(): expected no array 'n_absmax', which is the group's, got [n, n_absmax]");
+        for (int size : new int[] {3, SIZE}) {
+            Tensor p = engine.zeros(size), g = engine.zeros(size);
+            Optimizer optimizer = engine.optimizer(
+                    Group.rest(new Named(1, List.of("n_absmax"))).state(StateFormat.BLOCKWISE_8BIT));
+            optimizer.update(p, g);
+            optimizer.resume(1, Map.of(Optimizer.SINGLE, optimizer.state(Optimizer.SINGLE)));
+            optimizer.update(p, g);
+            assertEquals(
+                    size < 4096 ? List.of("n_absmax") : List.of("n_absmax", "n_absmax_absmax"),
+                    List.copyOf(optimizer.state(Optimizer.SINGLE).keySet()));
+        }
+    }
+
     /** Not one element less: 4,097 are 17 blocks. */
     @Test
     void aResumeRefusesLargestMagnitudesOfFewerBlocks() {
