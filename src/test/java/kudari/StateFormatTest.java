@@ -87,7 +87,7 @@ class StateFormatTest {
     void aCodeIsThatOfTheNearestValue(boolean signed) {
         Blockwise codes = Blockwise.of(signed);
         float[] map = Plain.dynamicMap(signed);
-        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, Float.NEGATIVE_INFINITY, -0f));
+        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY, -0f));
         for (int code = 1; code < 256; code++) {
             float middle = (map[code - 1] + map[code]) * 0.5f;
             for (float x : new float[] {map[code - 1], map[code], middle})
@@ -547,6 +547,37 @@ class StateFormatTest {
             assertSameBits(p.get(name).get(), q.get(name).get());
             assertSameState(adam.state(name), resumed.state(name));
         }
+    }
+
+    /** A rule of one's own, whose second array alone takes fewer bits. */
+    record Second(double lr) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("a", "b");
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return array == 1 ? Compression.UNSIGNED : Compression.NONE;
+        }
+    }
+
+    @Test
+    void arraysInFewerBitsStandBesideOthers() {
+        Tensor p = engine.zeros(SIZE), g = engine.tensor(filled(SIZE, 0.5f));
+        Optimizer optimizer = engine.optimizer(Group.rest(new Second(1)).state(StateFormat.BLOCKWISE_8BIT));
+        for (int t = 0; t < 3; t++) optimizer.update(p, g);
+        Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
+        assertEquals(List.of("a", "b", "b_absmax"), List.copyOf(state.keySet()));
+        assertSameBits(filled(SIZE, -1.5f), p.get());
+        assertSameBits(filled(SIZE, 3), state.get("a").get());
+        assertSameBits(filled(SIZE, 255), state.get("b").get());
+        assertSameBits(filled(18, 3), state.get("b_absmax").get());
     }
 
     /** A rule of one's own, whose arrays have names like those of largest magnitudes. */
