@@ -366,11 +366,13 @@ class GroupTest {
                 Master.NEAREST,
                 StateFormat.BFLOAT16);
         assertEquals(
-                expected,
-                group.orEmpty().average(0.5).master(Master.NEAREST).state(StateFormat.BFLOAT16));
+                expected, group.orEmpty().average(0.5).master(Master.NEAREST).state(StateFormat.BFLOAT16));
         assertEquals(
                 expected,
-                group.state(StateFormat.BFLOAT16).master(Master.NEAREST).average(0.5).orEmpty());
+                group.state(StateFormat.BFLOAT16)
+                        .master(Master.NEAREST)
+                        .average(0.5)
+                        .orEmpty());
     }
 
     @Test

@@ -87,7 +87,7 @@ class StateFormatTest {
     void aCodeIsThatOfTheNearestValue(boolean signed) {
         Blockwise codes = Blockwise.of(signed);
         float[] map = Plain.dynamicMap(signed);
-        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY, -0f));
+        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, -0f));
         for (int code = 1; code < 256; code++) {
             float middle = (map[code - 1] + map[code]) * 0.5f;
             for (float x : new float[] {map[code - 1], map[code], middle})
@@ -109,6 +109,8 @@ class StateFormatTest {
             assertTrue(code == nearest || Math.abs((double) map[code] - x) <= least + spare, x + ": " + code);
         }
         for (int code = 0; code < 256; code++) assertEquals(code, codes.code(map[code]));
+        assertEquals(255, codes.code(Float.POSITIVE_INFINITY));
+        assertEquals(0, codes.code(Float.NEGATIVE_INFINITY));
         assertEquals(0, codes.code(Float.NaN));
     }
 
@@ -242,6 +244,9 @@ class StateFormatTest {
                     size == 4096 ? Dtype.U8 : Dtype.F32,
                     lion.stateArrays("p", p).get(0).dtype());
         }
+        assertArrayEquals(
+                new long[] {16},
+                lion.stateArrays("p", engine.zeros(4096)).get(1).shape());
     }
 
     @Test
