@@ -554,6 +554,46 @@ class StateFormatTest {
         }
     }
 
+    /** A rule of one's own, whose state is the last gradient: ours never leave a subnormal. */
+    record Last(double lr) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 0;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return Compression.SIGNED;
+        }
+
+        @Override
+        public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+            for (int i = from; i < to; i++) s[0][i] = scale * g[i];
+        }
+
+        @Override
+        public String kernel() {
+            return """
+                    #include "step.cuh"
+                    STEP(last, 1) {
+                      for (int i = 0; i < E; i++) s[0][i] = scale * g[i];
+                    }
+                    """;
+        }
+    }
+
+    @Test
+    void aBlockOfSubnormalsIsZeroOnEveryEngine() {
+        float[] gradient = filled(SIZE, 0x1p-130f);
+        gradient[7] = 0;
+        Tensor p = engine.zeros(SIZE), g = engine.tensor(gradient);
+        Optimizer optimizer = engine.optimizer(Group.rest(new Last(1)).state(StateFormat.BLOCKWISE_8BIT));
+        optimizer.update(p, g);
+        Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
+        assertSameBits(filled(SIZE, 127), state.get("n").get());
+        assertSameBits(filled(18, 0x1p-130f), state.get("n_absmax").get());
+    }
+
     /** A rule of one's own, whose second array alone takes fewer bits. */
     record Second(double lr) implements CustomRuleTest.Plain {
         @Override
