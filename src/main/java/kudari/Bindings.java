@@ -298,9 +298,10 @@ final class Bindings {
 
     /** With what an array of a rule's is filled at first; in blocks with what {@link Blockwise#write} makes of that. */
     private static float beginning(Rule rule, StateArray array) {
-        int n = rule.state().indexOf(array.name());
-        if (n < 0)
-            return Math.abs(rule.initial(rule.state().indexOf(array.name().replaceFirst(StateArray.ABSMAX + "$", ""))));
+        List<String> own = rule.state();
+        int n = own.indexOf(array.name());
+        for (int of = 0; of < own.size() && n < 0; of++)
+            if (array.name().equals(own.get(of) + StateArray.ABSMAX)) return Math.abs(rule.initial(of));
         float initial = rule.initial(n), inverse = Blockwise.inverse(Math.abs(initial));
         if (array.dtype() != Dtype.U8) return initial;
         return Blockwise.of(rule.compression(n) == Rule.Compression.SIGNED).code(initial * inverse);

@@ -227,7 +227,7 @@ final class Control {
     /** The format of what was saved: where there are no blocks, the parameter had few elements. */
     private StateFormat saved(int part, Set<String> saved) {
         StateFormat state = parts[part].state;
-        boolean blocks = saved.stream().anyMatch(name -> name.endsWith(StateArray.ABSMAX));
+        boolean blocks = parts[part].own.stream().anyMatch(name -> saved.contains(name + StateArray.ABSMAX));
         return state == StateFormat.BLOCKWISE_8BIT && !blocks ? StateFormat.FLOAT32 : state;
     }
 

@@ -28,7 +28,7 @@ record Types(Dtype param, Dtype grad, Master.Kind kept, StateFormat state) {
             throw new IllegalArgumentException("params '" + name + "': expected BF16, which alone "
                     + (master.kind() == Master.Kind.REMAINDER ? "has a remainder" : "is rounded stochastically")
                     + ", got " + param + "; give its group the master FLOAT32");
-        return new Types(p, g, p == Dtype.F32 ? Master.Kind.NEAREST : master.kind(), state.of(param.size()));
+        return new Types(p, g, p == Dtype.F32 ? Master.Kind.NEAREST : master.kind(), state);
     }
 
     boolean hasMaster() {

@@ -355,6 +355,27 @@ class GroupTest {
     }
 
     @Test
+    void eachWordForAGroupKeepsTheOthers() {
+        Group group = Group.matrices("*", Adam.of());
+        Group expected = new Group(
+                "*",
+                Group.Extents.MATRIX,
+                group.schedule(),
+                true,
+                Average.ema(0.5),
+                Master.NEAREST,
+                StateFormat.BFLOAT16);
+        assertEquals(
+                expected, group.orEmpty().average(0.5).master(Master.NEAREST).state(StateFormat.BFLOAT16));
+        assertEquals(
+                expected,
+                group.state(StateFormat.BFLOAT16)
+                        .master(Master.NEAREST)
+                        .average(0.5)
+                        .orEmpty());
+    }
+
+    @Test
     void whatReadsLikeAnOptimizerSaysItsGroupsItsRulesAndItsEngine() {
         assertEquals(
                 "optimizer of ['head.*', vectors of '*', 'embed', matrices of 'W'] by [Adam, Sgd, Sgd] on " + engine,

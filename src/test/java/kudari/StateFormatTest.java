@@ -87,7 +87,7 @@ class StateFormatTest {
     void aCodeIsThatOfTheNearestValue(boolean signed) {
         Blockwise codes = Blockwise.of(signed);
         float[] map = Plain.dynamicMap(signed);
-        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, Float.NEGATIVE_INFINITY, -0f));
+        List<Float> all = new ArrayList<>(List.of(2f, -2f, Float.MAX_VALUE, -0f));
         for (int code = 1; code < 256; code++) {
             float middle = (map[code - 1] + map[code]) * 0.5f;
             for (float x : new float[] {map[code - 1], map[code], middle})
@@ -109,6 +109,8 @@ class StateFormatTest {
             assertTrue(code == nearest || Math.abs((double) map[code] - x) <= least + spare, x + ": " + code);
         }
         for (int code = 0; code < 256; code++) assertEquals(code, codes.code(map[code]));
+        assertEquals(255, codes.code(Float.POSITIVE_INFINITY));
+        assertEquals(0, codes.code(Float.NEGATIVE_INFINITY));
         assertEquals(0, codes.code(Float.NaN));
     }
 
@@ -242,6 +244,9 @@ class StateFormatTest {
                     size == 4096 ? Dtype.U8 : Dtype.F32,
                     lion.stateArrays("p", p).get(0).dtype());
         }
+        assertArrayEquals(
+                new long[] {16},
+                lion.stateArrays("p", engine.zeros(4096)).get(1).shape());
     }
 
     @Test
@@ -547,6 +552,131 @@ class StateFormatTest {
         Checkpoint part = new Checkpoint(saved.counts(), saved.rule(), saved.facts(), some);
         assertEquals(List.of("'state/W/Adam.v_absmax' is missing"), part.restoreWhatFits(other, p));
         assertTrue(!other.knows("W"));
+    }
+
+    /** By tensors, of parameters of many elements and of few. */
+    @ParameterizedTest
+    @EnumSource(StateFormat.class)
+    void aResumeGoesOnByTheSameBits(StateFormat format) {
+        Group group = Group.rest(Adam.of(0.01)).state(format).average(0.75);
+        Map<String, Tensor> p = new HashMap<>(), q = new HashMap<>(), g = new HashMap<>();
+        Map.of("W", SIZE, "b", 5).forEach((name, size) -> {
+            p.put(name, engine.tensor(gaussian(1, size)));
+            g.put(name, engine.tensor(gaussian(2, size)));
+        });
+        Optimizer adam = engine.optimizer(group), resumed = engine.optimizer(group);
+        for (int t = 0; t < 2; t++) adam.update(p, g);
+        p.forEach((name, tensor) -> q.put(name, engine.tensor(tensor.get())));
+        resumed.resume(adam.counts(), Map.of("W", adam.state("W"), "b", adam.state("b")));
+        adam.update(p, g);
+        resumed.update(q, g);
+        for (String name : p.keySet()) {
+            assertSameBits(p.get(name).get(), q.get(name).get());
+            assertSameState(adam.state(name), resumed.state(name));
+        }
+    }
+
+    /** A rule of one's own, whose state is the last gradient: ours never leave a subnormal. */
+    record Last(double lr) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 0;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return Compression.SIGNED;
+        }
+
+        @Override
+        public void apply(float[] k, float scale, float trust, int from, int to, float[] p, float[] g, float[][] s) {
+            for (int i = from; i < to; i++) s[0][i] = scale * g[i];
+        }
+
+        @Override
+        public String kernel() {
+            return """
+                    #include "step.cuh"
+                    STEP(last, 1) {
+                      for (int i = 0; i < E; i++) s[0][i] = scale * g[i];
+                    }
+                    """;
+        }
+    }
+
+    @Test
+    void aBlockOfSubnormalsIsZeroOnEveryEngine() {
+        float[] gradient = filled(SIZE, 0x1p-130f);
+        gradient[7] = 0;
+        Tensor p = engine.zeros(SIZE), g = engine.tensor(gradient);
+        Optimizer optimizer = engine.optimizer(Group.rest(new Last(1)).state(StateFormat.BLOCKWISE_8BIT));
+        optimizer.update(p, g);
+        Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
+        assertSameBits(filled(SIZE, 127), state.get("n").get());
+        assertSameBits(filled(18, 0x1p-130f), state.get("n_absmax").get());
+    }
+
+    /** A rule of one's own, whose second array alone takes fewer bits. */
+    record Second(double lr) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public List<String> state() {
+            return List.of("a", "b");
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return array == 1 ? Compression.UNSIGNED : Compression.NONE;
+        }
+    }
+
+    @Test
+    void arraysInFewerBitsStandBesideOthers() {
+        Tensor p = engine.zeros(SIZE), g = engine.tensor(filled(SIZE, 0.5f));
+        Optimizer optimizer = engine.optimizer(Group.rest(new Second(1)).state(StateFormat.BLOCKWISE_8BIT));
+        for (int t = 0; t < 3; t++) optimizer.update(p, g);
+        Map<String, Tensor> state = optimizer.state(Optimizer.SINGLE);
+        assertEquals(List.of("a", "b", "b_absmax"), List.copyOf(state.keySet()));
+        assertSameBits(filled(SIZE, -1.5f), p.get());
+        assertSameBits(filled(SIZE, 3), state.get("a").get());
+        assertSameBits(filled(SIZE, 255), state.get("b").get());
+        assertSameBits(filled(18, 3), state.get("b_absmax").get());
+    }
+
+    /** A rule of one's own, whose arrays have names like those of largest magnitudes. */
+    record Named(double lr, List<String> state) implements CustomRuleTest.Plain {
+        @Override
+        public float factor() {
+            return 1;
+        }
+
+        @Override
+        public Compression compression(int array) {
+            return Compression.UNSIGNED;
+        }
+    }
+
+    @Test
+    void arraysOfARuleAreToldFromTheirLargestMagnitudes() {
+        refused(
+                IllegalArgumentException.class,
+                () -> engine.optimizer(Group.rest(new Named(1, List.of("n", "n_absmax")))),
+                "state(): expected no array 'n_absmax', which is the group's, got [n, n_absmax]");
+        for (int size : new int[] {3, SIZE}) {
+            Tensor p = engine.zeros(size), g = engine.zeros(size);
+            Optimizer optimizer = engine.optimizer(
+                    Group.rest(new Named(1, List.of("n_absmax"))).state(StateFormat.BLOCKWISE_8BIT));
+            optimizer.update(p, g);
+            optimizer.resume(1, Map.of(Optimizer.SINGLE, optimizer.state(Optimizer.SINGLE)));
+            optimizer.update(p, g);
+            assertEquals(
+                    size < 4096 ? List.of("n_absmax") : List.of("n_absmax", "n_absmax_absmax"),
+                    List.copyOf(optimizer.state(Optimizer.SINGLE).keySet()));
+        }
     }
 
     /**
