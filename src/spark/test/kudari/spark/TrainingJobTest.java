@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -182,7 +183,10 @@ class TrainingJobTest {
                     ShardedCheckpoints folderOfThis =
                             new ShardedCheckpoints(at, new org.apache.hadoop.conf.Configuration());
                     Optimizer adam = rank.engine().optimizer(groups());
-                    if (rank.rank() == 1) Thread.sleep(1000); // rank 0 has written its part by now
+                    Path part = Path.of(java.net.URI.create(at))
+                            .resolve("attempt-0000000001/step-0000000000/part-00000-of-00002.safetensors");
+                    while (rank.rank() == 1 && Files.notExists(part)) Thread.sleep(10);
+                    if (rank.rank() == 1) Thread.sleep(1000); // longer than a commit takes
                     boolean before = rank.rank() == 1 && folderOfThis.newest().isPresent();
                     rank.save(adam, params(rank.engine(), 1), Map.of());
                     return before;
