@@ -167,7 +167,7 @@ final class Compare extends TrainingCommand {
             say("stopped; " + out.resolve("training.csv")
                     + " holds the steps that were done; a comparison cannot go on, but begin anew"
                     + " with --overwrite");
-            return 130;
+            return Interruption.STATUS;
         }
     }
 

@@ -35,7 +35,9 @@ public final class Main {
         // What the library logs, as a line of ours.
         System.getProperties().putIfAbsent("java.util.logging.SimpleFormatter.format", "kudari: %5$s%n");
         // UTF-8 whatever the locale says, or a bare container prints ?s for µs.
-        System.exit(run(new PrintWriter(System.out, true, UTF_8), new PrintWriter(System.err, true, UTF_8), args));
+        int status = run(new PrintWriter(System.out, true, UTF_8), new PrintWriter(System.err, true, UTF_8), args);
+        if (status == Interruption.STATUS) Interruption.awaitEnd();
+        System.exit(status);
     }
 
     static int run(PrintWriter out, PrintWriter err, String... args) {

@@ -654,7 +654,7 @@ final class Train extends TrainingCommand {
                             + (checkpoints.saved() < 0
                                     ? "nothing was saved"
                                     : "to go on: " + goOn(places, checkpoints)));
-                    return 130;
+                    return Interruption.STATUS;
                 }
                 if (!saved) return diverged(metrics, step, checkpoints);
                 return done(Experiments.score(net, optimizer, held.test()), until, metrics, sets, checkpoints);

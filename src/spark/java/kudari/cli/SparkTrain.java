@@ -84,7 +84,7 @@ final class SparkTrain implements Train.OnSpark {
                             ? "nothing was saved"
                             : "the last checkpoint is of step " + curves.checkpoints.saved() + "; to go on: "
                                     + train.goOn(curves.places, curves.checkpoints) + train.onSparkAgain()));
-            return 130;
+            return Interruption.STATUS;
         }
     }
 
