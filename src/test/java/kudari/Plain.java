@@ -187,8 +187,9 @@ final class Plain {
         if (beta == 1) return used;
         float beyond = (float) (1 - 1 / beta);
         float[] d = s[rule.state().size() - 1];
+        float[] from = hasMaster(name) ? s[s.length - 1] : values.getOrDefault(name, used);
         for (int i = 0; i < used.length; i++)
-            used[i] = nearest(types.getOrDefault(name, Dtype.F32), used[i] + beyond * d[i]);
+            used[i] = nearest(types.getOrDefault(name, Dtype.F32), from[i] + beyond * d[i]);
         return used;
     }
 
