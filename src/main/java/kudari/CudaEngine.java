@@ -27,7 +27,7 @@ import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD16Async;
 import static jcuda.driver.JCudaDriver.cuMemsetD32Async;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
-import static jcuda.driver.JCudaDriver.cuModuleLoadData;
+import static jcuda.driver.JCudaDriver.cuModuleLoadDataEx;
 import static jcuda.driver.JCudaDriver.cuModuleUnload;
 import static jcuda.driver.JCudaDriver.cuPointerGetAttribute;
 import static jcuda.driver.JCudaDriver.cuStreamCreate;
@@ -599,13 +599,16 @@ public final class CudaEngine extends Engine {
             CUmodule module = new CUmodule();
             int code = load(module, Nvrtc.compile(text, capability, false));
             if (code == NO_BINARY_FOR_GPU) code = load(module, Nvrtc.compile(text, capability, true));
-            must(code, "cuModuleLoadData of " + file);
+            must(code, "cuModuleLoadDataEx of " + file);
             return module;
         });
     }
 
+    /** From outside the heap, as {@link #toDevice} says why. */
     private static int load(CUmodule module, byte[] code) {
-        return CudaException.code(() -> cuModuleLoadData(module, code));
+        Pointer image =
+                Pointer.to(ByteBuffer.allocateDirect(code.length).put(code).flip());
+        return CudaException.code(() -> cuModuleLoadDataEx(module, image, 0, new int[0], new Pointer()));
     }
 
     /** How many blocks walk a table of so many rows. */

@@ -1,6 +1,8 @@
 package kudari.spark;
 
 import java.io.IOException;
+import java.io.ObjectOutputStream;
+import java.io.OutputStream;
 import java.io.Serializable;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
@@ -119,7 +121,8 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
      * @param listener gets what rank 0 tells ({@link Rank#tell}), in order, in the thread that calls this. After a failure that is told once more which
      *     happened behind the newest checkpoint. What the listener throws ends the job, and goes to the caller
      * @return what each rank came to, in the order of the ranks
-     * @throws IllegalArgumentException if there are more or fewer partitions, or more ranks than a local Spark has threads for
+     * @throws IllegalArgumentException if there are more or fewer partitions, or more ranks than a local Spark has threads for, or the loop cannot be
+     *     serialized
      * @throws IllegalStateException if it has failed too often, Spark has stopped, or does not run such a job at all; the cause is the last failure
      * @throws IOException if the folder of the checkpoints cannot be read or written, or another job has begun there
      */
@@ -130,6 +133,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                     "samples: expected " + ranks + " partitions, one for each rank, got " + samples.getNumPartitions());
         JavaSparkContext context = JavaSparkContext.fromSparkContext(samples.context());
         checkRoom(context);
+        checkTravels(loop);
         Configuration configuration = context.hadoopConfiguration();
         Optional<ShardedCheckpoints> folder = Optional.empty();
         if (checkpoints.isPresent()) folder = Optional.of(new ShardedCheckpoints(checkpoints.get(), configuration));
@@ -146,27 +150,7 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
             JavaFutureAction<List<R>> results =
                     new JavaRDD<>(samples.rdd().barrier().mapPartitions(task, false, any), any).collectAsync();
             try {
-                long begun = System.nanoTime();
-                for (boolean said = false; !results.isDone(); ) {
-                    reports.hear(listener);
-                    // A job that waits for room is none that a Spark which stops would end.
-                    if (context.sc().isStopped()) throw stopped(null);
-                    if (!said && System.nanoTime() - begun > QUIET_SECONDS * 1_000_000_000) {
-                        said = true;
-                        if (!hasTasks(context, results))
-                            LOG.log(
-                                    Level.WARNING,
-                                    "waiting until Spark has room for all " + ranks + " ranks at once; it has "
-                                            + (context.sc().statusTracker().getExecutorInfos().length - 1)
-                                            + " executors" // the driver is among them
-                                            + (attempt == first
-                                                    ? ""
-                                                    : ", and a rank that does not end when it is told to keeps its place, unless"
-                                                            + " spark.task.reaper.enabled is true"));
-                    }
-                    Thread.sleep(LOOK_MILLIS);
-                }
-                reports.hear(listener);
+                await(context, results, () -> reports.hear(listener), attempt > first);
             } catch (RuntimeException | InterruptedException e) {
                 results.cancel(true);
                 if (e instanceof RuntimeException thrown) throw thrown;
@@ -198,6 +182,42 @@ public record TrainingJob(int ranks, Optional<String> checkpoints, int attempts,
                                 + from.map(step -> "checkpoint " + step).orElse("the beginning") + ": "
                                 + reason(failure));
             }
+        }
+    }
+
+    /** Waits for an attempt, and says once if it waits for room. */
+    private void await(JavaSparkContext context, JavaFutureAction<?> results, Runnable hear, boolean again)
+            throws InterruptedException {
+        long begun = System.nanoTime();
+        for (boolean isQuiet = true; !results.isDone(); Thread.sleep(LOOK_MILLIS)) {
+            hear.run();
+            // A job that waits for room is none that a Spark which stops would end.
+            if (context.sc().isStopped()) throw stopped(null);
+            if (!isQuiet || System.nanoTime() - begun < QUIET_SECONDS * 1_000_000_000) continue;
+            isQuiet = false;
+            if (hasTasks(context, results)) continue;
+            int executors = context.sc().statusTracker().getExecutorInfos().length - 1; // the driver is among them
+            LOG.log(
+                    Level.WARNING,
+                    "waiting until Spark has room for all " + ranks + " ranks at once; it has " + executors
+                            + " executors"
+                            + (again
+                                    ? ", and a rank that does not end when it is told to keeps its place, unless"
+                                            + " spark.task.reaper.enabled is true"
+                                    : ""));
+        }
+        hear.run();
+    }
+
+    /** Before Spark does, which on a driver without the JVM options of its own scripts fails where it would say what cannot travel. */
+    private static void checkTravels(TrainingLoop<?, ?> loop) {
+        try (ObjectOutputStream out = new ObjectOutputStream(OutputStream.nullOutputStream())) {
+            out.writeObject(loop);
+        } catch (IOException e) {
+            throw new IllegalArgumentException(
+                    "loop: expected one that Java can serialize, for it travels to the ranks, got one that refers to a "
+                            + e.getMessage() + "; make that where it is used, on the rank",
+                    e);
         }
     }
 

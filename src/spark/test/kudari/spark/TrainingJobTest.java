@@ -319,6 +319,13 @@ class TrainingJobTest {
         assertThrows(IllegalArgumentException.class, () -> TrainingJob.of(0));
         assertThrows(IllegalArgumentException.class, () -> TrainingJob.of(1).attempts(0));
         assertThrows(IllegalArgumentException.class, () -> TrainingJob.of(1).timeout(Duration.ZERO));
+        Thread stays = Thread.currentThread();
+        e = assertThrows(IllegalArgumentException.class, () -> TrainingJob.of(1)
+                .run(digits(1), (rank, samples) -> stays.getName()));
+        assertEquals(
+                "loop: expected one that Java can serialize, for it travels to the ranks, got one that refers to a java.lang.Thread; make that"
+                        + " where it is used, on the rank",
+                e.getMessage());
         IllegalStateException saves = assertThrows(
                 IllegalStateException.class,
                 () -> TrainingJob.of(1).attempts(1).run(digits(1), new DigitsLoop(1, 1, DigitsLoop.NONE)));
