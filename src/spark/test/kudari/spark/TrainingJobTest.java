@@ -213,7 +213,7 @@ class TrainingJobTest {
                     rank.restore(new ShardedOptimizer(rank.engine(), rank.collective(), groups()), params);
                     return 0;
                 }));
-        assertTrue(e.getMessage().contains("'frozen': expected shape [3], got [2]"), e.getMessage());
+        assertTrue(e.getMessage().contains("'frozen': expected F32[3], got F32[2]"), e.getMessage());
     }
 
     @Test
