@@ -58,6 +58,7 @@ class ReadmeExampleTest {
                   LOOP
                   System.out.println("LOSSES " + losses.get(0) + " " + losses.get(1));
                 }
+                System.exit(0); // Spark 3.5 leaves a timer of its barriers that keeps a process of local[n] alive
               }
             }
             """;
