@@ -494,7 +494,7 @@ public final class CudaEngine extends Engine {
 
     /** Puts elements of an array, from one on, into the buffer until that is full. */
     interface Part {
-        void put(long from, ByteBuffer into);
+        void put(int from, ByteBuffer into);
     }
 
     /**
@@ -503,17 +503,18 @@ public final class CudaEngine extends Engine {
      * <p>They go by way of memory outside the heap, some at a time: while a call has an array of the heap, the garbage collector stands still, and soon
      * all of the JVM, and a call may wait; in a full queue, behind a transfer from a rank that is another thread, for ever.
      */
-    void toDevice(CUdeviceptr to, long elements, int width, Part array, String what) {
+    void toDevice(CUdeviceptr to, int elements, int width, Part array, String what) {
         if (elements == 0) return;
         checkNotCapturing("a copy of a Java array");
-        long most = Math.min(elements, STAGED / width);
+        int most = Math.min(elements, STAGED / width);
         if (staging.capacity() < most * width)
-            staging = ByteBuffer.allocateDirect((int) most * width).order(ByteOrder.nativeOrder());
+            staging = ByteBuffer.allocateDirect(most * width).order(ByteOrder.nativeOrder());
         Pointer from = Pointer.to(staging);
-        for (long at = 0; at < elements; at += most) {
-            long first = at, bytes = Math.min(elements - at, most) * width;
-            array.put(first, staging.clear().limit((int) bytes));
-            must(() -> cuMemcpyHtoDAsync(to.withByteOffset(first * width), from, bytes, stream), what);
+        for (int at = 0, count; at < elements; at += count) {
+            count = Math.min(elements - at, most);
+            long offset = (long) at * width, bytes = (long) count * width;
+            array.put(at, staging.clear().limit(count * width));
+            must(() -> cuMemcpyHtoDAsync(to.withByteOffset(offset), from, bytes, stream), what);
         }
     }
 
@@ -522,7 +523,7 @@ public final class CudaEngine extends Engine {
                 to,
                 words.length,
                 Long.BYTES,
-                (at, into) -> into.asLongBuffer().put(words, (int) at, into.remaining() / Long.BYTES),
+                (at, into) -> into.asLongBuffer().put(words, at, into.remaining() / Long.BYTES),
                 "cuMemcpyHtoDAsync of " + what);
     }
 

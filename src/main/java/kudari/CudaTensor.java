@@ -64,8 +64,8 @@ final class CudaTensor extends Tensor {
                 pointer,
                 values.length,
                 width,
-                (at, into) -> {
-                    int from = (int) at, count = into.remaining() / width;
+                (from, into) -> {
+                    int count = into.remaining() / width;
                     if (dtype() == Dtype.F32) into.asFloatBuffer().put(values, from, count);
                     else if (dtype() == Dtype.U8)
                         for (int i = 0; i < count; i++) into.put(i, Dtype.toU8(values[from + i]));
