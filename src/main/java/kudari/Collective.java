@@ -1,5 +1,6 @@
 package kudari;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -71,6 +72,26 @@ public interface Collective extends AutoCloseable {
     /** That of one rank, who is alone. */
     static Collective local() {
         return new LocalCollective();
+    }
+
+    /**
+     * For those who write a collective: whether a vector can be cut so, and a shard is this rank's by the cuts.
+     *
+     * @param cuts as they were given
+     * @param elements of the whole vector
+     * @param own elements of the shard that was given
+     * @throws IllegalArgumentException if not
+     */
+    default void checkCuts(long[] cuts, long elements, long own) {
+        int rank = rank(), size = size();
+        boolean rises = cuts.length == size + 1 && cuts[0] == 0 && cuts[size] == elements;
+        for (int r = 0; r < size && rises; r++) rises = cuts[r] <= cuts[r + 1];
+        if (!rises)
+            throw new IllegalArgumentException("cuts: expected " + (size + 1) + " numbers that rise from 0 to "
+                    + elements + ", got " + Arrays.toString(cuts));
+        if (own != cuts[rank + 1] - cuts[rank])
+            throw new IllegalArgumentException("shard: expected " + (cuts[rank + 1] - cuts[rank])
+                    + " elements, which rank " + rank + " has by " + Arrays.toString(cuts) + ", got " + own);
     }
 
     /**

@@ -74,7 +74,7 @@ public abstract class HostCollective implements Collective {
 
     @Override
     public void reduceScatter(List<Tensor> tensors, long[] cuts, List<Tensor> shard) {
-        check(cuts, elements(tensors), shard);
+        checkCuts(cuts, elements(tensors), elements(shard));
         read(tensors, 0);
         reduceScatter(cuts);
         write(shard, (int) cuts[rank]);
@@ -82,7 +82,7 @@ public abstract class HostCollective implements Collective {
 
     @Override
     public void allGather(List<Tensor> shard, long[] cuts, List<Tensor> tensors) {
-        check(cuts, elements(tensors), shard);
+        checkCuts(cuts, elements(tensors), elements(shard));
         reserve(cuts[size]);
         read(shard, (int) cuts[rank]);
         allGather(cuts);
@@ -167,18 +167,6 @@ public abstract class HostCollective implements Collective {
             throw new IllegalArgumentException("tensors: expected at most " + MOST
                     + " elements in a call by way of the host, got " + elements + "; call more than once");
         return elements;
-    }
-
-    private void check(long[] cuts, long elements, List<Tensor> shard) {
-        boolean rises = cuts.length == size + 1 && cuts[0] == 0 && cuts[size] == elements;
-        for (int r = 0; r < size && rises; r++) rises = cuts[r] <= cuts[r + 1];
-        if (!rises)
-            throw new IllegalArgumentException("cuts: expected " + (size + 1) + " numbers that rise from 0 to "
-                    + elements + ", got " + Arrays.toString(cuts));
-        if (elements(shard) != cuts[rank + 1] - cuts[rank])
-            throw new IllegalArgumentException("shard: expected " + (cuts[rank + 1] - cuts[rank])
-                    + " elements, which rank " + rank + " has by " + Arrays.toString(cuts) + ", got "
-                    + elements(shard));
     }
 
     private void reserve(long elements) {

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -15,13 +14,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
-import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.TimeUnit;
 import kudari.data.Dataset;
 import kudari.data.Digits;
 import kudari.nn.Init;
@@ -42,42 +38,9 @@ class CollectiveTest {
         float[] run(Engine engine, Collective collective);
     }
 
-    /** Messages through queues, one for each pair of ranks. */
-    private static final class Queues extends HostCollective {
-
-        private final List<BlockingQueue<ByteBuffer>> queues;
-
-        Queues(int rank, int size, List<BlockingQueue<ByteBuffer>> queues) {
-            super(rank, size);
-            this.queues = queues;
-        }
-
-        @Override
-        protected void send(int to, ByteBuffer message) {
-            queues.get(rank() * size() + to).add(message);
-        }
-
-        @Override
-        protected ByteBuffer receive(int from) {
-            try {
-                ByteBuffer message = queues.get(from * size() + rank()).poll(60, TimeUnit.SECONDS);
-                if (message == null) throw new IllegalStateException("nothing came from rank " + from);
-                return message;
-            } catch (InterruptedException e) {
-                throw new IllegalStateException(e);
-            }
-        }
-
-        @Override
-        public void close() {
-            // The garbage collector's.
-        }
-    }
-
     /** What each rank comes to. */
     static float[][] run(int size, Body body) {
-        List<BlockingQueue<ByteBuffer>> queues = new ArrayList<>();
-        for (int n = 0; n < size * size; n++) queues.add(new LinkedBlockingQueue<>());
+        List<QueueCollective> collectives = QueueCollective.ofAll(size, 60);
         ExecutorService threads = Executors.newFixedThreadPool(size);
         try {
             List<Future<float[]>> ranks = new ArrayList<>();
@@ -85,7 +48,7 @@ class CollectiveTest {
                 int rank = r;
                 ranks.add(threads.submit(() -> {
                     try (Engine engine = Engines.open();
-                            Collective collective = new Queues(rank, size, queues)) {
+                            Collective collective = collectives.get(rank)) {
                         return body.run(engine, collective);
                     }
                 }));
@@ -259,7 +222,7 @@ class CollectiveTest {
         for (int rank : new int[] {-1, 2})
             refused(
                     IllegalArgumentException.class,
-                    () -> new Queues(rank, 2, List.of()),
+                    () -> new QueueCollective(rank, 2, List.of(), 60),
                     "rank: expected from 0 to 1, got " + rank);
     }
 

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.jna.NativeLibrary;
 import java.io.File;
-import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -15,13 +14,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
-import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -30,7 +26,7 @@ import kudari.Dtype;
 import kudari.Engine;
 import kudari.Group;
 import kudari.Guard;
-import kudari.HostCollective;
+import kudari.QueueCollective;
 import kudari.ShardedOptimizer;
 import kudari.Tensor;
 import kudari.rule.Adam;
@@ -63,37 +59,6 @@ class NcclCollectiveTest {
     private boolean oneDevice, onCpu;
     private final AtomicBoolean isToEnd = new AtomicBoolean();
 
-    private static final class Queues extends HostCollective {
-
-        private final List<BlockingQueue<ByteBuffer>> queues;
-
-        Queues(int rank, int size, List<BlockingQueue<ByteBuffer>> queues) {
-            super(rank, size);
-            this.queues = queues;
-        }
-
-        @Override
-        protected void send(int to, ByteBuffer message) {
-            queues.get(rank() * size() + to).add(message);
-        }
-
-        @Override
-        protected ByteBuffer receive(int from) {
-            try {
-                ByteBuffer message = queues.get(from * size() + rank()).poll(30, TimeUnit.SECONDS);
-                if (message == null) throw new IllegalStateException("nothing came from rank " + from);
-                return message;
-            } catch (InterruptedException e) {
-                throw new IllegalStateException(e);
-            }
-        }
-
-        @Override
-        public void close() {
-            // The garbage collector's.
-        }
-    }
-
     /** What softnccl is to do wrong. */
     private static void soft(String command) {
         NativeLibrary.getInstance(SOFT).getFunction("softnccl").invokeVoid(new Object[] {command});
@@ -106,12 +71,11 @@ class NcclCollectiveTest {
 
     /** What each rank failed with; null where it did not. */
     private Throwable[] run(int size, Body body) throws InterruptedException {
-        List<BlockingQueue<ByteBuffer>> queues = new ArrayList<>();
-        for (int n = 0; n < size * size; n++) queues.add(new LinkedBlockingQueue<>());
+        List<QueueCollective> hosts = QueueCollective.ofAll(size, 30);
         ExecutorService threads = Executors.newFixedThreadPool(size);
         List<Future<?>> ranks = new ArrayList<>();
         for (int r = 0; r < size; r++) {
-            Collective host = new Queues(r, size, queues);
+            Collective host = hosts.get(r);
             int device = oneDevice ? 0 : r;
             ranks.add(threads.submit(() -> {
                 try (Engine engine = onCpu && device == 1 ? Engine.cpu(1) : Engine.cuda(device);
