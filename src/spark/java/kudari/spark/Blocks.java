@@ -53,6 +53,11 @@ final class Blocks {
             Blocks::daemon,
             new CallerRunsPolicy());
 
+    /** Whoever hears reports closes nothing, and a driver may run many jobs: threads with nothing to remove end by themselves. */
+    Blocks() {
+        remover.allowCoreThreadTimeOut(true);
+    }
+
     /** A process that takes blocks. */
     record Place(String executor, String host, int port) {
 

@@ -285,6 +285,22 @@ class TrainingJobTest {
         assertEquals(expected, heard);
     }
 
+    /** Of a driver that runs many jobs. */
+    @Test
+    void aJobThatHasEndedLeavesNoThreads() throws Exception {
+        DigitsLoop.Fault tells = (rank, step) -> rank.tell(step);
+        for (int n = 0; n < 2; n++) TrainingJob.of(2).run(digits(2), new DigitsLoop(6, 0, tells), report -> {});
+        // Those that wait for work end after a second.
+        for (int look = 0; look < 100 && removers() > 0; look++) Thread.sleep(100);
+        assertEquals(0, removers());
+    }
+
+    private static long removers() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().equals("kudari removes messages"))
+                .count();
+    }
+
     @Test
     void aListenerThatThrowsEndsTheJob() {
         DigitsLoop.Fault fault = (rank, step) -> rank.tell(step);
