@@ -59,12 +59,13 @@ final class BlockCollective extends HostCollective {
      */
     static BlockCollective join(BarrierTaskContext context, String job, long attempt, Duration timeout) {
         Blocks blocks = new Blocks();
-        String jobs = job + "_rank_", name = jobs + attempt + "_";
-        blocks.removeAll(jobs, name); // what was sent to attempts before, who did not live to read it
+        String name = job + "_rank_";
+        // What was sent to attempts before, who did not live to read it. Nobody sends before all have met.
+        blocks.removeAll(name);
         String[] all = context.allGather(blocks.here().toString());
         Place[] peers = new Place[all.length];
         for (int r = 0; r < peers.length; r++) peers[r] = Place.of(all[r]);
-        return new BlockCollective(context, blocks, timeout, name, peers);
+        return new BlockCollective(context, blocks, timeout, name + attempt + "_", peers);
     }
 
     @Override

@@ -132,26 +132,25 @@ final class Blocks {
         remover.shutdown();
     }
 
-    /** Removes the messages here whose names begin with one prefix and not with another. */
-    void removeAll(String prefix, String but) {
-        Iterator<BlockId> old = manager.getMatchingBlockIds(new Named(id(prefix).name(), id(but).name()))
-                .iterator();
+    /** Removes the messages here whose names begin so. */
+    void removeAll(String prefix) {
+        Iterator<BlockId> old =
+                manager.getMatchingBlockIds(new Named(id(prefix).name())).iterator();
         while (old.hasNext()) manager.removeBlock(old.next(), true);
     }
 
     /** Names the blocks; for other threads. */
     private static final class Named extends AbstractFunction1<BlockId, Object> {
 
-        private final String prefix, but;
+        private final String prefix;
 
-        Named(String prefix, String but) {
+        Named(String prefix) {
             this.prefix = prefix;
-            this.but = but;
         }
 
         @Override
         public Object apply(BlockId id) {
-            return id.name().startsWith(prefix) && !id.name().startsWith(but);
+            return id.name().startsWith(prefix);
         }
     }
 

@@ -1,5 +1,7 @@
 package kudari.spark;
 
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -7,7 +9,11 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.spark.SparkConf;
+import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.storage.BlockId;
+import scala.collection.Seq;
+import scala.runtime.AbstractFunction1;
 
 /** Spark for the tests: within this JVM, or with executors of their own JVMs on this machine; nothing listens beyond it. */
 final class Contexts {
@@ -83,5 +89,20 @@ final class Contexts {
                 // A busy machine may take minutes to start executors, which is no failed attempt.
                 .set("spark.scheduler.barrier.maxConcurrentTasksCheck.interval", "1s")
                 .set("spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures", "300");
+    }
+
+    /** Spark holds none in this process, or soon none: other threads remove what has been read. */
+    static void checkNoMessages() throws InterruptedException {
+        for (int look = 0; look < 100 && !messages().isEmpty(); look++) Thread.sleep(100);
+        assertTrue(messages().isEmpty(), messages()::toString);
+    }
+
+    private static Seq<BlockId> messages() {
+        return SparkEnv.get().blockManager().getMatchingBlockIds(new AbstractFunction1<BlockId, Object>() {
+            @Override
+            public Object apply(BlockId id) {
+                return id.name().contains("kudari_");
+            }
+        });
     }
 }

@@ -1,12 +1,16 @@
 package kudari.spark;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import kudari.Tensor;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -37,6 +41,20 @@ class RoomTest {
     }
 
     @Test
+    void aRankHasAsManyThreadsAsATaskHasProcessors() throws Exception {
+        System.setProperty("spark.task.cpus", "2");
+        try (JavaSparkContext spark = Contexts.local(4)) {
+            IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> train(spark, 3));
+            assertTrue(e.getMessage().startsWith("ranks: expected at most 2, "), e.getMessage());
+            for (DigitsLoop.Result result :
+                    TrainingJob.of(2).run(spark.parallelize(Digit.of(2), 2), new DigitsLoop(1, 0, DigitsLoop.NONE)))
+                assertEquals("CPU (2 threads)", result.engine());
+        } finally {
+            System.clearProperty("spark.task.cpus");
+        }
+    }
+
+    @Test
     void aJobThatWaitsForRoomEndsWithItsSpark() throws Exception {
         JavaSparkContext spark = Contexts.cluster(1);
         CompletableFuture<Void> job = CompletableFuture.runAsync(() -> {
@@ -60,6 +78,27 @@ class RoomTest {
             assertTrue(e.getMessage().startsWith("Spark does not run the job: [SPARK-24942]"), e.getMessage());
         } finally {
             System.clearProperty("spark.dynamicAllocation.enabled");
+        }
+    }
+
+    @Test
+    void aMessageThatMemoryHasNoRoomForGoesByTheDisk() throws Exception {
+        System.setProperty("spark.memory.fraction", "0.0001"); // of the heap: less than a message
+        try (JavaSparkContext spark = Contexts.local(2)) {
+            TrainingLoop<Digit, float[]> loop = (rank, mine) -> {
+                float[] own = new float[4_000_000];
+                Arrays.fill(own, rank.rank() + 1);
+                Map<String, Tensor> sum = Map.of("x", rank.engine().tensor(own));
+                rank.sum(sum);
+                return sum.get("x").get();
+            };
+            float[] threes = new float[4_000_000];
+            Arrays.fill(threes, 3);
+            for (float[] sum : TrainingJob.of(2).run(spark.parallelize(Digit.of(2), 2), loop))
+                assertArrayEquals(threes, sum);
+            Contexts.checkNoMessages();
+        } finally {
+            System.clearProperty("spark.memory.fraction");
         }
     }
 }

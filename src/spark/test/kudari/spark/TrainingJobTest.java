@@ -229,6 +229,17 @@ class TrainingJobTest {
     }
 
     @Test
+    void theFirstFailureBehindANewCheckpointCounts(@TempDir Path folder) {
+        DigitsLoop.Fault fault = (rank, step) -> {
+            if (rank.attempt() == 1 && step == 6) throw new java.io.IOException("no such disk");
+        };
+        TrainingJob job = TrainingJob.of(2).checkpoints(folder.toString()).attempts(1);
+        IllegalStateException e =
+                assertThrows(IllegalStateException.class, () -> job.run(digits(2), new DigitsLoop(8, 4, fault)));
+        assertTrue(e.getMessage().startsWith("the job has failed once "), e.getMessage());
+    }
+
+    @Test
     void theRankThatFailedIsNamedWhateverWasThrown() {
         record Case(Throwable thrown, String said) implements java.io.Serializable {}
         for (Case one : List.of(
@@ -283,6 +294,22 @@ class TrainingJobTest {
         // Whether rank 0 came to tell of step 6 before it heard that rank 1 had failed, is chance.
         if (heard.size() < expected.size()) expected.remove(6);
         assertEquals(expected, heard);
+    }
+
+    @Test
+    void whatNobodyLivedToReadIsTakenByNoOtherAttemptAndIsGone() throws Exception {
+        TrainingLoop<Digit, float[]> loop = (rank, mine) -> {
+            if (rank.attempt() == 1 && rank.rank() == 1) {
+                Thread.sleep(500); // what rank 0 sends is here by then
+                throw new java.io.IOException("a disk broke");
+            }
+            Map<String, Tensor> sum = Map.of("x", rank.engine().tensor(new float[] {rank.attempt(), rank.attempt()}));
+            rank.sum(sum);
+            rank.tell("summed");
+            return sum.get("x").get();
+        };
+        for (float[] sum : TrainingJob.of(2).run(digits(2), loop)) assertArrayEquals(new float[] {4, 4}, sum);
+        Contexts.checkNoMessages();
     }
 
     /** Of a driver that runs many jobs. */
