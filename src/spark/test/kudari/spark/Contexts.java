@@ -6,13 +6,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.storage.BlockId;
-import scala.collection.Seq;
 import scala.runtime.AbstractFunction1;
 
 /** Spark for the tests: within this JVM, or with executors of their own JVMs on this machine; nothing listens beyond it. */
@@ -91,18 +92,22 @@ final class Contexts {
                 .set("spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures", "300");
     }
 
-    /** Spark holds none in this process, or soon none: other threads remove what has been read. */
-    static void checkNoMessages() throws InterruptedException {
-        for (int look = 0; look < 100 && !messages().isEmpty(); look++) Thread.sleep(100);
-        assertTrue(messages().isEmpty(), messages()::toString);
-    }
-
-    private static Seq<BlockId> messages() {
-        return SparkEnv.get().blockManager().getMatchingBlockIds(new AbstractFunction1<BlockId, Object>() {
+    /** What Spark holds in this process of messages between ranks, and to the driver. */
+    static Set<BlockId> messages() {
+        Set<BlockId> messages = new HashSet<>();
+        SparkEnv.get().blockManager().getMatchingBlockIds(new AbstractFunction1<BlockId, Object>() {
             @Override
             public Object apply(BlockId id) {
-                return id.name().contains("kudari_");
+                if (id.name().contains("kudari_")) messages.add(id);
+                return false;
             }
         });
+        return messages;
+    }
+
+    /** No more are there than before, or soon no more: other threads remove what has been read. */
+    static void checkNoMoreThan(Set<BlockId> before) throws InterruptedException {
+        for (int look = 0; look < 100 && !before.containsAll(messages()); look++) Thread.sleep(100);
+        assertTrue(before.containsAll(messages()), () -> messages() + ", and before " + before);
     }
 }

@@ -13,6 +13,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import kudari.Counts;
 import kudari.Engine;
@@ -24,6 +25,7 @@ import kudari.rule.Adam;
 import kudari.rule.Momentum;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.storage.BlockId;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -298,9 +300,11 @@ class TrainingJobTest {
 
     @Test
     void whatNobodyLivedToReadIsTakenByNoOtherAttemptAndIsGone() throws Exception {
+        Set<BlockId> left = Contexts.messages(); // by jobs that failed in other tests
+        int before = left.size();
         TrainingLoop<Digit, float[]> loop = (rank, mine) -> {
             if (rank.attempt() == 1 && rank.rank() == 1) {
-                Thread.sleep(500); // what rank 0 sends is here by then
+                while (Contexts.messages().size() == before) Thread.sleep(10); // until rank 0 has sent
                 throw new java.io.IOException("a disk broke");
             }
             Map<String, Tensor> sum = Map.of("x", rank.engine().tensor(new float[] {rank.attempt(), rank.attempt()}));
@@ -309,7 +313,7 @@ class TrainingJobTest {
             return sum.get("x").get();
         };
         for (float[] sum : TrainingJob.of(2).run(digits(2), loop)) assertArrayEquals(new float[] {4, 4}, sum);
-        Contexts.checkNoMessages();
+        Contexts.checkNoMoreThan(left);
     }
 
     /** Of a driver that runs many jobs. */
