@@ -84,7 +84,9 @@ class RoomTest {
 
     @Test
     void aMessageThatMemoryHasNoRoomForGoesByTheDisk() throws Exception {
-        System.setProperty("spark.memory.fraction", "0.0001"); // of the heap: less than a message
+        // 2.4 MB for blocks, as tests of Spark's own say it: enough for what a task is sent, less than a message.
+        Map<String, String> memory = Map.of("spark.testing.memory", "4000000", "spark.testing.reservedMemory", "0");
+        memory.forEach(System::setProperty);
         try (JavaSparkContext spark = Contexts.local(2)) {
             TrainingLoop<Digit, float[]> loop = (rank, mine) -> {
                 float[] own = new float[4_000_000];
@@ -99,7 +101,7 @@ class RoomTest {
                 assertArrayEquals(threes, sum);
             Contexts.checkNoMoreThan(Set.of());
         } finally {
-            System.clearProperty("spark.memory.fraction");
+            memory.keySet().forEach(System::clearProperty);
         }
     }
 }
