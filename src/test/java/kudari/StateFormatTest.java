@@ -81,6 +81,27 @@ class StateFormatTest {
         }
     }
 
+    /** As the README has it: in percent, of the largest magnitudes of a block and of those a hundred to a thousand times smaller. */
+    @Test
+    void whatABlockKeepsOfANumber() {
+        assertEquals(1, worst(true, 0.9, 1));
+        assertEquals(0, worst(false, 0.9, 1));
+        assertEquals(18, worst(true, 0.001, 0.01));
+        assertEquals(11, worst(false, 0.001, 0.01));
+    }
+
+    /** The largest error relative to a number between these, which is that of one in the middle of two values. */
+    private static long worst(boolean signed, double from, double to) {
+        double worst = 0;
+        for (int code = signed ? 128 : 1; code < 255; code++) {
+            double low = Blockwise.value(code, signed),
+                    high = Blockwise.value(code + 1, signed),
+                    middle = (low + high) / 2;
+            if (from < middle && middle < to) worst = Math.max(worst, (high - middle) / middle);
+        }
+        return Math.round(100 * worst);
+    }
+
     /** Around each value and each middle between two; and anything. */
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
