@@ -50,6 +50,9 @@ class LawsTest {
 
     private static final int UPDATES = 10;
 
+    /** Each has engines, and threads, of its own. */
+    private static final int MOST_SHARES = 4;
+
     /** What the loss is multiplied by at first: so little that no gradient overflows float16 by itself. */
     private static final float LOSS_SCALE = 8;
 
@@ -256,10 +259,9 @@ class LawsTest {
     @ParameterizedTest
     @MethodSource("rules")
     void theEnginesAndThePlainestJavaAgreeInEveryBit(Rule rule) {
-        // Each processor a share: of the time on the GPU in software most is NVRTC's, which compiles for several
-        // threads at once.
+        // In shares: of the time on the GPU in software most is NVRTC's, which compiles for several threads at once.
         List<int[]> cases = casesOf(rule);
-        int shares = Runtime.getRuntime().availableProcessors();
+        int shares = Math.min(Runtime.getRuntime().availableProcessors(), MOST_SHARES);
         assertAll(IntStream.range(0, shares).parallel().mapToObj(share -> () -> {
             try (Engine engine = Engines.open();
                     Engine cpu = Engine.cpu(1)) {
