@@ -19,7 +19,6 @@ import scala.collection.Iterator;
 import scala.concurrent.Future;
 import scala.reflect.ClassTag;
 import scala.reflect.ClassTag$;
-import scala.runtime.AbstractFunction1;
 import scala.runtime.BoxedUnit;
 
 /**
@@ -134,24 +133,10 @@ final class Blocks {
 
     /** Removes the messages here whose names begin so. */
     void removeAll(String prefix) {
+        String begin = id(prefix).name();
         Iterator<BlockId> old =
-                manager.getMatchingBlockIds(new Named(id(prefix).name())).iterator();
+                manager.getMatchingBlockIds(id -> id.name().startsWith(begin)).iterator();
         while (old.hasNext()) manager.removeBlock(old.next(), true);
-    }
-
-    /** Names the blocks; for other threads. */
-    private static final class Named extends AbstractFunction1<BlockId, Object> {
-
-        private final String prefix;
-
-        Named(String prefix) {
-            this.prefix = prefix;
-        }
-
-        @Override
-        public Object apply(BlockId id) {
-            return id.name().startsWith(prefix);
-        }
     }
 
     /** The only kind of block whose names are free, and of which Spark keeps no account for its pages. */

@@ -14,7 +14,6 @@ import org.apache.spark.SparkConf;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.storage.BlockId;
-import scala.runtime.AbstractFunction1;
 
 /** Spark for the tests: within this JVM, or with executors of their own JVMs on this machine; nothing listens beyond it. */
 final class Contexts {
@@ -80,7 +79,8 @@ final class Contexts {
         return new JavaSparkContext(conf);
     }
 
-    private static SparkConf conf(String master) {
+    /** What all have, for a test that sets more. */
+    static SparkConf conf(String master) {
         return new SparkConf()
                 .setMaster(master)
                 .setAppName("kudari tests")
@@ -95,13 +95,10 @@ final class Contexts {
     /** What Spark holds in this process of messages between ranks, and to the driver. */
     static Set<BlockId> messages() {
         Set<BlockId> messages = new HashSet<>();
-        SparkEnv.get().blockManager().getMatchingBlockIds(new AbstractFunction1<BlockId, Object>() {
-            @Override
-            public Object apply(BlockId id) {
-                if (id.name().contains("kudari_")) messages.add(id);
-                return false;
-            }
-        });
+        SparkEnv.get()
+                .blockManager()
+                .getMatchingBlockIds(id -> id.name().contains("kudari_"))
+                .foreach(messages::add);
         return messages;
     }
 

@@ -12,6 +12,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import kudari.Tensor;
+import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -43,15 +44,13 @@ class RoomTest {
 
     @Test
     void aRankHasAsManyThreadsAsATaskHasProcessors() throws Exception {
-        System.setProperty("spark.task.cpus", "2");
-        try (JavaSparkContext spark = Contexts.local(4)) {
+        try (JavaSparkContext spark =
+                new JavaSparkContext(Contexts.conf("local[4]").set("spark.task.cpus", "2"))) {
             IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> train(spark, 3));
             assertTrue(e.getMessage().startsWith("ranks: expected at most 2, "), e.getMessage());
             for (DigitsLoop.Result result :
                     TrainingJob.of(2).run(spark.parallelize(Digit.of(2), 2), new DigitsLoop(1, 0, DigitsLoop.NONE)))
                 assertEquals("CPU (2 threads)", result.engine());
-        } finally {
-            System.clearProperty("spark.task.cpus");
         }
     }
 
@@ -85,9 +84,10 @@ class RoomTest {
     @Test
     void aMessageThatMemoryHasNoRoomForGoesByTheDisk() throws Exception {
         // 2.4 MB for blocks, as tests of Spark's own say it: enough for what a task is sent, less than a message.
-        Map<String, String> memory = Map.of("spark.testing.memory", "4000000", "spark.testing.reservedMemory", "0");
-        memory.forEach(System::setProperty);
-        try (JavaSparkContext spark = Contexts.local(2)) {
+        SparkConf small = Contexts.conf("local[2]")
+                .set("spark.testing.memory", "4000000")
+                .set("spark.testing.reservedMemory", "0");
+        try (JavaSparkContext spark = new JavaSparkContext(small)) {
             TrainingLoop<Digit, float[]> loop = (rank, mine) -> {
                 float[] own = new float[4_000_000];
                 Arrays.fill(own, rank.rank() + 1);
@@ -100,8 +100,6 @@ class RoomTest {
             for (float[] sum : TrainingJob.of(2).run(spark.parallelize(Digit.of(2), 2), loop))
                 assertArrayEquals(threes, sum);
             Contexts.checkNoMoreThan(Set.of());
-        } finally {
-            memory.keySet().forEach(System::clearProperty);
         }
     }
 }
